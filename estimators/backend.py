@@ -1,0 +1,141 @@
+"""The machine: device, precision, denormal numbers, and the torchvision import.
+
+torch is imported inside the functions, so that importing this module costs nothing.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+
+    import torch
+
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+#: ``precision="auto"`` chooses bfloat16 from this many weight visits an epoch (samples times weights)
+#: on. Below it training takes a moment in either precision, and float32 costs nothing worth having.
+BFLOAT16_PAYS_FROM = 10**10
+
+
+class DeviceError(ValueError):
+    """A device was asked for that this machine does not have."""
+
+
+def resolve_device(device: str) -> torch.device:
+    """Turn ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"`` into a device that exists.
+
+    Raises
+    ------
+    DeviceError
+        If the device is unknown, or not on this machine.
+    """
+    import torch
+
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+    except (RuntimeError, TypeError):
+        resolved = None
+    if resolved is None or resolved.type not in ("cpu", "cuda", "mps"):
+        raise DeviceError(f"device must be 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps', got {device!r}")
+    if resolved.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if count == 0:
+            raise DeviceError(
+                f"device={device!r} needs an NVIDIA GPU that PyTorch can use and there is none here; "
+                "use device='cpu' or 'auto'"
+            )
+        if resolved.index is not None and resolved.index >= count:
+            raise DeviceError(f"device={device!r} does not exist here: the GPUs are cuda:0 to cuda:{count - 1}")
+    if resolved.type == "mps" and not torch.backends.mps.is_available():
+        raise DeviceError(f"device={device!r} needs an Apple GPU and there is none here; use device='cpu' or 'auto'")
+    return resolved
+
+
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether the device has instructions for bfloat16 products (elsewhere they are slower than float32)."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type == "cpu":
+        capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # absent from older torch: reads as "no"
+        return any(capabilities.get(name, False) for name in ("amx_bf16", "avx512_bf16"))
+    return False
+
+
+def resolve_precision(precision: str, device: torch.device, work: float) -> str:
+    """Turn ``"auto"`` into ``"float32"`` or ``"bfloat16"``.
+
+    Parameters
+    ----------
+    precision : {"auto", "float32", "bfloat16"}
+        What was asked for; anything but "auto" is returned as it is.
+    device : torch.device
+        Where the products are computed.
+    work : float
+        Samples times weights: how much one pass over the data has to multiply.
+    """
+    if precision != "auto":
+        return precision
+    return "bfloat16" if work >= BFLOAT16_PAYS_FROM and multiplies_bfloat16(device) else "float32"
+
+
+@contextmanager
+def flushed_denormals() -> Iterator[None]:
+    """Treat denormal numbers as zero while the block runs.
+
+    Adam's moments of units that have died decay into denormal numbers, which some processors handle
+    ten times slower than normal ones. The setting belongs to a thread: torch's pool threads inherit it
+    if they are created inside the block, so it is entered before the first product of a training.
+    The calling thread gets its own setting back, so that nobody else's arithmetic changes.
+    """
+    import torch
+
+    tiny = torch.tensor(1e-40)
+    were_flushed = (tiny * 1.0).item() == 0.0
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(were_flushed)
+
+
+def import_torchvision() -> ModuleType:
+    """Import torchvision, also where its wheel was built for another torch than the one installed.
+
+    A CUDA build of torchvision beside a CPU build of torch fails to import with "operator
+    torchvision::nms does not exist". Declaring that operator and its sibling (nothing here calls
+    them) lets datasets and models be imported.
+    """
+    try:
+        import torchvision
+    except RuntimeError as error:
+        if "torchvision::nms" not in str(error):
+            raise
+        _declare_missing_operators()
+        import torchvision
+    return torchvision
+
+
+_declared_operators: list[Any] = []  # torch forgets a library's operators when the object is collected
+
+
+def _declare_missing_operators() -> None:
+    import sys
+
+    from torch.library import Library
+
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        del sys.modules[name]  # the half-imported modules of the failed attempt
+    library = Library("torchvision", "DEF")
+    for operator in ("nms", "qnms"):
+        library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    _declared_operators.append(library)

@@ -1,0 +1,464 @@
+"""What every pruned classifier shares: validation, fit, predict, and scikit-learn's conventions.
+
+A subclass brings its parameters and `_make_network`. Between fits everything is NumPy; torch appears only
+while something is trained or predicted.
+"""
+
+from __future__ import annotations
+
+import numbers
+import warnings
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import log_softmax, softmax
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_is_fitted,
+    check_memory,
+    column_or_1d,
+    validate_data,
+)
+
+from .accounting import count_cost
+from .backend import PRECISIONS, resolve_device, resolve_precision
+from .fitting import DenseModel, PrunedModel, Samples, Start, Task, make_pruner, prune, train_dense
+from .inference import Evaluator
+from .pruning.criteria import GRANULARITIES, NORMS, criterion_names
+from .pruning.masks import ORDERS, SCOPES
+from .pruning.pruner import Choices, Pruned
+from .training import EpochEnded, Recipe, Training
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+    from typing import Self
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from .network import MLPNetwork
+    from .training import Event
+
+    Listener = Callable[[Event], None]
+
+SOLVERS = ("adam", "sgd")
+ACTIVATIONS = ("relu", "tanh", "logistic", "identity")
+
+
+class PruningWarning(UserWarning):
+    """A pruning did what was asked, with a consequence worth knowing."""
+
+
+class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
+    """Base class; see `PrunedMLPClassifier`."""
+
+    # Set by the subclass' constructor; declared here for readers and type checkers.
+    activation: str
+    solver: str
+    alpha: float
+    batch_size: int
+    learning_rate_init: float
+    momentum: float
+    max_iter: int
+    tol: float
+    n_iter_no_change: int
+    early_stopping: bool
+    validation_fraction: float
+    random_state: Any
+    verbose: bool
+    warm_start: bool
+    fit_intercept: bool
+    sparsity: float
+    criterion: str
+    granularity: str
+    scope: str
+    norm: float
+    order: str
+    prune_output: bool
+    fine_tune_iter: int
+    device: str
+    precision: str
+    memory: Any
+
+    @abstractmethod
+    def _make_network(self, n_features: int, n_classes: int) -> MLPNetwork:
+        """The network that this classifier trains."""
+
+    # -- fitting -------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        on_event: Listener | None = None,
+    ) -> Self:
+        """Train the network, prune it to `sparsity`, and retrain what is left for `fine_tune_iter` epochs.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Dense and numeric.
+        y : array-like of shape (n_samples,)
+            Class labels: numbers or strings.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weight of every sample in the loss.
+        on_event : callable, optional
+            Called while training with its progress: the events of `prunelab.estimators.training`. An
+            exception that it raises ends the fit.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data cannot be used; the message says which and why.
+        """
+        dense = self._fit_dense(X, y, sample_weight, on_event)
+        pruned = make_pruner(dense, self._choices()).prune(self.sparsity)
+        self._publish(dense, prune(dense, pruned, self.fine_tune_iter, self._listener(on_event)))
+        self._optimiser = None
+        return self
+
+    def partial_fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Train one pass over `X`, then prune to `sparsity`; what was removed before stays removed.
+
+        The first call trains densely before it prunes. Later calls retrain what is left; another
+        `sparsity` set between calls removes more.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+        classes : array-like, optional
+            All classes there will ever be; needed in the first call unless `y` holds them all.
+        sample_weight : array-like of shape (n_samples,), optional
+
+        Returns
+        -------
+        self
+        """
+        self._check_parameters()
+        first = not hasattr(self, "coefs_")
+        X, y, weights = self._validate(X, y, sample_weight, reset=first)
+        known = _classes(y if classes is None else classes) if first or classes is not None else self.classes_
+        if first:
+            self.classes_ = known
+        elif not np.array_equal(known, self.classes_):
+            raise ValueError(f"classes must be those of the first call to partial_fit, {self.classes_}, got {known}")
+        start = None if first else self._start(self._optimiser)
+        seed = self._draw_seed() if first else self.seed_
+        samples = Samples(X, _encode(y, self.classes_), weights)
+        earlier_losses = [] if first else self.loss_curve_
+        dense = train_dense(self._task(samples, seed, epochs=1, early_stopping=False), samples, start)
+        if not first and self._pruned_as == (self._choices(), self.sparsity):
+            pruned = Pruned(self.masks_, self.intercept_masks_, self.sparsity_)
+        else:
+            pruned = make_pruner(dense, self._choices()).prune(self.sparsity)
+        self._publish(dense, prune(dense, pruned))
+        self._optimiser = dense.training
+        self.loss_curve_ = [*earlier_losses, *dense.training.loss_curve]
+        self.n_iter_ = len(self.loss_curve_)
+        return self
+
+    def _fit_dense(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, on_event: Listener | None
+    ) -> DenseModel:
+        """Validate and train, without pruning. Sets nothing but what describes the data."""
+        self._check_parameters()
+        start = self._start(None) if self.warm_start and hasattr(self, "coefs_") else None
+        X, y, weights = self._validate(X, y, sample_weight, reset=start is None)
+        classes = _classes(y)
+        if start is not None and not np.array_equal(classes, self.classes_):
+            raise ValueError(f"with warm_start=True the classes must stay {self.classes_}, got {classes}")
+        self.classes_ = classes
+        samples = Samples(X, _encode(y, classes), weights)
+        task = self._task(samples, self._draw_seed(), self.max_iter, self.early_stopping)
+        # Without a fixed seed no two trainings are the same, and there is nothing to look up.
+        repeatable = self.memory is not None and isinstance(self.random_state, numbers.Integral)
+        memory = check_memory(self.memory) if repeatable else None
+        return train_dense(task, samples, start, memory, self._listener(on_event))
+
+    def _task(self, samples: Samples, seed: int, epochs: int, early_stopping: bool) -> Task:
+        network = self._make_network(samples.inputs.shape[1], len(self.classes_))
+        device = resolve_device(self.device)
+        n_samples = len(samples.codes)
+        recipe = Recipe(
+            solver=self.solver,
+            learning_rate_init=float(self.learning_rate_init),
+            alpha=float(self.alpha),
+            momentum=float(self.momentum),
+            batch_size=min(int(self.batch_size), n_samples),
+            max_iter=int(epochs),
+            tol=float(self.tol),
+            n_iter_no_change=int(self.n_iter_no_change),
+            early_stopping=bool(early_stopping),
+        )
+        precision = resolve_precision(self.precision, device, n_samples * network.n_weights)
+        fraction = float(self.validation_fraction) if early_stopping else 0.0
+        return Task(network, recipe, seed, fraction, str(device), precision)
+
+    def _start(self, optimiser: Training | None) -> Start:
+        """Where the fitted network stands, to go on from."""
+        training = Training([*self.coefs_, *(self.intercepts_ if self.fit_intercept else [])])
+        if optimiser is not None:
+            training.moments, training.n_steps = optimiser.moments, optimiser.n_steps
+        return Start(training, [*self.masks_, *(self.intercept_masks_ if self.fit_intercept else [])])
+
+    def _draw_seed(self) -> int:
+        if isinstance(self.random_state, numbers.Integral):
+            return int(self.random_state)
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+    def _choices(self) -> Choices:
+        norm = np.inf if self.norm == "inf" else self.norm
+        return Choices(self.criterion, self.granularity, self.scope, norm, self.order, self.prune_output)
+
+    def _publish(self, dense: DenseModel, model: PrunedModel) -> None:
+        """Set the fitted attributes."""
+        n_layers = dense.task.network.n_layers
+        self.coefs_ = model.parameters[:n_layers]
+        self.intercepts_ = model.parameters[n_layers:]
+        if not self.fit_intercept:
+            self.intercepts_ = [np.zeros(coef.shape[1], dtype=np.float32) for coef in self.coefs_]
+        self.masks_ = model.pruned.masks
+        self.intercept_masks_ = model.pruned.bias_masks
+        self.sparsity_ = model.pruned.achieved_sparsity
+        self.n_nonzero_ = count_cost(self.coefs_, self.intercepts_, self.fit_intercept).nonzero
+        self.loss_curve_ = list(dense.training.loss_curve)
+        self.loss_ = self.loss_curve_[-1]
+        self.validation_scores_ = list(dense.training.validation_scores) or None
+        self.fine_tune_loss_curve_ = [] if model.fine_tuning is None else list(model.fine_tuning.loss_curve)
+        self.n_iter_ = len(self.loss_curve_)
+        self.n_layers_ = n_layers + 1
+        self.n_outputs_ = len(self.classes_)
+        self.precision_ = dense.task.precision
+        self.seed_ = dense.task.seed
+        self._pruned_as = (self._choices(), self.sparsity)
+        warn_of_emptied_layers(model.pruned, self.sparsity)
+
+    # -- predicting ----------------------------------------------------------------------------------
+
+    def predict(self, X: ArrayLike) -> NDArray:
+        """Predict the class of every sample.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Labels from `classes_`.
+        """
+        logits = self._logits(X)
+        return self.classes_[logits.argmax(axis=1)]
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Predict class probabilities.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`.
+        """
+        return softmax(self._logits(X).astype(np.float64), axis=1)
+
+    def predict_log_proba(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Predict the logarithms of the class probabilities; see `predict_proba`."""
+        return log_softmax(self._logits(X).astype(np.float64), axis=1)
+
+    def _logits(self, X: ArrayLike) -> NDArray[np.float32]:
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=np.float32, order="C", reset=False)
+        evaluator = self._evaluator(X)
+        return evaluator.logits(self._network(), self._parameters())
+
+    def _network(self) -> MLPNetwork:
+        return self._make_network(self.n_features_in_, len(self.classes_))
+
+    def _parameters(self) -> list[NDArray[np.float32]]:
+        return [*self.coefs_, *(self.intercepts_ if self.fit_intercept else [])]
+
+    def _evaluator(self, X: NDArray[np.float32]) -> Evaluator:
+        """Predictions use the precision of the fit, where the machine at hand is fast at it."""
+        device = resolve_device(self.device)
+        work = float("inf") if self.precision_ == "bfloat16" else 0.0
+        return Evaluator(X, device, resolve_precision(self.precision, device, work))
+
+    # -- files ---------------------------------------------------------------------------------------
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted classifier to one safetensors file (arrays and JSON, no pickle).
+
+        Parameters
+        ----------
+        path : str or Path
+            Written atomically; an existing file is replaced. The usual ending is ``.safetensors``.
+        """
+        from .persistence import save
+
+        check_is_fitted(self)
+        save(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a classifier written by `save`; it predicts bit for bit as the one that was saved.
+
+        Raises
+        ------
+        ModelFileError
+            If the file is missing, damaged, or not one of this class.
+        """
+        from .persistence import load
+
+        return load(cls, path)
+
+    # -- validation ----------------------------------------------------------------------------------
+
+    def _validate(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, reset: bool
+    ) -> tuple[NDArray[np.float32], NDArray, NDArray[np.float32] | None]:
+        X, y = validate_data(self, X, y, dtype=np.float32, order="C", reset=reset)
+        check_classification_targets(y)
+        if sample_weight is None:
+            return X, y, None
+        return X, y, _check_sample_weight(sample_weight, X, dtype=np.float32, ensure_non_negative=True)
+
+    def _check_parameters(self) -> None:
+        """Raise ValueError, one sentence, for the first parameter with a value that cannot be."""
+        check_parameters(self)
+
+    def _listener(self, on_event: Listener | None) -> Listener | None:
+        if not self.verbose:
+            return on_event
+
+        def listen(event: Event) -> None:
+            if isinstance(event, EpochEnded):
+                print(f"Epoch {event.epoch} of {event.epochs} ({event.phase}), loss = {event.loss:.8f}")
+                if event.validation_score is not None:
+                    print(f"Validation score: {event.validation_score:f}")
+            if on_event is not None:
+                on_event(event)
+
+        return listen
+
+
+def warn_of_emptied_layers(pruned: Pruned, sparsity: float) -> None:
+    """Say so when a layer has nothing left: the network then answers the same to every input."""
+    if pruned.emptied_layers:
+        layers = ", ".join(str(layer + 1) for layer in pruned.emptied_layers)
+        plural = "s" if len(pruned.emptied_layers) > 1 else ""
+        warnings.warn(
+            f"pruning to sparsity {sparsity:g} removed every weight of layer{plural} {layers}: "
+            "the network now gives the same answer to every input",
+            PruningWarning,
+            stacklevel=4,
+        )
+
+
+def _classes(labels: ArrayLike) -> NDArray:
+    classes = np.unique(column_or_1d(labels))
+    if len(classes) < 2:
+        raise ValueError(f"a classifier needs samples of at least 2 classes, got 1 class: {classes[0]!r}")
+    return classes
+
+
+def _encode(y: NDArray, classes: NDArray) -> NDArray[np.int64]:
+    unknown = np.setdiff1d(y, classes)
+    if len(unknown):
+        raise ValueError(f"y has labels that are not among the classes {classes}: {unknown}")
+    return np.searchsorted(classes, y).astype(np.int64)
+
+
+def _number(low: float, high: float = float("inf"), *, open_low: bool = False, open_high: bool = False, whole: bool = False):
+    """A check for a number in a range, and the words for it."""
+    kind = numbers.Integral if whole else numbers.Real
+    bounds = {
+        (True, True): f"between {low:g} and {high:g}",
+        (True, False): f"above {low:g}",
+        (False, True): f"from {low:g} to below {high:g}",
+        (False, False): f"from {low:g} to {high:g}",
+    }[open_low, open_high]
+    if high == float("inf"):
+        bounds = f"above {low:g}" if open_low else f"of at least {low:g}"
+
+    def check(value: Any) -> bool:
+        if not isinstance(value, kind) or isinstance(value, (bool, np.bool_)):
+            return False
+        above = value > low if open_low else value >= low
+        return bool(above and (value < high if open_high else value <= high))
+
+    return check, f"a {'whole ' if whole else ''}number {bounds}"
+
+
+def _one_of(choices: Sequence):
+    words = ", ".join(repr("inf" if isinstance(choice, float) else choice) for choice in choices)
+    return lambda value: not isinstance(value, (list, np.ndarray)) and value in choices, f"one of {words}"
+
+
+def _flag():
+    return lambda value: isinstance(value, (bool, np.bool_)), "True or False"
+
+
+def _widths():
+    def check(value: Any) -> bool:
+        if not isinstance(value, (list, tuple, np.ndarray)):
+            return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value > 0
+        return all(isinstance(width, numbers.Integral) and width > 0 for width in value)
+
+    return check, "whole numbers above 0, such as (300, 100)"
+
+
+_CHECKS = {
+    "hidden_layer_sizes": _widths(),
+    "activation": _one_of(ACTIVATIONS),
+    "solver": _one_of(SOLVERS),
+    "alpha": _number(0),
+    "batch_size": _number(1, whole=True),
+    "learning_rate_init": _number(0, open_low=True),
+    "momentum": _number(0, 1, open_high=True),
+    "max_iter": _number(1, whole=True),
+    "tol": _number(float("-inf")),
+    "n_iter_no_change": _number(1, whole=True),
+    "early_stopping": _flag(),
+    "validation_fraction": _number(0, 1, open_low=True, open_high=True),
+    "verbose": (lambda value: isinstance(value, (bool, numbers.Integral)), "True, False or a whole number"),
+    "warm_start": _flag(),
+    "fit_intercept": _flag(),
+    "sparsity": _number(0, 1),
+    "granularity": _one_of(GRANULARITIES),
+    "scope": _one_of(SCOPES),
+    "norm": _one_of((*NORMS, "inf")),
+    "order": _one_of(ORDERS),
+    "prune_output": _flag(),
+    "fine_tune_iter": _number(0, whole=True),
+    "device": (lambda value: isinstance(value, str), "a name such as 'auto', 'cpu' or 'cuda'"),
+    "precision": _one_of(PRECISIONS),
+}
+
+
+def check_parameters(estimator: BasePrunedClassifier) -> None:
+    """Raise ValueError, one sentence, for the first parameter with a value that cannot be."""
+    checks = {**_CHECKS, "criterion": _one_of(criterion_names())}
+    for name, value in estimator.get_params(deep=False).items():
+        if name in checks and not checks[name][0](value):
+            raise ValueError(f"{name} must be {checks[name][1]}, got {value!r}")
+    resolve_device(estimator.device)

@@ -1,0 +1,224 @@
+"""The two steps of every fit: train a dense network, then prune it.
+
+`sparsity_path` walks many sparsities from one dense network; `fit` is a path of length one. Both call
+the functions here, which is why they agree bit for bit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from sklearn.model_selection import train_test_split
+
+from .backend import flushed_denormals
+from .inference import Evaluator, as_tensor
+from .pruning.pruner import Pruned, Pruner
+from .training import Data, Recipe, Training, train
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from joblib import Memory
+    from numpy.typing import NDArray
+
+    from .network import MLPNetwork
+    from .pruning.masks import Mask
+    from .pruning.pruner import Choices
+    from .training import Event
+
+    Listener = Callable[[Event], None]
+
+#: Part of the key of cached trainings; raised whenever training gives other numbers than before.
+_CACHE_VERSION = 1
+
+
+class Samples(NamedTuple):
+    """Training data: inputs (n, n_features) float32, class indices (n,), and weights (n,) or None."""
+
+    inputs: NDArray[np.float32]
+    codes: NDArray[np.int64]
+    weights: NDArray[np.float32] | None = None
+
+    def rows(self, chosen: NDArray[np.int64]) -> Samples:
+        """Some of the samples."""
+        return Samples(self.inputs[chosen], self.codes[chosen], None if self.weights is None else self.weights[chosen])
+
+
+@dataclass(frozen=True)
+class Task:
+    """Everything but the data that the numbers of a dense training depend on.
+
+    Attributes
+    ----------
+    network : MLPNetwork
+    recipe : Recipe
+    seed : int
+        Initial weights, shuffling and the validation split follow from it.
+    validation_fraction : float
+        Held out when the recipe stops early.
+    device : str
+        Where to compute.
+    precision : {"float32", "bfloat16"}
+        Of the products.
+    """
+
+    network: MLPNetwork
+    recipe: Recipe
+    seed: int
+    validation_fraction: float
+    device: str
+    precision: str
+
+    def seed_for(self, purpose: str) -> int:
+        """A seed of its own for each use of randomness."""
+        purposes = ("start", "shuffle", "split", "prune", "fine-tune")
+        return int(np.random.SeedSequence(self.seed).generate_state(len(purposes))[purposes.index(purpose)])
+
+
+@dataclass(frozen=True)
+class Start:
+    """A network to go on from: its training so far, and the masks (a parameter each) it has to keep."""
+
+    training: Training
+    masks: list[Mask]
+
+
+@dataclass(frozen=True)
+class DenseModel:
+    """A trained network, not (further) pruned yet, and all it takes to prune it."""
+
+    task: Task
+    training: Training
+    samples: Samples
+    masks: list[Mask] | None = None
+
+    @property
+    def coefs(self) -> list[NDArray[np.float32]]:
+        """The weights, each (n_in, n_out)."""
+        return self.training.parameters[: self.task.network.n_layers]
+
+
+@dataclass(frozen=True)
+class PrunedModel:
+    """A pruned network: parameters (weights, then biases), masks, and the retraining if there was any.
+
+    `parameters_before` are the parameters before that retraining.
+    """
+
+    parameters: list[NDArray[np.float32]]
+    pruned: Pruned
+    parameters_before: list[NDArray[np.float32]]
+    fine_tuning: Training | None = None
+
+
+def train_dense(
+    task: Task,
+    samples: Samples,
+    start: Start | None = None,
+    memory: Memory | None = None,
+    on_event: Listener | None = None,
+) -> DenseModel:
+    """Train a network on the samples, or fetch the very same training from `memory`.
+
+    Parameters
+    ----------
+    task, samples
+        What to train, and on what.
+    start : Start, optional
+        Go on from there and hold its masks; from fresh weights if absent.
+    memory : joblib.Memory, optional
+        Used only for trainings that start fresh.
+    on_event : callable, optional
+        Told the progress; a training that comes from memory has none.
+    """
+    if memory is None or start is not None:
+        training = _train(None, task, samples, start, on_event)
+    else:
+        cached = memory.cache(_train, ignore=["task", "samples", "start", "on_event"])
+        training = cached(_key(task, samples), task, samples, start, on_event)
+    return DenseModel(task, training, samples, None if start is None else start.masks)
+
+
+def make_pruner(dense: DenseModel, choices: Choices) -> Pruner:
+    """Score and rank the weights or units of a dense model."""
+    n_layers = dense.task.network.n_layers
+    masks = None if dense.masks is None else dense.masks[:n_layers]
+    return Pruner(choices, dense.coefs, masks, seed=dense.task.seed_for("prune"))
+
+
+def prune(
+    dense: DenseModel, pruned: Pruned, fine_tune_iter: int = 0, on_event: Listener | None = None
+) -> PrunedModel:
+    """Apply masks to a dense model, and retrain what is left for `fine_tune_iter` epochs."""
+    network = dense.task.network
+    masks = [*pruned.masks, *(pruned.bias_masks if network.fit_intercept else [])]
+    parameters = [np.where(mask, p, np.float32(0)) for mask, p in zip(masks, dense.training.parameters, strict=True)]
+    if fine_tune_iter == 0:
+        return PrunedModel(parameters, pruned, parameters)
+    recipe = replace(dense.task.recipe, max_iter=fine_tune_iter, early_stopping=False)
+    with flushed_denormals():
+        fine_tuning = train(
+            network,
+            Training(parameters),
+            _on_device(dense.samples, dense.task),
+            recipe,
+            seed=dense.task.seed_for("fine-tune"),
+            masks=masks,
+            phase="fine-tuning",
+            on_event=on_event,
+        )
+    return PrunedModel(fine_tuning.parameters, pruned, parameters, fine_tuning)
+
+
+def _train(
+    key: str | None,  # noqa: ARG001 (what the cache goes by, instead of the arguments it ignores)
+    task: Task,
+    samples: Samples,
+    start: Start | None,
+    on_event: Listener | None,
+) -> Training:
+    validation = None
+    if task.recipe.early_stopping:
+        rows, held_out = train_test_split(
+            np.arange(len(samples.codes)),
+            test_size=task.validation_fraction,
+            stratify=samples.codes,
+            random_state=task.seed_for("split"),
+        )
+        evaluator = Evaluator(samples.inputs[held_out], torch.device(task.device), task.precision)
+        validation = evaluator, samples.codes[held_out]
+        samples = samples.rows(rows)
+    if start is None:
+        start = Start(Training(task.network.initial_parameters(task.seed_for("start"))), [])
+    with flushed_denormals():
+        return train(
+            task.network,
+            start.training,
+            _on_device(samples, task),
+            task.recipe,
+            seed=task.seed_for("shuffle"),
+            masks=start.masks or None,
+            validation=validation,
+            on_event=on_event,
+        )
+
+
+def _on_device(samples: Samples, task: Task) -> Data:
+    device = torch.device(task.device)
+    weights = None if samples.weights is None else as_tensor(samples.weights).to(device)
+    inputs = as_tensor(samples.inputs).to(device, getattr(torch, task.precision))
+    return Data(inputs, as_tensor(samples.codes).to(device), weights)
+
+
+def _key(task: Task, samples: Samples) -> str:
+    """A digest of everything that a training from fresh weights depends on."""
+    digest = hashlib.sha256(f"{_CACHE_VERSION} {torch.__version__} {task!r}".encode())
+    for array in samples:
+        if array is not None:
+            digest.update(f"{array.dtype} {array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

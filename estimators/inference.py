@@ -1,0 +1,91 @@
+"""The one way predictions are computed: from NumPy parameters to logits.
+
+Units that pruning has made pointless are taken out before anything is multiplied, so a pruned network is
+evaluated at the cost of what is left of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from .pruning.compact import compact
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from .network import MLPNetwork
+
+#: The rows of a block are limited so that its widest activations are at most this many numbers.
+_BLOCK_ELEMENTS = 2**26
+
+
+class Evaluator:
+    """Logits and scores of many networks on the same samples, which are moved to the device once.
+
+    Parameters
+    ----------
+    inputs : ndarray of float32, shape (n, n_features)
+    device : torch.device
+    precision : {"float32", "bfloat16"}
+        Of the products; sums and logits are float32.
+    """
+
+    def __init__(self, inputs: NDArray[np.float32], device: torch.device, precision: str):
+        self._inputs = as_tensor(inputs).to(device, getattr(torch, precision))
+
+    def logits(self, network: MLPNetwork, parameters: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Logits, shape (n, classes)."""
+        return self._on_device(network, parameters).cpu().numpy()
+
+    def accuracy_and_loss(
+        self,
+        network: MLPNetwork,
+        parameters: Sequence[NDArray[np.float32]],
+        targets: NDArray[np.int64],
+        weights: NDArray[np.float32] | None = None,
+    ) -> tuple[float, float]:
+        """Fraction predicted right and mean cross-entropy; `targets` are class indices.
+
+        With `weights`, one a sample, both are weighted means.
+        """
+        logits = self._on_device(network, parameters).cpu()
+        classes = as_tensor(targets)
+        hits = (logits.argmax(dim=1) == classes).double().numpy()
+        losses = torch.nn.functional.cross_entropy(logits.double(), classes, reduction="none").numpy()
+        return float(np.average(hits, weights=weights)), float(np.average(losses, weights=weights))
+
+    def _on_device(self, network: MLPNetwork, parameters: Sequence[NDArray[np.float32]]) -> Tensor:
+        network, parameters = compacted(network, parameters)
+        with torch.inference_mode():
+            tensors = [as_tensor(p).to(self._inputs.device, self._inputs.dtype) for p in parameters]
+            rows = max(1, _BLOCK_ELEMENTS // max(network.sizes))
+            blocks = [network.forward(tensors, block) for block in self._inputs.split(rows)]
+            return blocks[0] if len(blocks) == 1 else torch.cat(blocks)
+
+
+def compacted(
+    network: MLPNetwork, parameters: Sequence[NDArray[np.float32]]
+) -> tuple[MLPNetwork, list[NDArray[np.float32]]]:
+    """The network and parameters without the units that do not matter; see `compact`."""
+    coefs = list(parameters[: network.n_layers])
+    biases = list(parameters[network.n_layers :])
+    if not biases:
+        biases = [np.zeros(width, dtype=np.float32) for width in network.sizes[1:]]
+    smaller = compact(coefs, biases, network.activation)
+    fit_intercept = network.fit_intercept or any(bias.any() for bias in smaller.intercepts)
+    sizes = (network.sizes[0], *(coef.shape[1] for coef in smaller.coefs))
+    kept = [*smaller.coefs, *smaller.intercepts] if fit_intercept else smaller.coefs
+    return replace(network, sizes=sizes, fit_intercept=fit_intercept), kept
+
+
+def as_tensor(array: NDArray) -> Tensor:
+    """A tensor over the same memory (over a copy of what is read-only, which torch does not know of)."""
+    array = np.ascontiguousarray(array)
+    return torch.from_numpy(array if array.flags.writeable else array.copy())

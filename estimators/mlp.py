@@ -1,0 +1,202 @@
+"""The pruned multi-layer perceptron."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .base import BasePrunedClassifier
+from .network import MLPNetwork
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class PrunedMLPClassifier(BasePrunedClassifier):
+    """A multi-layer perceptron that is trained, then pruned to a given sparsity.
+
+    Four independent choices describe what is removed: `criterion`, `granularity`, `scope` and `order`;
+    `sparsity` says how much. The defaults are the network and the recipe of the experiment "Experiments in
+    Pruning": four hidden layers without biases, Adam, mini-batches of 100; each layer loses its smallest
+    weights, the output layer is left alone, and nothing is retrained.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int or sequence of int, default=(1000, 1000, 500, 200)
+        Units in each hidden layer.
+    activation : {"relu", "tanh", "logistic", "identity"}, default="relu"
+        Of the hidden layers.
+    solver : {"adam", "sgd"}, default="adam"
+        The optimiser; "sgd" has Nesterov's momentum.
+    alpha : float, default=0.0
+        Strength of the L2 penalty, as in scikit-learn's MLPClassifier.
+    batch_size : int, default=100
+        Samples in a mini-batch (all samples if there are fewer).
+    learning_rate_init : float, default=0.001
+        The step size; it stays the same.
+    momentum : float, default=0.9
+        For "sgd", at least 0 and below 1.
+    max_iter : int, default=20
+        Epochs: passes over the data. (The original experiment takes 3 on MNIST.)
+    tol : float, default=1e-4
+        The loss, or with `early_stopping` the validation score, has to improve by this much ...
+    n_iter_no_change : int, default=10
+        ... within this many epochs, or training stops.
+    early_stopping : bool, default=False
+        Hold out validation data, stop when their score stalls, and keep the best epoch.
+    validation_fraction : float, default=0.1
+        Of the training data held out when `early_stopping`.
+    random_state : int, RandomState or None, default=None
+        Of the initial weights, the shuffling, the validation split and random pruning. The same int gives
+        the same network on the same machine.
+    verbose : bool, default=False
+        Print the loss of every epoch.
+    warm_start : bool, default=False
+        `fit` goes on from the fitted network. What was pruned stays pruned, so that fitting with growing
+        `sparsity` prunes iteratively.
+    fit_intercept : bool, default=False
+        Whether the layers have biases.
+    sparsity : float, default=0.0
+        Fraction of the prunable weights or units to remove, 0 to 1. Exactly ``round(sparsity * n)`` of each
+        group ranked go; ties go by index.
+    criterion : {"magnitude", "random"}, default="magnitude"
+        How a weight is scored.
+    granularity : {"weight", "unit"}, default="weight"
+        What is removed. A unit is removed with its incoming weights, its bias and its outgoing weights.
+    scope : {"layer", "global"}, default="layer"
+        Ranked in each layer by itself, or across the whole network.
+    norm : {1, 2, inf, "inf"}, default=2
+        A unit's score is this norm of the scores of its incoming weights.
+    order : {"smallest", "largest"}, default="smallest"
+        Which scores are removed.
+    prune_output : bool, default=False
+        Whether the output layer is pruned as well.
+    fine_tune_iter : int, default=0
+        Epochs of retraining after pruning; what was removed stays exactly zero.
+    device : str, default="auto"
+        "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1" or "mps". The fitted model does not depend
+        on it: it predicts on any machine.
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        Of the matrix products, in training and in predicting; weights and sums are always float32. "auto"
+        is bfloat16 where the hardware multiplies it and the training is large (samples times weights of at
+        least 1e10), else float32. In bfloat16, probabilities are good to two or three digits; set
+        "float32" before predicting where more are needed.
+    memory : str, Path, joblib.Memory or None, default=None
+        Where dense trainings are cached, so that for example GridSearchCV over `sparsity` trains once a
+        fold. Needs an int `random_state`.
+
+    Attributes
+    ----------
+    coefs_ : list of ndarray of shape (n_in, n_out)
+        The weights; zero where pruned.
+    intercepts_ : list of ndarray of shape (n_out,)
+        The biases; zeros without `fit_intercept`.
+    masks_ : list of ndarray of bool of shape (n_in, n_out)
+        True where a weight was kept.
+    intercept_masks_ : list of ndarray of bool of shape (n_out,)
+        True where a bias was kept.
+    classes_ : ndarray of shape (n_classes,)
+        The labels.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of str
+        Their names, where X had string column names.
+    sparsity_ : float
+        The fraction of the prunable weights or units that was removed.
+    n_nonzero_ : int
+        Parameters that are not zero, in the whole network.
+    loss_curve_ : list of float
+        Mean training loss of every epoch, before pruning.
+    fine_tune_loss_curve_ : list of float
+        The same of the retraining; empty without.
+    loss_ : float
+        The last entry of `loss_curve_`.
+    validation_scores_ : list of float or None
+        Accuracy on the held-out data after every epoch, if `early_stopping`.
+    n_iter_ : int
+        Epochs trained before pruning.
+    n_layers_, n_outputs_ : int
+        Layers, input and output included, and classes.
+    precision_ : str
+        The precision it was trained in.
+    seed_ : int
+        The seed used: as `random_state`, it repeats the fit.
+
+    See Also
+    --------
+    prunelab.estimators.sparsity_path : Many sparsities from one training.
+    prunelab.estimators.PrunedMLPClassifierCV : The best sparsity by cross-validation.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from prunelab.estimators import PrunedMLPClassifier
+    >>> X, y = load_digits(return_X_y=True)
+    >>> classifier = PrunedMLPClassifier((64,), sparsity=0.5, random_state=0).fit(X / 16, y)
+    >>> int((classifier.coefs_[0] == 0).sum()), classifier.coefs_[0].size
+    (2048, 4096)
+    """
+
+    def __init__(
+        self,
+        hidden_layer_sizes: int | Sequence[int] = (1000, 1000, 500, 200),
+        *,
+        activation: str = "relu",
+        solver: str = "adam",
+        alpha: float = 0.0,
+        batch_size: int = 100,
+        learning_rate_init: float = 0.001,
+        momentum: float = 0.9,
+        max_iter: int = 20,
+        tol: float = 1e-4,
+        n_iter_no_change: int = 10,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        random_state: Any = None,
+        verbose: bool = False,
+        warm_start: bool = False,
+        fit_intercept: bool = False,
+        sparsity: float = 0.0,
+        criterion: str = "magnitude",
+        granularity: str = "weight",
+        scope: str = "layer",
+        norm: float | str = 2,
+        order: str = "smallest",
+        prune_output: bool = False,
+        fine_tune_iter: int = 0,
+        device: str = "auto",
+        precision: str = "auto",
+        memory: Any = None,
+    ):
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate_init = learning_rate_init
+        self.momentum = momentum
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.fit_intercept = fit_intercept
+        self.sparsity = sparsity
+        self.criterion = criterion
+        self.granularity = granularity
+        self.scope = scope
+        self.norm = norm
+        self.order = order
+        self.prune_output = prune_output
+        self.fine_tune_iter = fine_tune_iter
+        self.device = device
+        self.precision = precision
+        self.memory = memory
+
+    def _make_network(self, n_features: int, n_classes: int) -> MLPNetwork:
+        hidden = [int(width) for width in np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=int))]
+        return MLPNetwork((n_features, *hidden, n_classes), self.activation, self.fit_intercept)

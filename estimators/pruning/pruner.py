@@ -1,0 +1,97 @@
+"""One trained network, ready to be pruned to any sparsity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from .criteria import Model, unit_scores, weight_scores
+from .masks import RemovalOrder, weight_masks_of_units
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from .masks import Mask
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What is removed, in what order. The fields are the estimator's parameters of the same names."""
+
+    criterion: str = "magnitude"
+    granularity: str = "weight"
+    scope: str = "layer"
+    norm: float = 2
+    order: str = "smallest"
+    prune_output: bool = False
+
+
+class Pruned(NamedTuple):
+    """Masks of every layer's weights and biases, and the fraction of the prunable weights or units removed.
+
+    True is kept. A removed unit loses its bias too; a removed weight leaves biases alone.
+    """
+
+    masks: list[Mask]
+    bias_masks: list[Mask]
+    achieved_sparsity: float
+
+    @property
+    def emptied_layers(self) -> list[int]:
+        """Indices of the layers that have no weight left."""
+        return [layer for layer, mask in enumerate(self.masks) if not mask.any()]
+
+
+class Pruner:
+    """Masks of one network for any sparsity; scored and ranked once.
+
+    Parameters
+    ----------
+    choices : Choices
+    coefs : sequence of ndarray, each (n_in, n_out)
+        The trained weights.
+    masks : sequence of ndarray of bool, optional
+        What an earlier pruning left; what it removed stays removed, and goes first.
+    seed : int
+        For criteria that draw random numbers.
+    """
+
+    def __init__(
+        self,
+        choices: Choices,
+        coefs: Sequence[NDArray[np.floating]],
+        masks: Sequence[Mask] | None = None,
+        seed: int = 0,
+    ):
+        self._choices = choices
+        self._shapes = [coef.shape for coef in coefs]
+        self._before = masks
+        n_prunable = len(coefs) if choices.prune_output else len(coefs) - 1
+        model = Model(coefs[:n_prunable], seed=seed)
+        before = None if masks is None else list(masks[:n_prunable])
+        if choices.granularity == "unit":
+            scores = unit_scores(choices.criterion, model, choices.norm)
+            before = None if before is None else [mask.any(axis=0) for mask in before]
+        else:
+            scores = weight_scores(choices.criterion, model)
+        self._order = RemovalOrder(scores, choices.scope, choices.order, before)
+
+    def prune(self, sparsity: float) -> Pruned:
+        """Remove the fraction `sparsity` (0 to 1) of the prunable weights or units."""
+        kept = self._order.masks(sparsity)
+        n_kept = sum(int(np.count_nonzero(mask)) for mask in kept)
+        achieved = 1.0 - n_kept / self._order.n_total if self._order.n_total else 0.0
+        widths = [shape[1] for shape in self._shapes]
+        bias_masks = [np.ones(width, dtype=bool) for width in widths]
+        if self._choices.granularity == "unit":
+            masks = weight_masks_of_units(kept, self._shapes[0][0], widths)
+            bias_masks[: len(kept)] = kept
+        else:
+            masks = [*kept, *(np.ones(shape, dtype=bool) for shape in self._shapes[len(kept) :])]
+        if self._before is not None:
+            masks = [mask & before for mask, before in zip(masks, self._before, strict=True)]
+        return Pruned(masks, bias_masks, achieved)

@@ -1,0 +1,389 @@
+"""The one training loop, and what it tells while it runs.
+
+Everything random is a function of a seed and the number of the epoch, the data stay on the device, and
+nothing waits for the device inside an epoch.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch.optim.adam import adam
+from torch.optim.sgd import sgd
+
+from .backend import flushed_denormals
+from .inference import as_tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from .inference import Evaluator
+    from .network import MLPNetwork
+
+    Arrays = list[NDArray[np.float32]]
+
+SECONDS_BETWEEN_EVENTS = 0.1
+
+
+class TrainingDiverged(ValueError):  # noqa: N818 (what happened is the name)
+    """The loss is no longer a finite number."""
+
+
+@dataclass(frozen=True)
+class BatchEnded:
+    """Some batches of an epoch are done; told a few times a second, not every batch.
+
+    `loss` is the mean of the epoch so far; on a GPU it lags a little behind, because nothing waits for it.
+    `seconds` and `samples` count from the start of this training.
+    """
+
+    phase: str
+    epoch: int
+    epochs: int
+    batch: int
+    batches: int
+    loss: float
+    samples: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class EpochEnded:
+    """An epoch is done: its mean loss, and the validation score where there is validation data."""
+
+    phase: str
+    epoch: int
+    epochs: int
+    loss: float
+    validation_score: float | None
+    samples: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class PointEnded:
+    """A point of a sparsity path is done; `row` is its row of the table."""
+
+    row: dict
+    point: int
+    points: int
+
+
+Event = BatchEnded | EpochEnded | PointEnded
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train. The fields are the estimator's parameters of the same names."""
+
+    solver: str
+    learning_rate_init: float
+    alpha: float
+    momentum: float
+    batch_size: int
+    max_iter: int
+    tol: float
+    n_iter_no_change: int
+    early_stopping: bool
+
+
+@dataclass(frozen=True)
+class Data:
+    """Training data on their device, in the precision of the products."""
+
+    inputs: Tensor
+    targets: Tensor
+    weights: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+
+@dataclass
+class Training:
+    """What a training leaves behind.
+
+    Attributes
+    ----------
+    parameters : list of ndarray of float32
+        Weights, then biases.
+    loss_curve : list of float
+        Mean loss of every epoch.
+    validation_scores : list of float
+        Accuracy on the validation data after every epoch; empty without validation data.
+    moments : list of list of ndarray
+        The optimiser's memory, for whoever continues.
+    n_steps : int
+        Updates the optimiser has made in its life.
+    """
+
+    parameters: Arrays
+    loss_curve: list[float] = field(default_factory=list)
+    validation_scores: list[float] = field(default_factory=list)
+    moments: list[Arrays] = field(default_factory=list)
+    n_steps: int = 0
+
+
+def train(
+    network: MLPNetwork,
+    start: Training,
+    data: Data,
+    recipe: Recipe,
+    *,
+    seed: int,
+    masks: Sequence[NDArray[np.bool_] | None] | None = None,
+    validation: tuple[Evaluator, NDArray[np.int64]] | None = None,
+    phase: str = "training",
+    on_event: Callable[[Event], None] | None = None,
+) -> Training:
+    """Train with mini-batches until the epochs are over or the loss stops improving.
+
+    Parameters
+    ----------
+    network : MLPNetwork
+    start : Training
+        Where to start: its parameters, and its optimiser's memory if it has any. It is not changed.
+    data : Data
+    recipe : Recipe
+    seed : int
+        Of the shuffling.
+    masks : sequence of ndarray of bool or None, optional
+        One a parameter; what is False stays exactly zero.
+    validation : (Evaluator, class indices), optional
+        With ``recipe.early_stopping`` the parameters of the best epoch on these data are returned.
+    phase : str
+        Told with the events.
+    on_event : callable, optional
+        Called with `BatchEnded` and `EpochEnded`; an exception it raises ends the training.
+
+    Raises
+    ------
+    TrainingDiverged
+        When the loss of an epoch is not finite.
+    """
+    with flushed_denormals(), torch.inference_mode():
+        return _train(network, start, data, recipe, seed, masks, validation, _Reporter(phase, recipe, on_event))
+
+
+def _train(network, start, data, recipe, seed, masks, validation, report) -> Training:
+    device, dtype = data.inputs.device, data.inputs.dtype
+    # Copies: the arrays of `start` belong to somebody else.
+    parameters = [torch.tensor(array, device=device) for array in start.parameters]
+    working = parameters if dtype == torch.float32 else [p.to(dtype) for p in parameters]
+    held = _mask_tensors(masks, parameters)
+    optimiser = _OPTIMISERS[recipe.solver](parameters, recipe, network.n_layers, start)
+    patience = _Patience(recipe)
+    result = Training([])
+    best: list[Tensor] | None = None
+
+    def apply(indices: list[int], gradients: list[Tensor]) -> None:
+        optimiser.update(indices, [gradient.float() for gradient in gradients])
+        for index in indices:
+            if held[index] is not None:
+                parameters[index].mul_(held[index])
+            if working is not parameters:
+                working[index].copy_(parameters[index])
+
+    for epoch in range(recipe.max_iter):
+        total_loss = torch.zeros((), device=device)
+        report.begin_epoch(epoch, len(data), total_loss)
+        for rows in _shuffled(len(data), seed, start.n_steps, epoch, device).split(recipe.batch_size):
+            weights = None if data.weights is None else data.weights[rows]
+            loss, gradients = network.loss_and_gradients(working, data.inputs[rows], data.targets[rows], weights)
+            if device.type == "cpu":  # update each layer while its gradient is in the cache
+                for index, gradient in gradients:
+                    apply([index], [gradient])
+            else:  # fewer, larger kernels
+                indices, collected = zip(*gradients, strict=True)
+                apply(list(indices), list(collected))
+            total_loss.add_(loss, alpha=len(rows))
+            report.batch(len(rows))
+        mean_loss = float(total_loss) / len(data)
+        if not np.isfinite(mean_loss):
+            raise TrainingDiverged(
+                f"training diverged in epoch {epoch + 1}: the loss is not a finite number; "
+                f"lower learning_rate_init (now {recipe.learning_rate_init:g}) or scale the data"
+            )
+        result.loss_curve.append(mean_loss)
+        score = None
+        if validation is not None:
+            evaluator, targets = validation
+            score = evaluator.accuracy_and_loss(network, [p.cpu().numpy() for p in parameters], targets)[0]
+            if not result.validation_scores or score > max(result.validation_scores):
+                best = [p.clone() for p in parameters]
+            result.validation_scores.append(score)
+        report.end_epoch(epoch, mean_loss, score)
+        if patience.is_over(mean_loss if score is None else -score):
+            break
+
+    chosen = best if recipe.early_stopping and best is not None else parameters
+    result.parameters = [p.cpu().numpy() for p in chosen]
+    result.moments = [[moment.cpu().numpy() for moment in moments] for moments in optimiser.moments]
+    result.n_steps = optimiser.n_steps
+    return result
+
+
+def _shuffled(n: int, seed: int, n_steps: int, epoch: int, device: torch.device) -> Tensor:
+    """The order of the samples in one epoch: a function of its arguments alone, drawn on the CPU."""
+    state = np.random.SeedSequence([seed, n_steps, epoch]).generate_state(2, np.uint32)
+    generator = torch.Generator().manual_seed(int(state[0]) << 31 | int(state[1]) >> 1)
+    return torch.randperm(n, generator=generator).to(device, non_blocking=True)
+
+
+def _mask_tensors(masks, parameters: list[Tensor]) -> list[Tensor | None]:
+    if masks is None:
+        return [None] * len(parameters)
+    tensors = [None if mask is None or mask.all() else as_tensor(mask) for mask in masks]
+    held = [None if m is None else m.to(p.device, p.dtype) for m, p in zip(tensors, parameters, strict=True)]
+    for parameter, mask in zip(parameters, held, strict=True):
+        if mask is not None:
+            parameter.mul_(mask)
+    return held
+
+
+class _Adam:
+    """Adam (D. Kingma, J. Ba, ICLR 2015) with torch's fused kernel, one parameter or all at a time."""
+
+    n_moments = 2
+
+    def __init__(self, parameters: list[Tensor], recipe: Recipe, n_weights: int, start: Training):
+        self._parameters = parameters
+        self._learning_rate = recipe.learning_rate_init
+        self._momentum = recipe.momentum
+        # As in scikit-learn, the penalty is alpha/2 |w|^2 a batch, shared by its samples; biases have none.
+        self._decay = [recipe.alpha / recipe.batch_size if i < n_weights else 0.0 for i in range(len(parameters))]
+        self.moments = _moments(self.n_moments, parameters, start)
+        self._steps = [torch.full((), float(start.n_steps), device=p.device) for p in parameters]
+
+    @property
+    def n_steps(self) -> int:
+        return int(self._steps[0])
+
+    def update(self, indices: list[int], gradients: list[Tensor]) -> None:
+        for decay, group in _by_decay(self._decay, indices, gradients):
+            adam(
+                [self._parameters[i] for i, _ in group],
+                [gradient for _, gradient in group],
+                [self.moments[0][i] for i, _ in group],
+                [self.moments[1][i] for i, _ in group],
+                [],
+                [self._steps[i] for i, _ in group],
+                fused=True,
+                amsgrad=False,
+                beta1=0.9,
+                beta2=0.999,
+                lr=self._learning_rate,
+                weight_decay=decay,
+                eps=1e-8,
+                maximize=False,
+            )
+
+
+class _SGD(_Adam):
+    """Stochastic gradient descent with Nesterov's momentum, with torch's fused kernel."""
+
+    n_moments = 1
+
+    def update(self, indices: list[int], gradients: list[Tensor]) -> None:
+        for decay, group in _by_decay(self._decay, indices, gradients):
+            sgd(
+                [self._parameters[i] for i, _ in group],
+                [gradient for _, gradient in group],
+                [self.moments[0][i] for i, _ in group],
+                fused=True,
+                weight_decay=decay,
+                momentum=self._momentum,
+                lr=self._learning_rate,
+                dampening=0.0,
+                nesterov=self._momentum > 0,
+                maximize=False,
+            )
+        for index in indices:
+            self._steps[index] += 1
+
+
+_OPTIMISERS = {"adam": _Adam, "sgd": _SGD}
+
+
+def _moments(count: int, parameters: list[Tensor], start: Training) -> list[list[Tensor]]:
+    if start.moments:
+        return [[torch.tensor(moment, device=p.device) for moment, p in zip(row, parameters, strict=True)]
+                for row in start.moments]  # fmt: skip
+    return [[torch.zeros_like(p) for p in parameters] for _ in range(count)]
+
+
+def _by_decay(decays: list[float], indices: list[int], gradients: list[Tensor]):
+    """Group (index, gradient) pairs by weight decay, which the kernels take as one number."""
+    groups: dict[float, list[tuple[int, Tensor]]] = {}
+    for index, gradient in zip(indices, gradients, strict=True):
+        groups.setdefault(decays[index], []).append((index, gradient))
+    return groups.items()
+
+
+class _Patience:
+    """Ends the training after `n_iter_no_change` epochs in a row without an improvement by `tol`."""
+
+    def __init__(self, recipe: Recipe):
+        self._recipe = recipe
+        self._best = np.inf
+        self._waited = 0
+
+    def is_over(self, cost: float) -> bool:
+        self._waited = 0 if cost <= self._best - self._recipe.tol else self._waited + 1
+        self._best = min(self._best, cost)
+        return self._waited >= self._recipe.n_iter_no_change
+
+
+class _Reporter:
+    """Turns the loop's progress into events, at most a few a second."""
+
+    def __init__(self, phase: str, recipe: Recipe, on_event: Callable[[Event], None] | None):
+        self._phase = phase
+        self._recipe = recipe
+        self._on_event = on_event
+        self._started = self._last = time.monotonic()
+        self._samples = 0
+
+    def begin_epoch(self, epoch: int, n: int, total_loss: Tensor) -> None:
+        self._epoch, self._batch, self._seen = epoch + 1, 0, 0
+        self._batches = -(-n // self._recipe.batch_size)
+        self._total_loss = total_loss
+        on_gpu = total_loss.device.type == "cuda"
+        self._mailbox = torch.zeros((), pin_memory=True) if on_gpu else None
+        self._posted = 0
+
+    def batch(self, n: int) -> None:
+        self._batch += 1
+        self._seen += n
+        self._samples += n
+        now = time.monotonic()
+        if self._on_event is None or now - self._last < SECONDS_BETWEEN_EVENTS:
+            return
+        self._last = now
+        loss = self._running_loss()
+        place = (self._epoch, self._recipe.max_iter, self._batch, self._batches)
+        self._on_event(BatchEnded(self._phase, *place, loss, self._samples, now - self._started))
+
+    def _running_loss(self) -> float:
+        if self._mailbox is None:
+            return float(self._total_loss) / self._seen
+        # A GPU is asked to post the figure when it gets there; what is read is what it posted last time.
+        loss = float(self._mailbox) / self._posted if self._posted else float("nan")
+        self._mailbox.copy_(self._total_loss, non_blocking=True)
+        self._posted = self._seen
+        return loss
+
+    def end_epoch(self, epoch: int, loss: float, score: float | None) -> None:
+        if self._on_event is not None:
+            seconds = time.monotonic() - self._started
+            place = (epoch + 1, self._recipe.max_iter)
+            self._on_event(EpochEnded(self._phase, *place, loss, score, self._samples, seconds))
+
+

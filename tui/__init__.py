@@ -1,0 +1,1 @@
+"""The terminal side of prunelab: the command line and what it shows."""

@@ -1,0 +1,987 @@
+"""Curves, images and bars as text.
+
+Every function here is pure: the same arguments give the same string, nothing is printed, and nothing is kept
+between calls. The command line prints what they return; the app shows it in its widgets. All of them take
+``colour`` (whether escape codes may be used) and ``ascii_only`` (whether anything outside ASCII must be
+avoided), and all of them return lines of exactly the width asked for, padded with spaces.
+
+The colours are fixed entries of the 256-colour palette that can be read on dark and on light backgrounds. No
+series is told from another by colour alone: each has its own symbol, which the legend shows.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import string
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from rich.cells import cell_len, set_cell_size
+
+if TYPE_CHECKING:
+    from plotext._figure import _figure_class as Figure
+
+__all__ = [
+    "Series",
+    "draw_bars",
+    "draw_gallery",
+    "draw_image",
+    "mean_interval",
+    "plot_accuracy_curves",
+    "plot_curves",
+    "thin",
+]
+
+MIN_WIDTH, MIN_HEIGHT = 20, 5  # Below this size there is a message instead of a plot.
+
+COLOURS = (33, 166, 28, 163, 30, 99, 160, 94)
+GREY = 244
+SYMBOLS = "●○■□▲△◆◇" + string.ascii_lowercase
+ASCII_SYMBOLS = "*o+x#@%&" + "".join(letter for letter in string.ascii_lowercase if letter not in "ox")
+SHADES = " ░▒▓█"
+ASCII_SHADES = " .:-=+*#%@"
+EIGHTHS = "▏▎▍▌▋▊▉█"
+
+_FRAME_TO_ASCII = str.maketrans("│┤─┬└", "|+-++")
+_HUGE = 1e300  # Anything larger counts as infinite: differences between such numbers would overflow.
+
+Numbers = Sequence[float] | npt.NDArray[Any]
+Array = npt.NDArray[np.float64]
+Limits = tuple[float, float]
+Segment = tuple[str, str]  # A piece of a line: the text, and the parameters of its escape code ("" for none).
+
+
+@dataclass(frozen=True)
+class Series:
+    """One curve: its points, its name, and the interval around each point where one is known.
+
+    Parameters
+    ----------
+    name : str
+        What the legend calls it; an empty name is left out of the legend.
+    x, y : sequence of float
+        The points, in any order. Points that are not finite are dropped.
+    low, high : sequence of float, optional
+        The ends of an interval around each y, drawn as dotted lines; NaN where there is none.
+    """
+
+    name: str
+    x: Numbers
+    y: Numbers
+    low: Numbers | None = None
+    high: Numbers | None = None
+
+
+# Statistics ------------------------------------------------------------------------------------------------
+
+
+def thin(x: Numbers, y: Numbers, limit: int) -> tuple[Array, Array]:
+    """Reduce a curve to at most `limit` points that look the same when drawn.
+
+    The range of x is cut into equal buckets, and the lowest and the highest point of each bucket are kept,
+    together with the first and the last point of all.
+
+    Parameters
+    ----------
+    x, y : sequence of float
+        Finite coordinates; x need not be sorted.
+    limit : int
+        The largest number of points to keep, at least 4.
+
+    Returns
+    -------
+    x, y : ndarray
+        The points kept, in their original order.
+    """
+    if limit < 4:
+        raise ValueError(f"limit must be at least 4, got {limit}.")
+    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    if len(x) <= limit:
+        return x, y
+    n_buckets = (limit - 2) // 2
+    low, half_span = x.min(), x.max() / 2 - x.min() / 2  # Halved, so that no difference overflows.
+    position = (x / 2 - low / 2) / half_span if half_span > 0 else np.zeros_like(x)
+    bucket = np.minimum((position * n_buckets).astype(int), n_buckets - 1)
+    order = np.lexsort((y, bucket))
+    starts = np.flatnonzero(np.diff(bucket[order], prepend=-1))
+    ends = np.append(starts[1:], len(order)) - 1
+    kept = np.unique(np.concatenate([order[starts], order[ends], [0, len(x) - 1]]))
+    return x[kept], y[kept]
+
+
+def mean_interval(values: Numbers, confidence: float = 0.95) -> tuple[float, float, float]:
+    """Return the mean of a sample and Student's t interval for the mean.
+
+    Parameters
+    ----------
+    values : sequence of float
+        The sample, such as the accuracies of several seeds. Values that are not finite are dropped.
+    confidence : float, default=0.95
+        The confidence level of the interval.
+
+    Returns
+    -------
+    mean, low, high : float
+        The interval is NaN for fewer than two values, and all three are NaN for none.
+    """
+    sample = np.asarray(values, dtype=np.float64)
+    sample = sample[np.isfinite(sample)]
+    if len(sample) == 0:
+        return math.nan, math.nan, math.nan
+    mean = float(sample.mean())
+    if len(sample) == 1:
+        return mean, math.nan, math.nan
+    from scipy.special import stdtrit
+
+    standard_error = float(sample.std(ddof=1)) / math.sqrt(len(sample))
+    half = float(stdtrit(len(sample) - 1, (1 + confidence) / 2)) * standard_error
+    return mean, mean - half, mean + half
+
+
+# Text ------------------------------------------------------------------------------------------------------
+
+
+def _plain(text: object, ascii_only: bool) -> str:
+    """Return text without control characters, so that it stays on its line and has a known width."""
+    printable = "".join(char if char.isprintable() else " " for char in str(text))
+    return printable.encode("ascii", "replace").decode() if ascii_only else printable
+
+
+def _shorten(text: str, width: int, ascii_only: bool) -> str:
+    """Cut text to a width in columns, with an ellipsis where something was cut."""
+    if cell_len(text) <= width:
+        return text
+    ellipsis = ".." if ascii_only else "…"
+    room = width - len(ellipsis)
+    return set_cell_size(text, room).rstrip() + ellipsis if room > 0 else set_cell_size(text, max(width, 0))
+
+
+def _length(segments: Iterable[Segment]) -> int:
+    return sum(cell_len(text) for text, _ in segments)
+
+
+def _paint(segments: Iterable[Segment], colour: bool) -> str:
+    return "".join(f"\x1b[{code}m{text}\x1b[0m" if colour and code else text for text, code in segments)
+
+
+def _line(segments: list[Segment], width: int, colour: bool) -> str:
+    """Join segments into a line of exactly `width` columns."""
+    return _paint(segments, colour) + " " * (width - _length(segments))
+
+
+def _message(text: str, width: int, height: int) -> str:
+    """Fill an area with nothing but one line of text."""
+    first = set_cell_size(_shorten(text, width, ascii_only=True), max(width, 0))
+    return "\n".join([first] + [" " * width] * (height - 1))
+
+
+def _foreground(colour_number: int) -> str:
+    return f"38;5;{colour_number}"
+
+
+# Axes ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Axis:
+    low: float
+    high: float
+    ticks: list[float]
+    labels: list[str]
+
+    def fraction(self, values: Array | float) -> Array:
+        return (np.asarray(values, dtype=np.float64) - self.low) / (self.high - self.low)
+
+    def contains(self, values: Array | float) -> npt.NDArray[np.bool_]:
+        return (np.asarray(values) >= self.low) & (np.asarray(values) <= self.high)
+
+
+def _nice_step(span: float, count: int) -> float:
+    """Return the smallest round step that cuts `span` into fewer than `count` parts."""
+    rough = span / max(count - 1, 1)
+    power = 10.0 ** math.floor(math.log10(rough))
+    return next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * (1 - 1e-9))
+
+
+def _with_span(low: float, high: float) -> Limits:
+    """Widen a range that has no extent to speak of."""
+    size = max(abs(low), abs(high))
+    if high - low > 1e-9 * size and high - low > 1e-300:
+        return low, high
+    half = 0.05 * size if size > 1e-300 else 1.0
+    return low - half, high + half
+
+
+def _round_limits(low: float, high: float, count: int) -> Limits:
+    """Widen a range to round numbers."""
+    low, high = _with_span(low, high)
+    step = _nice_step(high - low, count)
+    return math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
+
+
+def _round_ticks(low: float, high: float, count: int) -> list[float]:
+    """Return the round numbers inside a range, `count` or fewer."""
+    step = _nice_step(high - low, count)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [index * step for index in range(first, last + 1)]
+
+
+def _tick_labels(ticks: Sequence[float]) -> list[str]:
+    """Write numbers with just enough digits to tell them apart, all in the same way."""
+    gap = min((b - a for a, b in itertools.pairwise(sorted(ticks))), default=1.0)
+    for decimals in range(7):
+        labels = [f"{round(tick, decimals) + 0.0:.{decimals}f}" for tick in ticks]
+        exact = all(abs(float(label) - tick) <= 1e-3 * gap for label, tick in zip(labels, ticks, strict=True))
+        if exact and max(map(len, labels), default=0) <= 8:
+            return labels
+    for digits in range(1, 5):
+        labels = [f"{tick:.{digits}g}" for tick in ticks]
+        if len(set(labels)) == len(ticks):
+            return labels
+    return [f"{tick:.4g}" for tick in ticks]
+
+
+def _linear_axis(
+    values: Array, limits: Limits | None, ticks: Sequence[float] | None, count: int, *, widen: bool
+) -> _Axis:
+    """Lay out a linear axis around values, or with given limits and ticks."""
+    if limits is not None:
+        low, high = limits
+    elif len(values) == 0:
+        low, high = 0.0, 1.0
+    elif widen:
+        low, high = _round_limits(float(values.min()), float(values.max()), count)
+    else:
+        low, high = _with_span(float(values.min()), float(values.max()))
+    shown = _round_ticks(low, high, count) if ticks is None else [t for t in ticks if low <= t <= high]
+    return _Axis(low, high, shown, _tick_labels(shown))
+
+
+def _log_axis(values: Array, limits: Limits | None, count: int) -> _Axis:
+    """Lay out a logarithmic axis; its coordinates are decimal logarithms."""
+    low, high = (
+        limits
+        if limits is not None
+        else (float(values.min()), float(values.max()))
+        if len(values)
+        else (0, 1)
+    )
+    factors = (1,) if high - low >= 2 else (1, 2, 5)
+    decades = range(math.floor(low) - 1, math.ceil(high) + 2)
+    round_logs = [decade + math.log10(factor) for decade in decades for factor in factors]
+    if limits is None:
+        low = max(value for value in round_logs if value <= low + 1e-9)
+        high = min(value for value in round_logs if value >= high - 1e-9 and value > low + 1e-9)
+    ticks = [value for value in round_logs if low - 1e-9 <= value <= high + 1e-9]
+    ticks = ticks[:: max(1, math.ceil(len(ticks) / count))]
+    return _Axis(low, high, ticks, [f"{10.0**tick:.6g}" for tick in ticks])
+
+
+def _check_limits(name: str, limits: Limits | None, log: bool = False) -> Limits | None:
+    if limits is None:
+        return None
+    low, high = float(limits[0]), float(limits[1])
+    if not (-_HUGE < low < high < _HUGE) or (log and low <= 0):
+        raise ValueError(
+            f"{name} must be two finite numbers in rising order{', above 0' * log}; got {limits!r}."
+        )
+    return (math.log10(low), math.log10(high)) if log else (low, high)
+
+
+# Curves ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Curve:
+    """A series as it is drawn: clean, sorted, in axis coordinates, with its looks."""
+
+    name: str
+    x: Array
+    y: Array
+    low: Array
+    high: Array
+    symbol: str
+    colour: int
+
+    def values(self) -> Array:
+        everything = np.concatenate([self.y, self.low, self.high])
+        return everything[np.isfinite(everything)]
+
+
+def _axis_values(values: Numbers | None, length: int, log: bool) -> Array:
+    """Turn numbers into axis coordinates, NaN for those that cannot be drawn."""
+    if values is None:
+        return np.full(length, np.nan)
+    array = np.asarray(values, dtype=np.float64)
+    if array.shape != (length,):
+        raise ValueError(
+            f"x, y, low and high of a series must be equally long; got {length} and {array.shape}."
+        )
+    array = np.where(np.abs(array) < _HUGE, array, np.nan)
+    return np.log10(np.where(array > 0, array, np.nan)) if log else array
+
+
+def _curve(series: Series, index: int, x_limits: Limits | None, log_y: bool, ascii_only: bool) -> _Curve:
+    """Drop what cannot be drawn or lies beside the plot, and sort by x."""
+    x = _axis_values(series.x, len(series.x), log=False)
+    y, low, high = (_axis_values(part, len(x), log_y) for part in (series.y, series.low, series.high))
+    kept = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
+    kept = kept[np.argsort(x[kept], kind="stable")]
+    if x_limits is not None:  # One point on either side stays, for the line that leads there.
+        first, stop = np.searchsorted(x[kept], x_limits[0]), np.searchsorted(x[kept], x_limits[1], "right")
+        kept = kept[max(int(first) - 1, 0) : int(stop) + 1]
+    symbols = ASCII_SYMBOLS if ascii_only else SYMBOLS
+    return _Curve(
+        name=_plain(series.name, ascii_only),
+        x=x[kept],
+        y=y[kept],
+        low=low[kept],
+        high=high[kept],
+        symbol=symbols[index % len(symbols)],
+        colour=COLOURS[index % len(COLOURS)],
+    )
+
+
+def _clip(x: Array, y: Array, x_axis: _Axis, y_axis: _Axis) -> tuple[Array, Array]:
+    """Cut a line off at the edges of the plot; NaN separates the pieces (Liang and Barsky's algorithm)."""
+    if np.all(x_axis.contains(x) & y_axis.contains(y)):
+        return x, y
+    enter, leave = np.zeros(len(x) - 1), np.ones(len(x) - 1)
+    for start, change, axis in ((x[:-1], np.diff(x), x_axis), (y[:-1], np.diff(y), y_axis)):
+        level = np.where(axis.contains(start), np.inf, -np.inf)  # For a piece along the edge.
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            at_low = np.where(change == 0, -level, (axis.low - start) / change)
+            at_high = np.where(change == 0, level, (axis.high - start) / change)
+        enter = np.maximum(enter, np.where(change == 0, at_low, np.minimum(at_low, at_high)))
+        leave = np.minimum(leave, np.where(change == 0, at_high, np.maximum(at_low, at_high)))
+    seen = np.flatnonzero(enter <= leave)
+    ends = [
+        np.stack([values[seen] + t[seen] * np.diff(values)[seen] for t in (enter, leave)], axis=1)
+        for values in (x, y)
+    ]
+    clipped_x, clipped_y = (np.pad(pair, ((0, 0), (0, 1)), constant_values=np.nan).ravel() for pair in ends)
+    return clipped_x, clipped_y
+
+
+@dataclass(frozen=True)
+class _Canvas:
+    """The area inside the axes, in character cells."""
+
+    figure: Figure
+    columns: int
+    rows: int
+    x: _Axis
+    y: _Axis
+    colour: bool
+    ascii_only: bool
+
+    def draw(self, x: Array, y: Array, marker: str, colour: int, *, lines: bool) -> None:
+        """Draw points or a line; the marker 'braille' draws fine dots, eight to a cell."""
+        method = self.figure.plot if lines else self.figure.scatter
+        method(x.tolist(), y.tolist(), marker=marker, color=colour if self.colour else None)
+
+    def snap_x(self, x: Array | float) -> Array:
+        """Return the x of the cells in which braille dots at x are drawn."""
+        return _snap(self.x, x, self.columns, 2)
+
+    def snap_y(self, y: Array | float) -> Array:
+        """Return the y of the cells in which braille dots at y are drawn."""
+        return _snap(self.y, y, self.rows, 4)
+
+    def column(self, x: Array | float) -> npt.NDArray[np.int_]:
+        """Return the column of a cell, counted from the left."""
+        return np.rint(self.x.fraction(self.snap_x(x)) * (self.columns - 1)).astype(int)
+
+
+def _snap(axis: _Axis, values: Array | float, cells: int, dots: int) -> Array:
+    dot = np.floor(np.round(0.5 + (cells * dots - 1) * axis.fraction(values), 8))
+    cell = np.clip(dot // dots, 0, cells - 1)
+    return axis.low + (axis.high - axis.low) * cell / (cells - 1)
+
+
+def _draw_mark(canvas: _Canvas, x: float) -> None:
+    rows = np.linspace(canvas.y.low, canvas.y.high, canvas.rows)
+    canvas.draw(
+        np.full(canvas.rows, canvas.snap_x(x)), rows, ":" if canvas.ascii_only else "┊", GREY, lines=False
+    )
+
+
+def _draw_bounds(canvas: _Canvas, curve: _Curve) -> None:
+    """Draw the two ends of the intervals as dotted lines, one dot a column."""
+    columns = np.linspace(canvas.x.low, canvas.x.high, canvas.columns)
+    for bound in (curve.low, curve.high):
+        known = np.isfinite(bound)
+        if not known.any():
+            continue
+        x = curve.x[known]
+        inside = columns[(columns >= x[0]) & (columns <= x[-1])]
+        y = np.interp(inside, x, bound[known])
+        seen = canvas.y.contains(y)
+        marker = "." if canvas.ascii_only else "braille"
+        canvas.draw(inside[seen], y[seen], marker, curve.colour, lines=False)
+
+
+def _draw_line(canvas: _Canvas, curve: _Curve) -> None:
+    if len(curve.x) > 1:
+        x, y = thin(curve.x, curve.y, 2 * canvas.columns)
+        marker = curve.symbol if canvas.ascii_only else "braille"
+        canvas.draw(*_clip(x, y, canvas.x, canvas.y), marker, curve.colour, lines=True)
+
+
+def _draw_symbols(canvas: _Canvas, curve: _Curve, index: int) -> None:
+    """Draw the symbol at the points, or at some of them, staggered by series, where there are many."""
+    seen = canvas.x.contains(curve.x) & canvas.y.contains(curve.y)
+    x, y = curve.x[seen], curve.y[seen]
+    if len(x) > canvas.columns // 3:
+        wanted = np.arange(3 + 4 * (index % 3), canvas.columns, 12)
+        nearest = np.unique(np.searchsorted(canvas.column(x), wanted))
+        nearest = nearest[nearest < len(x)]
+        x, y = x[nearest], y[nearest]
+    canvas.draw(canvas.snap_x(x), canvas.snap_y(y), curve.symbol, curve.colour, lines=False)
+
+
+def _body(
+    curves: list[_Curve],
+    marks: list[float],
+    x: _Axis,
+    y: _Axis,
+    size: tuple[int, int],
+    colour: bool,
+    ascii_only: bool,
+) -> list[str]:
+    """Draw the plot proper, with its axes and tick labels but nothing around them."""
+    from plotext import uncolorize
+    from plotext._figure import _figure_class  # A figure of our own: the public functions share a global one.
+
+    width, height = size
+    figure = _figure_class()
+    figure._limit_size(False, False)  # Or it would shrink to the terminal of the moment.
+    figure.plot_size(width, height)
+    figure.theme("clear")
+    figure.xaxes(True, False)
+    figure.yaxes(True, False)
+    figure.xlim(x.low, x.high)
+    figure.ylim(y.low, y.high)
+    figure.xticks(x.ticks, x.labels)
+    figure.yticks(y.ticks, y.labels)
+    canvas = _Canvas(figure, width - _y_axis_width(y), height - 2, x, y, colour, ascii_only)
+    for mark in marks:
+        _draw_mark(canvas, mark)
+    for curve in curves:
+        _draw_bounds(canvas, curve)
+    for curve in curves:
+        _draw_line(canvas, curve)
+    for index, curve in enumerate(curves):
+        _draw_symbols(canvas, curve, index)
+    if not any(len(curve.x) for curve in curves):
+        figure.text("no data", (x.low + x.high) / 2, (y.low + y.high) / 2, alignment="center")
+    text = figure.build()
+    text = text if colour else uncolorize(text)
+    text = text.translate(_FRAME_TO_ASCII) if ascii_only else text
+    return text.splitlines()
+
+
+def _y_axis_width(axis: _Axis) -> int:
+    return max(map(len, axis.labels), default=0) + 1
+
+
+def _legend(curves: list[_Curve], width: int, max_rows: int, ascii_only: bool) -> list[list[Segment]]:
+    """Arrange the legend in rows; what does not fit is counted in its last entry."""
+    entries = [_legend_entry(curve, width, ascii_only) for curve in curves if curve.name]
+    for shown in range(len(entries), 0, -1):
+        rest = len(entries) - shown
+        rows = _wrap(entries[:shown] + ([[(f"+{rest} more", "")]] if rest else []), width)
+        if len(rows) <= max_rows:
+            return rows
+    return []
+
+
+def _legend_entry(curve: _Curve, width: int, ascii_only: bool) -> list[Segment]:
+    dash = curve.symbol if ascii_only else "⠒"
+    sample = f"{dash}{curve.symbol}{dash}" if width >= 40 else curve.symbol
+    name = curve.name if len(curve.x) else f"{curve.name} (no data)"
+    room = min(width - len(sample) - 1, max(width // 2, 24))
+    return [(sample, _foreground(curve.colour)), (" " + _shorten(name, room, ascii_only), "")]
+
+
+def _wrap(entries: list[list[Segment]], width: int) -> list[list[Segment]]:
+    """Put entries into as few rows as needed, in order."""
+    gap = 3 if width >= 40 else 1
+    rows: list[list[Segment]] = []
+    for entry in entries:
+        if rows and _length(rows[-1]) + gap + _length(entry) <= width:
+            rows[-1] = [*rows[-1], (" " * gap, ""), *entry]
+        else:
+            rows.append(entry)
+    return rows
+
+
+def _header(left: list[Segment], legend: list[list[Segment]], width: int) -> list[list[Segment]]:
+    """Put lines of text and the legend together; a short legend shares the last line, at its right end."""
+    lines = [[segment] for segment in left]
+    if lines and len(legend) == 1 and _length(lines[-1]) + 3 + _length(legend[0]) <= width:
+        gap = width - _length(lines[-1]) - _length(legend[0])
+        return [*lines[:-1], [*lines[-1], (" " * gap, ""), *legend[0]]]
+    return lines + legend
+
+
+def _mark_rows(labels: list[tuple[int, str]], first: int, width: int, max_rows: int) -> list[list[Segment]]:
+    """Centre labels above their columns, lower rows first; those without room are left out."""
+    rows: list[str] = []
+    for column, label in sorted(labels):
+        start = max(first, min(column - cell_len(label) // 2, width - cell_len(label)))
+        fitting = next((i for i, row in enumerate(rows) if not row or cell_len(row) < start), len(rows))
+        if fitting == max_rows:
+            continue
+        if fitting == len(rows):
+            rows.append("")
+        rows[fitting] = set_cell_size(rows[fitting], start) + label
+    return [[(row, _foreground(GREY))] for row in reversed(rows)]
+
+
+def plot_curves(
+    series: Iterable[Series],
+    *,
+    width: int,
+    height: int,
+    title: str | None = None,
+    x_label: str | None = None,
+    y_label: str | None = None,
+    colour: bool = True,
+    ascii_only: bool = False,
+    x_limits: Limits | None = None,
+    y_limits: Limits | None = None,
+    x_ticks: Sequence[float] | None = None,
+    log_y: bool = False,
+    marks: Iterable[tuple[float, str]] = (),
+) -> str:
+    """Draw curves over common axes.
+
+    Each curve is a line of braille dots with its own symbol at the points (at some of them where they are
+    dense); with `ascii_only` the line itself consists of the symbol. The legend stands above the axes, never
+    over a curve. A small plot leaves out its title and the labels of its axes.
+
+    Parameters
+    ----------
+    series : iterable of Series
+        The curves, drawn in this order.
+    width, height : int
+        The size of the result in columns and lines, both exact. Below 20 by 5 it is only a message.
+    title, x_label, y_label : str, optional
+        The text around the axes. The label of the y axis stands above it.
+    colour : bool, default=True
+        Whether to use ANSI escape codes.
+    ascii_only : bool, default=False
+        Whether to use nothing but ASCII characters.
+    x_limits, y_limits : tuple of (float, float), optional
+        The ends of the axes; by default they follow the data.
+    x_ticks : sequence of float, optional
+        Where to write numbers below the x axis.
+    log_y : bool, default=False
+        Whether the y axis is logarithmic. Points at or below 0 are then dropped.
+    marks : iterable of (float, str), optional
+        Positions on the x axis to mark with a vertical line, and what to write above it.
+
+    Returns
+    -------
+    str
+        `height` lines of `width` columns each, without a newline at the end.
+    """
+    if width < MIN_WIDTH or height < MIN_HEIGHT:
+        return _message("too small to plot", width, height)
+    x_limits, y_limits = _check_limits("x_limits", x_limits), _check_limits("y_limits", y_limits, log_y)
+    curves = [_curve(one, i, x_limits, log_y, ascii_only) for i, one in enumerate(series)]
+
+    texts = [(title, "1", 9), (y_label, "", 7)]
+    left = [
+        (_shorten(_plain(text, ascii_only), width, ascii_only), code)
+        for text, code, least_height in texts
+        if text and height >= least_height
+    ]
+    has_x_label = bool(x_label) and height >= 9
+    named = sum(bool(curve.name) for curve in curves)
+    legend_rows = height // 5 if named > 1 or height >= 7 else 0
+    header = _header(left, _legend(curves, width, legend_rows, ascii_only), width)
+
+    rows = height - 2 - len(header) - has_x_label
+    y_count = 2 if rows < 5 else 3 if rows < 9 else 5 if rows < 33 else 11
+    y_values = np.concatenate([np.empty(0), *(curve.values() for curve in curves)])
+    if log_y:
+        y_axis = _log_axis(y_values, y_limits, y_count)
+    else:
+        y_axis = _linear_axis(y_values, y_limits, None, y_count, widen=True)
+    first = _y_axis_width(y_axis)
+    columns = width - first
+    x_count = 3 if columns < 40 else 5 if columns < 150 else 11
+    x_values = np.concatenate([np.empty(0), *(curve.x for curve in curves)])
+    x_axis = _linear_axis(x_values, x_limits, x_ticks, x_count, widen=False)
+
+    shown = [(x, label) for x, label in marks if x_axis.contains(x)]
+    labels = [
+        (
+            first + int(np.rint(x_axis.fraction(x) * (columns - 1))),
+            _shorten(_plain(label, ascii_only), columns, ascii_only),
+        )
+        for x, label in shown
+    ]
+    header += _mark_rows(labels, first, width, max_rows=min(3, max(0, rows - 6)))
+
+    body_size = (width, height - len(header) - has_x_label)
+    body = _body(curves, [x for x, _ in shown], x_axis, y_axis, body_size, colour, ascii_only)
+    footer = []
+    if has_x_label:
+        text = _shorten(_plain(x_label, ascii_only), columns, ascii_only)
+        footer = [[(" " * (first + (columns - cell_len(text)) // 2) + text, "")]]
+    return "\n".join(
+        [_line(line, width, colour) for line in header]
+        + body
+        + [_line(line, width, colour) for line in footer]
+    )
+
+
+# Accuracy --------------------------------------------------------------------------------------------------
+
+
+def plot_accuracy_curves(
+    rows: Iterable[Mapping[str, Any]],
+    *,
+    width: int,
+    height: int,
+    title: str | None = "Accuracy after pruning",
+    colour: bool = True,
+    ascii_only: bool = False,
+    x_limits: Limits = (0, 100),
+    y_limits: Limits | None = None,
+    group_by: Sequence[str] = ("criterion", "granularity", "scope"),
+    marks: Iterable[tuple[float, str]] = (),
+) -> str:
+    """Draw accuracy against sparsity, averaged over seeds.
+
+    Where several seeds are known, dotted lines show the 95 % interval of the mean (Student's t).
+
+    Parameters
+    ----------
+    rows : iterable of mapping
+        One row for each measurement, with ``sparsity`` and ``accuracy`` (both 0 to 1), ``seed`` if there are
+        several, and the columns of `group_by` that apply. Rows of the same curve, sparsity and seed are
+        averaged first, so that every seed counts once.
+    width, height : int
+        The size of the result in columns and lines, both exact.
+    title : str, optional
+        The heading.
+    colour : bool, default=True
+        Whether to use ANSI escape codes.
+    ascii_only : bool, default=False
+        Whether to use nothing but ASCII characters.
+    x_limits, y_limits : tuple of (float, float), optional
+        The ends of the axes, in percent. The y axis follows the data by default, within 0 and 100.
+    group_by : sequence of str
+        The columns that tell the curves apart. Those that vary name the curves.
+    marks : iterable of (float, str), optional
+        Sparsities in percent to mark with a vertical line, and what to write above it.
+
+    Returns
+    -------
+    str
+        `height` lines of `width` columns each.
+    """
+    groups, n_seeds = _accuracies(list(rows), group_by)
+    series = [_accuracy_series(name, points) for name, points in groups.items()]
+    if y_limits is None:
+        y_limits = _accuracy_limits(series)
+    return plot_curves(
+        series,
+        width=width,
+        height=height,
+        title=title,
+        x_label="sparsity (% removed)",
+        y_label="accuracy (%)" + _seed_note(n_seeds),
+        colour=colour,
+        ascii_only=ascii_only,
+        x_limits=x_limits,
+        y_limits=y_limits,
+        x_ticks=(0, 25, 50, 75, 100) if tuple(x_limits) == (0, 100) and width < 150 else None,
+        marks=marks,
+    )
+
+
+def _accuracies(
+    rows: list[Mapping[str, Any]], group_by: Sequence[str]
+) -> tuple[dict[str, dict[float, list[float]]], set[int]]:
+    """Sort accuracies into curves and sparsities, one value a seed; also return the numbers of seeds."""
+    names = _curve_names(rows, group_by)
+    by_seed: dict[str, dict[float, dict[object, list[float]]]] = {}
+    for index, (name, row) in enumerate(zip(names, rows, strict=True)):
+        accuracy = float(row["accuracy"])
+        if math.isfinite(accuracy):
+            points = by_seed.setdefault(name, {})
+            seeds = points.setdefault(round(100 * float(row["sparsity"]), 6), {})
+            seeds.setdefault(row.get("seed", index), []).append(100 * accuracy)
+    groups = {
+        name: {sparsity: [float(np.mean(v)) for v in seeds.values()] for sparsity, seeds in points.items()}
+        for name, points in by_seed.items()
+    }
+    return groups, {len(values) for points in groups.values() for values in points.values()}
+
+
+def _curve_names(rows: list[Mapping[str, Any]], group_by: Sequence[str]) -> list[str]:
+    """Name the curve of each row by the columns that vary; by its granularity where nothing does."""
+    varying = [column for column in group_by if len({str(row.get(column)) for row in rows}) > 1]
+    columns = varying or [column for column in ("granularity",) if column in group_by]
+    return [", ".join(str(row[column]) for column in columns if row.get(column) is not None) for row in rows]
+
+
+def _accuracy_series(name: str, points: Mapping[float, list[float]]) -> Series:
+    intervals = [mean_interval(values) for values in points.values()]
+    mean, low, high = np.array(intervals).T
+    return Series(name, list(points), mean, np.clip(low, 0, 100), np.clip(high, 0, 100))
+
+
+def _accuracy_limits(series: list[Series]) -> Limits:
+    """Return round limits around the data, at least one point apart, within 0 and 100."""
+    values = np.concatenate([np.empty(0), *(part for s in series for part in (s.y, s.low, s.high))])
+    values = values[np.isfinite(values)]
+    if len(values) == 0:
+        return 0, 100
+    low, high = float(values.min()), float(values.max())
+    slack = max(0.0, 1 - (high - low)) / 2
+    low, high = _round_limits(low - slack, high + slack, 5)
+    return max(low, 0.0), min(high, 100.0)
+
+
+def _seed_note(n_seeds: set[int]) -> str:
+    if max(n_seeds, default=1) == 1:
+        return ""
+    number = f"{min(n_seeds)}" if len(n_seeds) == 1 else f"{min(n_seeds)} to {max(n_seeds)}"
+    return f", mean of {number} seeds, 95 % interval"
+
+
+# Images ----------------------------------------------------------------------------------------------------
+
+
+def draw_image(
+    pixels: npt.ArrayLike,
+    *,
+    width: int | None = None,
+    colour: bool = True,
+    ascii_only: bool = False,
+    limits: Limits | None = None,
+) -> list[str]:
+    """Draw a grey image; high values are bright on a dark terminal.
+
+    In colour, each character shows two pixels, one above the other, in the greys of the 256-colour palette.
+    Without colour it shows blocks and shades, and in ASCII a ramp of characters; both draw with the
+    foreground, so on a light terminal the image appears as a negative.
+
+    Parameters
+    ----------
+    pixels : array-like of shape (height, width)
+        The image; dimensions of length 1 are ignored.
+    width : int, optional
+        The width of the result in columns, by default one a pixel. The height follows, for characters that
+        are twice as tall as wide.
+    colour : bool, default=True
+        Whether to use ANSI escape codes; without effect if `ascii_only`.
+    ascii_only : bool, default=False
+        Whether to use nothing but ASCII characters.
+    limits : tuple of (float, float), optional
+        The values shown as black and as white, by default the extremes of the image.
+
+    Returns
+    -------
+    list of str
+        The lines, all `width` columns wide.
+    """
+    image = _brightness(pixels, limits)
+    columns = image.shape[1] if width is None else width
+    if columns < 1:
+        raise ValueError(f"width must be at least 1, got {width}.")
+    lines = max(1, round(image.shape[0] * columns / image.shape[1] / 2))
+    image = _resample(_resample(image, 2 * lines).T, columns).T
+    upper, lower = image[::2], image[1::2]
+    if ascii_only:
+        return _ramp((upper + lower) / 2, ASCII_SHADES)
+    if colour:
+        return [_grey_line(above, below) for above, below in zip(upper, lower, strict=True)]
+    shaded = np.array([list(line) for line in _ramp((upper + lower) / 2, SHADES)])
+    shaded[upper - lower > 0.5] = "▀"
+    shaded[lower - upper > 0.5] = "▄"
+    return ["".join(line) for line in shaded]
+
+
+def _brightness(pixels: npt.ArrayLike, limits: Limits | None) -> Array:
+    """Scale an image to 0 to 1; a constant image becomes 0."""
+    image = np.asarray(pixels, dtype=np.float64)
+    if image.ndim != 2:
+        image = np.squeeze(image)
+    if image.ndim != 2 or image.size == 0:
+        raise ValueError(f"pixels must be one grey image of shape (height, width), got {np.shape(pixels)}.")
+    finite = image[np.isfinite(image)]
+    if limits is None:
+        limits = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 0.0)
+    low, high = limits
+    if not high > low:
+        return np.zeros_like(image)
+    return np.clip(np.nan_to_num((image - low) / (high - low), nan=0.0), 0, 1)
+
+
+def _resample(image: Array, n_rows: int) -> Array:
+    """Change the number of rows; each new row is the mean of the old ones that it covers."""
+    old_edges, new_edges = np.arange(len(image) + 1), np.linspace(0, len(image), n_rows + 1)
+    starts = np.maximum(new_edges[:-1, None], old_edges[None, :-1])
+    ends = np.minimum(new_edges[1:, None], old_edges[None, 1:])
+    overlap = np.maximum(ends - starts, 0)
+    return overlap @ image / overlap.sum(axis=1, keepdims=True)
+
+
+def _ramp(brightness: Array, characters: str) -> list[str]:
+    levels = np.rint(brightness * (len(characters) - 1)).astype(int)
+    return ["".join(characters[level] for level in row) for row in levels]
+
+
+def _grey_line(upper: Array, lower: Array) -> str:
+    """Draw two rows of pixels as one line of half blocks."""
+    greys = np.array([16, *range(232, 256), 231])  # Black, the palette's 24 greys, and white.
+    above, below = (greys[np.rint(row * (len(greys) - 1)).astype(int)].tolist() for row in (upper, lower))
+    runs = itertools.groupby(zip(above, below, strict=True))
+    return _paint(
+        ((("▀" * len(list(run))), f"38;5;{top};48;5;{bottom}") for (top, bottom), run in runs), True
+    )
+
+
+def draw_gallery(
+    images: Sequence[npt.ArrayLike] | npt.NDArray[Any],
+    labels: Sequence[object],
+    *,
+    width: int,
+    image_width: int | None = None,
+    colour: bool = True,
+    ascii_only: bool = False,
+    limits: Limits | None = None,
+) -> str:
+    """Draw several grey images side by side, each with its caption below, in as many rows as needed.
+
+    Parameters
+    ----------
+    images : sequence of array-like
+        Grey images, as `draw_image` takes them, of one shape.
+    labels : sequence
+        A caption for each; a long one is cut.
+    width : int
+        The width of the result in columns.
+    image_width : int, optional
+        The width of each image; by default one column a pixel, or less to have more images in a row.
+    colour, ascii_only, limits
+        See `draw_image`.
+
+    Returns
+    -------
+    str
+        Lines of `width` columns each; a blank line separates the rows of images.
+    """
+    if len(images) != len(labels):
+        raise ValueError(f"There must be a label for each image; got {len(labels)} for {len(images)}.")
+    if len(images) == 0 or width < 1:
+        return _message("no images", width, 1)
+    native = _brightness(images[0], limits).shape[1]
+    tile, gap, per_row = _gallery_layout(len(images), native, width, image_width)
+    blocks = []
+    for start in range(0, len(images), per_row):
+        chosen = range(start, min(start + per_row, len(images)))
+        drawn = [
+            draw_image(images[i], width=tile, colour=colour, ascii_only=ascii_only, limits=limits)
+            for i in chosen
+        ]
+        captions = [_centred(_plain(labels[i], ascii_only), tile, ascii_only) for i in chosen]
+        used = len(chosen) * (tile + gap) - gap
+        lines = [*zip(*drawn, strict=True), captions]
+        blocks.append("\n".join((" " * gap).join(line) + " " * (width - used) for line in lines))
+    return f"\n{' ' * width}\n".join(blocks)
+
+
+def _centred(text: str, width: int, ascii_only: bool) -> str:
+    text = _shorten(text, width, ascii_only)
+    return set_cell_size(" " * ((width - cell_len(text)) // 2) + text, width)
+
+
+def _gallery_layout(count: int, native: int, width: int, image_width: int | None) -> tuple[int, int, int]:
+    """Choose the width of an image, the gap between two, and how many share a row.
+
+    The fewest rows are taken in which images keep their width or, if that is larger, twelve columns. A whole
+    number of pixels goes into a column where that costs little width.
+    """
+    least = min(native, 12, width) if image_width is None else min(image_width, width)
+    wanted = native if image_width is None else least
+    for per_row in (math.ceil(count / rows) for rows in range(1, count + 1)):
+        for gap in (2, 1, 0):
+            tile = min(wanted, (width - gap * (per_row - 1)) // per_row)
+            if tile >= (wanted if gap == 2 else least):
+                whole = native // math.ceil(native / tile)
+                return (whole if image_width is None and whole >= least else tile), gap, per_row
+    return least, 0, 1
+
+
+# Bars ------------------------------------------------------------------------------------------------------
+
+
+def draw_bars(
+    rows: Iterable[tuple[str, float, str]],
+    *,
+    width: int,
+    colour: bool = True,
+    ascii_only: bool = False,
+) -> str:
+    """Draw labelled horizontal bars, such as the part of each layer that was kept.
+
+    Parameters
+    ----------
+    rows : iterable of (label, fraction, text)
+        What stands before the bar, how much of the bar is filled (0 to 1), and what stands after it.
+    width : int
+        The width of the result in columns.
+    colour : bool, default=True
+        Whether to use ANSI escape codes.
+    ascii_only : bool, default=False
+        Whether to use nothing but ASCII characters.
+
+    Returns
+    -------
+    str
+        One line of `width` columns for each row. Labels and texts are cut if the bars would become too short.
+    """
+    cleaned = [(_plain(label, ascii_only), part, _plain(text, ascii_only)) for label, part, text in rows]
+    label_width = min(max((cell_len(label) for label, _, _ in cleaned), default=0), width // 3)
+    text_width = min(max((cell_len(text) for _, _, text in cleaned), default=0), width // 3)
+    bar_width = width - label_width - text_width - 2
+    if bar_width < 3:
+        return "\n".join(set_cell_size(_shorten(f"{a} {c}", width, ascii_only), width) for a, _, c in cleaned)
+    lines = []
+    for label, part, text in cleaned:
+        label, text = _shorten(label, label_width, ascii_only), _shorten(text, text_width, ascii_only)
+        filled, rest = _bar(part, bar_width, ascii_only)
+        segments = [
+            (set_cell_size(label, label_width) + " ", ""),
+            (filled, _foreground(COLOURS[0])),
+            (rest, _foreground(GREY)),
+            (" " * (1 + text_width - cell_len(text)) + text, ""),
+        ]
+        lines.append(_line(segments, width, colour))
+    return "\n".join(lines)
+
+
+def _bar(fraction: float, width: int, ascii_only: bool) -> tuple[str, str]:
+    """Draw a bar and what is left of its length.
+
+    Only a fraction of 0 looks empty, and only a fraction of 1 looks full.
+    """
+    steps = 1 if ascii_only else len(EIGHTHS)
+    total = width * steps
+    fraction = min(max(fraction, 0.0), 1.0) if math.isfinite(fraction) else 0.0
+    units = min(max(round(fraction * total), int(fraction > 0)), total - int(fraction < 1))
+    whole, part = divmod(units, steps)
+    filled = "#" * whole if ascii_only else "█" * whole + (EIGHTHS[part - 1] if part else "")
+    return filled, ("." if ascii_only else "·") * (width - len(filled))
