@@ -1,0 +1,68 @@
+"""Scikit-learn style classifiers that are trained and pruned, and the tools to study them.
+
+The names below are loaded when they are first used: importing this package imports neither torch nor
+scikit-learn.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .base import PruningWarning
+    from .datasets import DatasetError, load_dataset
+    from .display import SparsityPathDisplay
+    from .mlp import PrunedMLPClassifier
+    from .path import ORIGINAL_SPARSITIES, PrunedMLPClassifierCV, iter_sparsity_path, sparsity_path
+    from .persistence import ModelFileError
+    from .statistics import mean_interval, summarise
+    from .studies import sweep
+    from .training import TrainingDiverged
+
+_HOME = {
+    "DatasetError": "datasets",
+    "ModelFileError": "persistence",
+    "ORIGINAL_SPARSITIES": "path",
+    "PrunedMLPClassifier": "mlp",
+    "PrunedMLPClassifierCV": "path",
+    "PruningWarning": "base",
+    "SparsityPathDisplay": "display",
+    "TrainingDiverged": "training",
+    "iter_sparsity_path": "path",
+    "load_dataset": "datasets",
+    "mean_interval": "statistics",
+    "sparsity_path": "path",
+    "summarise": "statistics",
+    "sweep": "studies",
+}
+
+__all__ = [
+    "ORIGINAL_SPARSITIES",
+    "DatasetError",
+    "ModelFileError",
+    "PrunedMLPClassifier",
+    "PrunedMLPClassifierCV",
+    "PruningWarning",
+    "SparsityPathDisplay",
+    "TrainingDiverged",
+    "iter_sparsity_path",
+    "load_dataset",
+    "mean_interval",
+    "sparsity_path",
+    "summarise",
+    "sweep",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -151,7 +151,7 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
         -------
         self
         """
-        self._check_parameters()
+        check_parameters(self)
         first = not hasattr(self, "coefs_")
         X, y, weights = self._validate(X, y, sample_weight, reset=first)
         known = _classes(y if classes is None else classes) if first or classes is not None else self.classes_
@@ -178,7 +178,7 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, on_event: Listener | None
     ) -> DenseModel:
         """Validate and train, without pruning. Sets nothing but what describes the data."""
-        self._check_parameters()
+        check_parameters(self)
         start = self._start(None) if self.warm_start and hasattr(self, "coefs_") else None
         X, y, weights = self._validate(X, y, sample_weight, reset=start is None)
         classes = _classes(y)
@@ -342,10 +342,6 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
             return X, y, None
         return X, y, _check_sample_weight(sample_weight, X, dtype=np.float32, ensure_non_negative=True)
 
-    def _check_parameters(self) -> None:
-        """Raise ValueError, one sentence, for the first parameter with a value that cannot be."""
-        check_parameters(self)
-
     def _listener(self, on_event: Listener | None) -> Listener | None:
         if not self.verbose:
             return on_event
@@ -455,10 +451,14 @@ _CHECKS = {
 }
 
 
-def check_parameters(estimator: BasePrunedClassifier) -> None:
-    """Raise ValueError, one sentence, for the first parameter with a value that cannot be."""
+def check_parameters(estimator: BasePrunedClassifier, check_device: bool = True) -> None:
+    """Raise ValueError, one sentence, for the first parameter with a value that cannot be.
+
+    A device that this machine does not have counts as such unless `check_device` is False.
+    """
     checks = {**_CHECKS, "criterion": _one_of(criterion_names())}
     for name, value in estimator.get_params(deep=False).items():
         if name in checks and not checks[name][0](value):
             raise ValueError(f"{name} must be {checks[name][1]}, got {value!r}")
-    resolve_device(estimator.device)
+    if check_device:
+        resolve_device(estimator.device)

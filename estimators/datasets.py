@@ -281,7 +281,7 @@ def _idx_state(
             return "not downloaded", "no files there"
         for file, path in zip(dataset.files, paths, strict=True):
             if path is None:
-                return "damaged", f"{file.name} is missing"
+                return "damaged", f"{_wanted(dataset, file)} is missing"
             if _unpacked_size(path) != file.size:
                 return "damaged", f"{path.name} has the wrong size"
     except OSError as error:
@@ -316,7 +316,7 @@ def data_home() -> Path:
     """
     home = os.environ.get("PRUNELAB_HOME")
     if home:
-        return Path(home).expanduser()
+        return Path(os.path.expanduser(home))
     import platformdirs
 
     return Path(platformdirs.user_data_dir("prunelab"))
@@ -337,7 +337,7 @@ def data_folder(root: str | os.PathLike[str] | None = None) -> Path:
         need not exist.
     """
     chosen = root or os.environ.get("PRUNELAB_DATA")
-    return Path(chosen).expanduser() if chosen else data_home() / "data"
+    return Path(os.path.expanduser(chosen)) if chosen else data_home() / "data"
 
 
 # --------------------------------------------------------------------------------------------------------
@@ -538,6 +538,11 @@ def _find_idx(dataset: _IdxDataset, file: _IdxFile, folder: Path) -> Path | None
     return next((path for path in candidates if path.exists()), None)
 
 
+def _wanted(dataset: _IdxDataset, file: _IdxFile) -> str:
+    """Return the name of a file as the user should get it."""
+    return f"{file.name}.gz" if dataset.verified == "archive" else file.name
+
+
 def _read_idx_file(dataset: _IdxDataset, file: _IdxFile, folder: Path) -> NDArray[np.uint8]:
     """Read one file, verify its SHA-256 and return the array in it."""
     with _readable(folder):
@@ -569,10 +574,9 @@ def _missing_idx(dataset: _IdxDataset, file: _IdxFile, folder: Path) -> str:
             f"{folder / file.name} cannot be verified, because only the SHA-256 of {file.name}.gz is known: "
             f"put the four .gz files of {dataset.folder} beside it, or download them (download=True)."
         )
-    wanted = folder / (f"{file.name}.gz" if dataset.verified == "archive" else file.name)
     return (
-        f"{dataset.folder} is not complete on this machine, {wanted} is missing: download it (download=True), "
-        f"{_otherwise(dataset, folder)}."
+        f"{dataset.folder} is not complete on this machine, {folder / _wanted(dataset, file)} is missing: "
+        f"download it (download=True), {_otherwise(dataset, folder)}."
     )
 
 
@@ -778,7 +782,7 @@ def _prepare(table: _Table, path: Path) -> Bunch:
     classes = np.unique(parts[0][1])
     if len(classes) < 2:
         raise DatasetError(
-            f"{path} has no class but {classes[0]!s}: a classifier needs at least two, so check the labels."
+            f"{path} has no class but {str(classes[0])!r}: a classifier needs two, so check the labels."
         )
     if len(parts) == 1:
         [(X, y)] = parts
@@ -853,8 +857,11 @@ def _whole_numbers(y: NDArray[Any], what: str) -> NDArray[np.int64]:
     n_bad = len(y) - np.count_nonzero(np.isfinite(y))
     if n_bad:
         raise DatasetError(f"{what} has {n_bad} missing or infinite labels: leave these samples out.")
-    limit = 2**53 if y.dtype.kind == "f" else 2**63 - 1  # beyond it int64 would change the labels
-    if np.any(y > limit) or (y.dtype.kind == "f" and np.any((y != np.round(y)) | (y < -limit))):
+    if y.dtype.kind == "f":
+        whole = np.all((y == np.round(y)) & (np.abs(y.astype(np.float64)) < 2**53))
+    else:
+        whole = np.all(y <= np.iinfo(np.int64).max)
+    if not whole:
         raise DatasetError(
             f"{what} holds fractions or huge numbers: the labels must be classes, not measurements."
         )
@@ -868,8 +875,8 @@ def _split_part(X: NDArray[Any], y: NDArray[Any], path: Path) -> list[tuple[NDAr
     rarest = np.argmin(counts)
     if counts[rarest] < 2:
         raise DatasetError(
-            f"{path} has the class {classes[rarest]!s} only once: splitting off test data needs two samples "
-            "of every class, so add some, leave it out, or check which labels were meant."
+            f"{path} has the class {str(classes[rarest])!r} only once: splitting off test data needs two "
+            "samples of every class, so add some, leave it out, or check which labels were meant."
         )
     if n_test < len(classes):
         raise DatasetError(
@@ -898,7 +905,8 @@ def _check_parts_agree(
     unknown = np.setdiff1d(y_test, y_train)
     if len(unknown):
         raise DatasetError(
-            f"{path} has the test label {unknown[0]!s}, which never occurs in training: check the labels."
+            f"{path} has the test label {str(unknown[0])!r}, which never occurs in training: check the "
+            "labels."
         )
 
 
@@ -970,7 +978,7 @@ def _read_npz(path: Path) -> _Table:
             _check_npz_headers(archive, keys, path)
         with np.load(path, allow_pickle=False) as arrays:
             loaded = [arrays[key] for key in keys]
-    except (DatasetError, OSError):
+    except (DatasetError, PermissionError):
         raise
     except MemoryError:
         raise DatasetError(f"{path} does not fit into this machine's memory: save fewer samples.") from None
@@ -1012,7 +1020,7 @@ def _check_npz_headers(archive: zipfile.ZipFile, keys: tuple[str, ...], path: Pa
                 f"{key} in {path} holds Python objects, which only the unsafe pickle can load: save plain "
                 f"numbers or strings, for example {key}.astype(float) or {key}.astype(str)."
             )
-        n_bytes = math.prod(shape) * dtype.itemsize
+        n_bytes = math.prod(shape) * max(dtype.itemsize, 1)
         total += n_bytes
         if total > MAX_NPZ_BYTES:
             raise DatasetError(
@@ -1066,7 +1074,7 @@ def _read_csv(path: Path) -> _Table:
     features = frame.drop(columns=[label])
     return _Table(
         parts=[(_csv_features(features, path), _csv_labels(frame[label], path))],
-        names=[("the features", f"the label column {label!r}")],
+        names=[("the feature table", f"the label column {label!r}")],
         notes=[f"labels from the column {label!r}", *notes],
     )
 
@@ -1086,13 +1094,11 @@ def _check_header(frame: pd.DataFrame, path: Path) -> None:
         raise DatasetError(f"{path} has more cells in a line than names in its header line: make them agree.")
     names = list(frame.columns)
     if frame.shape[1] < 2:
-        raise DatasetError(
-            f"{path} has a single column: it needs features and a label, separated by commas, and a header line."
-        )
+        raise DatasetError(f"{path} has a single column: it needs features and a label, separated by commas.")
     if names != [str(i) for i in range(len(names))] and all(_is_number(name) for name in names):
         raise DatasetError(
-            f"{path} has no header line, only numbers: put a first line with the names of the columns, that of "
-            "the labels being 'label'."
+            f"{path} has no header line, only numbers: put the names of the columns into a first line, and "
+            "call that of the labels 'label'."
         )
     if len(frame) == 0:
         raise DatasetError(f"{path} has a header line but no samples below it: add some.")
@@ -1168,8 +1174,9 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 def _one_line(error: BaseException) -> str:
-    """Return an error's message without line breaks or a full stop, or its type if it has none."""
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    """Return an error's message on one line and without a full stop, or its type if it has none."""
+    line = " ".join(str(error).split()).rstrip(".")
+    return "".join(c if c.isprintable() else "?" for c in line) or type(error).__name__
 
 
 def _some(names: list[str]) -> str:
@@ -1177,4 +1184,4 @@ def _some(names: list[str]) -> str:
     if not names:
         return "no arrays"
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return f"the arrays {', '.join(names[:5])}{more}"
+    return f"the arrays {', '.join(map(repr, names[:5]))}{more}"

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 #: The rows of a block are limited so that its widest activations are at most this many numbers.
 _BLOCK_ELEMENTS = 2**26
 
+#: Up to this many products (rows times weights) float32 networks are evaluated in float64: it takes no time
+#: worth having, and a sample then gets the same probabilities alone as among others.
+_FLOAT64_UP_TO = 2 * 10**8
+
 
 class Evaluator:
     """Logits and scores of many networks on the same samples, which are moved to the device once.
@@ -38,7 +42,9 @@ class Evaluator:
     """
 
     def __init__(self, inputs: NDArray[np.float32], device: torch.device, precision: str):
-        self._inputs = as_tensor(inputs).to(device, getattr(torch, precision))
+        self._device = device
+        self._dtype = getattr(torch, precision)
+        self._inputs = as_tensor(inputs).to(device, self._dtype)
 
     def logits(self, network: MLPNetwork, parameters: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         """Logits, shape (n, classes)."""
@@ -64,10 +70,16 @@ class Evaluator:
     def _on_device(self, network: MLPNetwork, parameters: Sequence[NDArray[np.float32]]) -> Tensor:
         network, parameters = compacted(network, parameters)
         with torch.inference_mode():
-            tensors = [as_tensor(p).to(self._inputs.device, self._inputs.dtype) for p in parameters]
+            dtype = self._dtype_for(network)
+            tensors = [as_tensor(p).to(self._device, dtype) for p in parameters]
             rows = max(1, _BLOCK_ELEMENTS // max(network.sizes))
-            blocks = [network.forward(tensors, block) for block in self._inputs.split(rows)]
+            blocks = [network.forward(tensors, block.to(dtype)) for block in self._inputs.split(rows)]
             return blocks[0] if len(blocks) == 1 else torch.cat(blocks)
+
+    def _dtype_for(self, network: MLPNetwork) -> torch.dtype:
+        is_small = len(self._inputs) * network.n_weights <= _FLOAT64_UP_TO
+        has_float64 = self._device.type != "mps"
+        return torch.float64 if self._dtype == torch.float32 and is_small and has_float64 else self._dtype
 
 
 def compacted(

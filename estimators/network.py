@@ -72,7 +72,7 @@ class MLPNetwork:
         return weights + biases
 
     def forward(self, parameters: Sequence[Tensor], inputs: Tensor) -> Tensor:
-        """Logits, shape (n, classes), in float32 whatever the precision of the parameters."""
+        """Logits, shape (n, classes), in the precision of the parameters, but at least float32."""
         return self._layers(parameters, inputs)[-1]
 
     def loss_and_gradients(
@@ -122,7 +122,10 @@ class MLPNetwork:
                 values = torch.addmm(parameters[self.n_layers + layer], values, parameters[layer])
             else:
                 values = torch.mm(values, parameters[layer])
-            values = activate(values) if layer < self.n_layers - 1 else values.float()
+            if layer < self.n_layers - 1:
+                values = activate(values)
+            elif values.dtype == torch.bfloat16:
+                values = values.float()
             outputs.append(values)
         return outputs
 

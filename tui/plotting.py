@@ -15,7 +15,7 @@ import itertools
 import math
 import string
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +23,7 @@ import numpy.typing as npt
 from rich.cells import cell_len, set_cell_size
 
 if TYPE_CHECKING:
-    from plotext._figure import _figure_class as Figure
+    from plotext._figure import _figure_class
 
 __all__ = [
     "Series",
@@ -44,7 +44,6 @@ SYMBOLS = "●○■□▲△◆◇" + string.ascii_lowercase
 ASCII_SYMBOLS = "*o+x#@%&" + "".join(letter for letter in string.ascii_lowercase if letter not in "ox")
 SHADES = " ░▒▓█"
 ASCII_SHADES = " .:-=+*#%@"
-EIGHTHS = "▏▎▍▌▋▊▉█"
 
 _FRAME_TO_ASCII = str.maketrans("│┤─┬└", "|+-++")
 _HUGE = 1e300  # Anything larger counts as infinite: differences between such numbers would overflow.
@@ -219,30 +218,33 @@ def _with_span(low: float, high: float) -> Limits:
 def _round_limits(low: float, high: float, count: int) -> Limits:
     """Widen a range to round numbers."""
     low, high = _with_span(low, high)
-    step = _nice_step(high - low, count)
-    return math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
+    for _ in range(3):  # Rounding widens the range, which may ask for a larger step.
+        step = _nice_step(high - low, count)
+        low, high = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
+    return low, high
 
 
 def _round_ticks(low: float, high: float, count: int) -> list[float]:
-    """Return the round numbers inside a range, `count` or fewer."""
+    """Return the round numbers inside a range, `count` or fewer; its ends if there is none."""
     step = _nice_step(high - low, count)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [index * step for index in range(first, last + 1)]
+    return [index * step for index in range(first, last + 1)] or [low, high]
 
 
 def _tick_labels(ticks: Sequence[float]) -> list[str]:
     """Write numbers with just enough digits to tell them apart, all in the same way."""
     gap = min((b - a for a, b in itertools.pairwise(sorted(ticks))), default=1.0)
+
+    def exact(labels: list[str]) -> bool:
+        errors = (abs(float(label) - tick) for label, tick in zip(labels, ticks, strict=True))
+        return all(error <= 1e-3 * gap for error in errors)
+
     for decimals in range(7):
         labels = [f"{round(tick, decimals) + 0.0:.{decimals}f}" for tick in ticks]
-        exact = all(abs(float(label) - tick) <= 1e-3 * gap for label, tick in zip(labels, ticks, strict=True))
-        if exact and max(map(len, labels), default=0) <= 8:
+        if exact(labels) and max(map(len, labels), default=0) <= 8:
             return labels
-    for digits in range(1, 5):
-        labels = [f"{tick:.{digits}g}" for tick in ticks]
-        if len(set(labels)) == len(ticks):
-            return labels
-    return [f"{tick:.4g}" for tick in ticks]
+    scientific = [[f"{tick:.{digits}g}" for tick in ticks] for digits in range(1, 5)]
+    return next((labels for labels in scientific if exact(labels)), scientific[-1])
 
 
 def _linear_axis(
@@ -263,22 +265,26 @@ def _linear_axis(
 
 def _log_axis(values: Array, limits: Limits | None, count: int) -> _Axis:
     """Lay out a logarithmic axis; its coordinates are decimal logarithms."""
-    low, high = (
-        limits
-        if limits is not None
-        else (float(values.min()), float(values.max()))
-        if len(values)
-        else (0, 1)
-    )
-    factors = (1,) if high - low >= 2 else (1, 2, 5)
+    if limits is not None:
+        low, high = limits
+    elif len(values) == 0:
+        low, high = 0.0, 1.0
+    else:
+        low, high = float(values.min()), float(values.max())
+        fine = _round_logs(low, high, (1, 2, 5) if high - low < 2 else (1,))
+        low = max(value for value in fine if value <= low + 1e-9)
+        high = min(value for value in fine if value >= high - 1e-9 and value > low + 1e-9)
+    choices = [_round_logs(low, high, factors) for factors in ((1, 2, 5), (1, 3), (1,))]
+    ticks = [[value for value in choice if low - 1e-9 <= value <= high + 1e-9] for choice in choices]
+    shown = next((few for few in ticks if len(few) <= count), ticks[-1][:: -(-len(ticks[-1]) // count)])
+    shown = shown or [low, high]
+    return _Axis(low, high, shown, [f"{10.0**tick:.6g}" for tick in shown])
+
+
+def _round_logs(low: float, high: float, factors: Sequence[int]) -> list[float]:
+    """Return the logarithms of round numbers inside a range of logarithms and a little beyond it."""
     decades = range(math.floor(low) - 1, math.ceil(high) + 2)
-    round_logs = [decade + math.log10(factor) for decade in decades for factor in factors]
-    if limits is None:
-        low = max(value for value in round_logs if value <= low + 1e-9)
-        high = min(value for value in round_logs if value >= high - 1e-9 and value > low + 1e-9)
-    ticks = [value for value in round_logs if low - 1e-9 <= value <= high + 1e-9]
-    ticks = ticks[:: max(1, math.ceil(len(ticks) / count))]
-    return _Axis(low, high, ticks, [f"{10.0**tick:.6g}" for tick in ticks])
+    return [decade + math.log10(factor) for decade in decades for factor in factors]
 
 
 def _check_limits(name: str, limits: Limits | None, log: bool = False) -> Limits | None:
@@ -306,6 +312,7 @@ class _Curve:
     high: Array
     symbol: str
     colour: int
+    plain: bool = False  # A line without symbols.
 
     def values(self) -> Array:
         everything = np.concatenate([self.y, self.low, self.high])
@@ -319,7 +326,7 @@ def _axis_values(values: Numbers | None, length: int, log: bool) -> Array:
     array = np.asarray(values, dtype=np.float64)
     if array.shape != (length,):
         raise ValueError(
-            f"x, y, low and high of a series must be equally long; got {length} and {array.shape}."
+            f"x, y, low and high of a series must be equally long, got {length} and {array.shape}."
         )
     array = np.where(np.abs(array) < _HUGE, array, np.nan)
     return np.log10(np.where(array > 0, array, np.nan)) if log else array
@@ -371,7 +378,7 @@ def _clip(x: Array, y: Array, x_axis: _Axis, y_axis: _Axis) -> tuple[Array, Arra
 class _Canvas:
     """The area inside the axes, in character cells."""
 
-    figure: Figure
+    figure: _figure_class
     columns: int
     rows: int
     x: _Axis
@@ -385,19 +392,16 @@ class _Canvas:
         method(x.tolist(), y.tolist(), marker=marker, color=colour if self.colour else None)
 
     def snap_x(self, x: Array | float) -> Array:
-        """Return the x of the cells in which braille dots at x are drawn."""
-        return _snap(self.x, x, self.columns, 2)
+        """Return the x of the cells through which a line at x runs."""
+        return _snap(self.x, x, self.columns, 1 if self.ascii_only else 2)
 
     def snap_y(self, y: Array | float) -> Array:
-        """Return the y of the cells in which braille dots at y are drawn."""
-        return _snap(self.y, y, self.rows, 4)
-
-    def column(self, x: Array | float) -> npt.NDArray[np.int_]:
-        """Return the column of a cell, counted from the left."""
-        return np.rint(self.x.fraction(self.snap_x(x)) * (self.columns - 1)).astype(int)
+        """Return the y of the cells through which a line at y runs."""
+        return _snap(self.y, y, self.rows, 1 if self.ascii_only else 4)
 
 
 def _snap(axis: _Axis, values: Array | float, cells: int, dots: int) -> Array:
+    """Move values to the centres of their cells, each of which is `dots` dots of a line wide."""
     dot = np.floor(np.round(0.5 + (cells * dots - 1) * axis.fraction(values), 8))
     cell = np.clip(dot // dots, 0, cells - 1)
     return axis.low + (axis.high - axis.low) * cell / (cells - 1)
@@ -432,16 +436,34 @@ def _draw_line(canvas: _Canvas, curve: _Curve) -> None:
         canvas.draw(*_clip(x, y, canvas.x, canvas.y), marker, curve.colour, lines=True)
 
 
-def _draw_symbols(canvas: _Canvas, curve: _Curve, index: int) -> None:
-    """Draw the symbol at the points, or at some of them, staggered by series, where there are many."""
+def _draw_symbols(canvas: _Canvas, curves: list[_Curve]) -> None:
+    """Draw the symbols of all curves; where curves coincide, they take turns."""
+    claims: dict[tuple[float, float], list[int]] = {}
+    for index, curve in enumerate(curves):
+        for cell in _symbol_cells(canvas, curve, index):
+            claims.setdefault(cell, []).append(index)
+    cells: list[list[tuple[float, float]]] = [[] for _ in curves]
+    shared = itertools.count()
+    for cell, claimants in sorted(claims.items()):
+        turn = next(shared) if len(claimants) > 1 else 0
+        cells[claimants[turn % len(claimants)]].append(cell)
+    for curve, own in zip(curves, cells, strict=True):
+        x, y = np.array(own).reshape(-1, 2).T
+        canvas.draw(x, y, curve.symbol, curve.colour, lines=False)
+
+
+def _symbol_cells(canvas: _Canvas, curve: _Curve, index: int) -> set[tuple[float, float]]:
+    """Choose the points that get a symbol: all, or where there are many a few, not the same in each curve."""
     seen = canvas.x.contains(curve.x) & canvas.y.contains(curve.y)
     x, y = curve.x[seen], curve.y[seen]
+    if curve.plain:
+        return set()
     if len(x) > canvas.columns // 3:
-        wanted = np.arange(3 + 4 * (index % 3), canvas.columns, 12)
-        nearest = np.unique(np.searchsorted(canvas.column(x), wanted))
+        wanted = np.arange(3 + 4 * (index % 3), canvas.columns, 12) / canvas.columns
+        nearest = np.unique(np.searchsorted(canvas.x.fraction(x), wanted))
         nearest = nearest[nearest < len(x)]
         x, y = x[nearest], y[nearest]
-    canvas.draw(canvas.snap_x(x), canvas.snap_y(y), curve.symbol, curve.colour, lines=False)
+    return set(zip(canvas.snap_x(x).tolist(), canvas.snap_y(y).tolist(), strict=True))
 
 
 def _body(
@@ -475,8 +497,7 @@ def _body(
         _draw_bounds(canvas, curve)
     for curve in curves:
         _draw_line(canvas, curve)
-    for index, curve in enumerate(curves):
-        _draw_symbols(canvas, curve, index)
+    _draw_symbols(canvas, curves)
     if not any(len(curve.x) for curve in curves):
         figure.text("no data", (x.low + x.high) / 2, (y.low + y.high) / 2, alignment="center")
     text = figure.build()
@@ -502,7 +523,8 @@ def _legend(curves: list[_Curve], width: int, max_rows: int, ascii_only: bool) -
 
 def _legend_entry(curve: _Curve, width: int, ascii_only: bool) -> list[Segment]:
     dash = curve.symbol if ascii_only else "⠒"
-    sample = f"{dash}{curve.symbol}{dash}" if width >= 40 else curve.symbol
+    symbol = dash if curve.plain else curve.symbol
+    sample = f"{dash}{symbol}{dash}" if width >= 40 else symbol
     name = curve.name if len(curve.x) else f"{curve.name} (no data)"
     room = min(width - len(sample) - 1, max(width // 2, 24))
     return [(sample, _foreground(curve.colour)), (" " + _shorten(name, room, ascii_only), "")]
@@ -596,6 +618,9 @@ def plot_curves(
     x_limits, y_limits = _check_limits("x_limits", x_limits), _check_limits("y_limits", y_limits, log_y)
     curves = [_curve(one, i, x_limits, log_y, ascii_only) for i, one in enumerate(series)]
 
+    if len(curves) == 1 and len(curves[0].x) > width // 3:
+        curves = [replace(curves[0], plain=True)]
+
     texts = [(title, "1", 9), (y_label, "", 7)]
     left = [
         (_shorten(_plain(text, ascii_only), width, ascii_only), code)
@@ -616,7 +641,7 @@ def plot_curves(
         y_axis = _linear_axis(y_values, y_limits, None, y_count, widen=True)
     first = _y_axis_width(y_axis)
     columns = width - first
-    x_count = 3 if columns < 40 else 5 if columns < 150 else 11
+    x_count = 3 if columns < 28 else 5 if columns < 150 else 11
     x_values = np.concatenate([np.empty(0), *(curve.x for curve in curves)])
     x_axis = _linear_axis(x_values, x_limits, x_ticks, x_count, widen=False)
 
@@ -704,7 +729,6 @@ def plot_accuracy_curves(
         ascii_only=ascii_only,
         x_limits=x_limits,
         y_limits=y_limits,
-        x_ticks=(0, 25, 50, 75, 100) if tuple(x_limits) == (0, 100) and width < 150 else None,
         marks=marks,
     )
 
@@ -743,7 +767,8 @@ def _accuracy_series(name: str, points: Mapping[float, list[float]]) -> Series:
 
 def _accuracy_limits(series: list[Series]) -> Limits:
     """Return round limits around the data, at least one point apart, within 0 and 100."""
-    values = np.concatenate([np.empty(0), *(part for s in series for part in (s.y, s.low, s.high))])
+    parts = [np.asarray(part) for s in series for part in (s.y, s.low, s.high) if part is not None]
+    values = np.concatenate([np.empty(0), *parts])
     values = values[np.isfinite(values)]
     if len(values) == 0:
         return 0, 100
@@ -796,12 +821,12 @@ def draw_image(
     list of str
         The lines, all `width` columns wide.
     """
-    image = _brightness(pixels, limits)
+    image = _grey_image(pixels)
     columns = image.shape[1] if width is None else width
     if columns < 1:
         raise ValueError(f"width must be at least 1, got {width}.")
     lines = max(1, round(image.shape[0] * columns / image.shape[1] / 2))
-    image = _resample(_resample(image, 2 * lines).T, columns).T
+    image = _brightness(_resample(_resample(image, 2 * lines).T, columns).T, limits)
     upper, lower = image[::2], image[1::2]
     if ascii_only:
         return _ramp((upper + lower) / 2, ASCII_SHADES)
@@ -813,20 +838,22 @@ def draw_image(
     return ["".join(line) for line in shaded]
 
 
-def _brightness(pixels: npt.ArrayLike, limits: Limits | None) -> Array:
-    """Scale an image to 0 to 1; a constant image becomes 0."""
+def _grey_image(pixels: npt.ArrayLike) -> Array:
+    """Check that pixels are one image; those that are not finite become the darkest."""
     image = np.asarray(pixels, dtype=np.float64)
-    if image.ndim != 2:
-        image = np.squeeze(image)
+    image = image if image.ndim == 2 else np.squeeze(image)
     if image.ndim != 2 or image.size == 0:
         raise ValueError(f"pixels must be one grey image of shape (height, width), got {np.shape(pixels)}.")
-    finite = image[np.isfinite(image)]
-    if limits is None:
-        limits = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 0.0)
-    low, high = limits
+    finite = np.isfinite(image)
+    return np.where(finite, image, image[finite].min() if finite.any() else 0.0)
+
+
+def _brightness(image: Array, limits: Limits | None) -> Array:
+    """Scale an image to 0 to 1; a constant image becomes 0."""
+    low, high = limits if limits is not None else (float(image.min()), float(image.max()))
     if not high > low:
         return np.zeros_like(image)
-    return np.clip(np.nan_to_num((image - low) / (high - low), nan=0.0), 0, 1)
+    return np.clip((image - low) / (high - low), 0, 1)
 
 
 def _resample(image: Array, n_rows: int) -> Array:
@@ -887,7 +914,7 @@ def draw_gallery(
         raise ValueError(f"There must be a label for each image; got {len(labels)} for {len(images)}.")
     if len(images) == 0 or width < 1:
         return _message("no images", width, 1)
-    native = _brightness(images[0], limits).shape[1]
+    native = _grey_image(images[0]).shape[1]
     tile, gap, per_row = _gallery_layout(len(images), native, width, image_width)
     blocks = []
     for start in range(0, len(images), per_row):
@@ -911,18 +938,19 @@ def _centred(text: str, width: int, ascii_only: bool) -> str:
 def _gallery_layout(count: int, native: int, width: int, image_width: int | None) -> tuple[int, int, int]:
     """Choose the width of an image, the gap between two, and how many share a row.
 
-    The fewest rows are taken in which images keep their width or, if that is larger, twelve columns. A whole
-    number of pixels goes into a column where that costs little width.
+    The fewest rows are taken in which the images keep their width or at least twelve columns of it.
     """
-    least = min(native, 12, width) if image_width is None else min(image_width, width)
-    wanted = native if image_width is None else least
+    wanted = min(native if image_width is None else image_width, width)
+    least = min(wanted, 12) if image_width is None else wanted
     for per_row in (math.ceil(count / rows) for rows in range(1, count + 1)):
-        for gap in (2, 1, 0):
-            tile = min(wanted, (width - gap * (per_row - 1)) // per_row)
-            if tile >= (wanted if gap == 2 else least):
-                whole = native // math.ceil(native / tile)
-                return (whole if image_width is None and whole >= least else tile), gap, per_row
-    return least, 0, 1
+        tile = min(wanted, (width - per_row + 1) // per_row)
+        if tile < least and wanted * per_row <= width:
+            return wanted, 0, per_row
+        if tile >= least:
+            whole = native // math.ceil(native / tile)  # As wide with a whole number of pixels a column.
+            tile = whole if image_width is None and whole > 0.8 * tile else tile
+            return tile, min(2, (width - per_row * tile) // max(per_row - 1, 1)), per_row
+    return wanted, 0, 1
 
 
 # Bars ------------------------------------------------------------------------------------------------------
@@ -978,10 +1006,10 @@ def _bar(fraction: float, width: int, ascii_only: bool) -> tuple[str, str]:
 
     Only a fraction of 0 looks empty, and only a fraction of 1 looks full.
     """
-    steps = 1 if ascii_only else len(EIGHTHS)
+    steps = 1 if ascii_only else 2
     total = width * steps
     fraction = min(max(fraction, 0.0), 1.0) if math.isfinite(fraction) else 0.0
     units = min(max(round(fraction * total), int(fraction > 0)), total - int(fraction < 1))
-    whole, part = divmod(units, steps)
-    filled = "#" * whole if ascii_only else "█" * whole + (EIGHTHS[part - 1] if part else "")
-    return filled, ("." if ascii_only else "·") * (width - len(filled))
+    whole, half = divmod(units, steps)
+    filled = ("#" if ascii_only else "━") * whole + "╸" * half
+    return filled, ("." if ascii_only else "─") * (width - len(filled))

@@ -1,0 +1,376 @@
+"""Train once, prune many times: sparsity paths, and the best sparsity by cross-validation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.model_selection import check_cv
+from sklearn.utils import Bunch
+from sklearn.utils.validation import check_is_fitted, indexable, validate_data
+
+from .accounting import count_cost
+from .base import check_parameters, warn_of_emptied_layers
+from .fitting import make_pruner, prune
+from .mlp import PrunedMLPClassifier
+from .training import PointEnded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from typing import Self
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from .base import BasePrunedClassifier
+    from .fitting import PrunedModel
+    from .inference import Evaluator
+    from .network import MLPNetwork
+    from .training import Event
+
+    Listener = Callable[[Event], None]
+
+#: The sparsities of the original experiment.
+ORIGINAL_SPARSITIES = (0.0, 0.25, 0.50, 0.60, 0.70, 0.80, 0.90, 0.95, 0.97, 0.99)
+
+#: The columns of a table of results, one row a point.
+COLUMNS = (
+    "seed",
+    "criterion",
+    "granularity",
+    "scope",
+    "sparsity",
+    "achieved_sparsity",
+    "accuracy",
+    "loss",
+    "nonzero",
+    "compression",
+    "macs",
+    "speedup",
+)
+
+RULES = ("best", "one-standard-error")
+
+
+@dataclass(frozen=True)
+class PathPoint:
+    """One pruned network of a path, and its row of the table."""
+
+    row: dict[str, Any]
+    network: MLPNetwork
+    model: PrunedModel
+
+
+def iter_sparsity_path(
+    estimator: BasePrunedClassifier,
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    sparsities: Sequence[float] = ORIGINAL_SPARSITIES,
+    variants: Sequence[Mapping[str, Any]] = ({},),
+    X_test: ArrayLike | None = None,
+    y_test: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    on_event: Listener | None = None,
+) -> Iterator[PathPoint]:
+    """Train once, then prune to one sparsity after the other, yielding each as it is done.
+
+    Parameters
+    ----------
+    estimator : PrunedMLPClassifier
+        Its parameters say how to train and prune; it is not changed.
+    X, y, sample_weight : array-like
+        Training data.
+    sparsities : sequence of float
+        Each is pruned from the dense network, not from the point before it.
+    variants : sequence of mappings
+        Parameters of the pruning (such as ``{"granularity": "unit"}``) that replace those of `estimator`;
+        all of them are pruned from the same dense network.
+    X_test, y_test : array-like, optional
+        For accuracy and loss, which are NaN without.
+    on_event : callable, optional
+        Told the progress.
+
+    Raises
+    ------
+    ValueError
+        If a parameter, a sparsity or the data cannot be used; before anything is trained.
+    """
+    sparsities = check_sparsities(sparsities)
+    if (X_test is None) != (y_test is None):
+        raise ValueError("X_test and y_test go together: give both or neither")
+    pruned_as = [clone(estimator).set_params(**variant) for variant in variants]
+    for variant in pruned_as:
+        check_parameters(variant)
+    trained = clone(estimator)
+    dense = trained._fit_dense(X, y, sample_weight, on_event)
+    trained.precision_ = dense.task.precision
+    network = dense.task.network
+    test = None if X_test is None or y_test is None else _Test(trained, X_test, y_test)
+    points = len(sparsities) * len(pruned_as)
+    for v, variant in enumerate(pruned_as):
+        choices = variant._choices()
+        pruner = make_pruner(dense, choices)
+        for s, sparsity in enumerate(sparsities):
+            pruned = pruner.prune(sparsity)
+            warn_of_emptied_layers(pruned, sparsity)
+            model = prune(dense, pruned, variant.fine_tune_iter, on_event)
+            scores = (np.nan, np.nan) if test is None else test.score(network, model)
+            coefs, intercepts = model.parameters[: network.n_layers], model.parameters[network.n_layers :]
+            cost = count_cost(coefs, intercepts, network.fit_intercept)
+            row = {
+                "seed": dense.task.seed,
+                "criterion": choices.criterion,
+                "granularity": choices.granularity,
+                "scope": choices.scope,
+                "sparsity": sparsity,
+                "achieved_sparsity": pruned.achieved_sparsity,
+                "accuracy": scores[0],
+                "loss": scores[1],
+                "nonzero": cost.nonzero,
+                "compression": cost.compression,
+                "macs": cost.macs,
+                "speedup": cost.speedup,
+            }
+            if variant.fine_tune_iter:
+                before = (np.nan, np.nan) if test is None else test.score_parameters(network, model.parameters_before)
+                row["accuracy_before_fine_tuning"] = before[0]
+            if on_event is not None:
+                on_event(PointEnded(row, v * len(sparsities) + s + 1, points))
+            yield PathPoint(row, network, model)
+
+
+def sparsity_path(
+    estimator: BasePrunedClassifier,
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    sparsities: Sequence[float] = ORIGINAL_SPARSITIES,
+    X_test: ArrayLike | None = None,
+    y_test: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    on_event: Listener | None = None,
+) -> Bunch:
+    """Train once and prune to many sparsities.
+
+    Every point is bit for bit the network that ``estimator.set_params(sparsity=s).fit(X, y)`` gives with
+    the same int `random_state`.
+
+    Parameters
+    ----------
+    estimator : PrunedMLPClassifier
+        Its parameters say how to train and prune; it is not changed, and its `sparsity` is not used.
+    X : array-like of shape (n_samples, n_features)
+    y : array-like of shape (n_samples,)
+    sparsities : sequence of float, default=ORIGINAL_SPARSITIES
+    X_test, y_test : array-like, optional
+        For accuracy and loss, which are NaN without.
+    sample_weight : array-like of shape (n_samples,), optional
+    on_event : callable, optional
+        Told the progress: the events of `prunelab.estimators.training`.
+
+    Returns
+    -------
+    Bunch
+        With ``frame`` (DataFrame, one row a sparsity, columns `COLUMNS`), ``sparsities`` (ndarray), and
+        ``coefs``, ``intercepts``, ``masks``: for each sparsity a list with one array a layer.
+    """
+    points = list(
+        iter_sparsity_path(
+            estimator,
+            X,
+            y,
+            sparsities=sparsities,
+            X_test=X_test,
+            y_test=y_test,
+            sample_weight=sample_weight,
+            on_event=on_event,
+        )
+    )
+    n_layers = points[0].network.n_layers
+    biases = [point.model.parameters[n_layers:] for point in points]
+    widths = points[0].network.sizes[1:]
+    return Bunch(
+        frame=to_frame([point.row for point in points]),
+        sparsities=np.array([point.row["sparsity"] for point in points]),
+        coefs=[point.model.parameters[:n_layers] for point in points],
+        intercepts=[bias or [np.zeros(width, dtype=np.float32) for width in widths] for bias in biases],
+        masks=[point.model.pruned.masks for point in points],
+    )
+
+
+def to_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Rows of results as a DataFrame, with the columns in their order also when there are no rows."""
+    extra = [name for name in (rows[0] if rows else {}) if name not in COLUMNS]
+    return pd.DataFrame(list(rows), columns=[*COLUMNS, *extra])
+
+
+def check_sparsities(sparsities: Sequence[float]) -> list[float]:
+    """Numbers from 0 to 1, as a list of at least one; ValueError otherwise."""
+    values = [float(sparsity) for sparsity in np.atleast_1d(np.asarray(sparsities, dtype=float))]
+    wrong = [value for value in values if not 0 <= value <= 1]
+    if not values or wrong:
+        got = f"got {wrong[0]:g}" if wrong else "got none"
+        raise ValueError(f"sparsities must be numbers from 0 to 1 and at least one, {got}")
+    return values
+
+
+class _Test:
+    """Test data on their device; the dense network, which heads every path, is scored once."""
+
+    def __init__(self, estimator: BasePrunedClassifier, X: ArrayLike, y: ArrayLike):
+        X, y = validate_data(estimator, X, y, dtype=np.float32, order="C", reset=False)
+        known = np.isin(y, estimator.classes_)
+        if not known.all():
+            raise ValueError(f"y_test has labels that y has not: {np.unique(y[~known])}")
+        self._codes = np.searchsorted(estimator.classes_, y).astype(np.int64)
+        self._evaluator: Evaluator = estimator._evaluator(X)
+        self._dense: tuple[float, float] | None = None
+
+    def score(self, network: MLPNetwork, model: PrunedModel) -> tuple[float, float]:
+        """Accuracy and loss."""
+        is_dense = model.fine_tuning is None and model.pruned.achieved_sparsity == 0.0
+        if not is_dense:
+            return self.score_parameters(network, model.parameters)
+        if self._dense is None:
+            self._dense = self.score_parameters(network, model.parameters)
+        return self._dense
+
+    def score_parameters(self, network: MLPNetwork, parameters: list[NDArray[np.float32]]) -> tuple[float, float]:
+        return self._evaluator.accuracy_and_loss(network, parameters, self._codes)
+
+
+class PrunedMLPClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+    """A pruned classifier whose sparsity is chosen by cross-validation.
+
+    Each fold trains one dense network and prunes it to every sparsity; the classifier is then fitted on all
+    the data with the sparsity chosen.
+
+    Parameters
+    ----------
+    estimator : PrunedMLPClassifier, default=None
+        How to train and prune; a `PrunedMLPClassifier` with its defaults if None.
+    sparsities : sequence of float, default=ORIGINAL_SPARSITIES
+        To choose from.
+    cv : int, cross-validation generator or iterable, default=None
+        As in scikit-learn: 5 stratified folds if None.
+    n_jobs : int, default=None
+        Folds in parallel, as in scikit-learn.
+    rule : {"best", "one-standard-error"}, default="best"
+        "best" takes the highest mean accuracy, the sparser of equals; "one-standard-error" the sparsest
+        whose mean accuracy is within one standard error of the best (L. Breiman et al., "Classification and
+        Regression Trees", 1984, section 3.4.3).
+
+    Attributes
+    ----------
+    scores_ : ndarray of shape (n_sparsities, n_folds)
+        Accuracy on each fold's held-out part.
+    sparsities_ : ndarray of shape (n_sparsities,)
+        The sparsities, in the order of `scores_`.
+    sparsity_ : float
+        The one chosen.
+    best_score_ : float
+        Mean accuracy at the sparsity chosen.
+    estimator_ : PrunedMLPClassifier
+        Fitted on all the data with that sparsity.
+    classes_, n_features_in_, feature_names_in_
+        As in `estimator_`.
+    """
+
+    def __init__(
+        self,
+        estimator: PrunedMLPClassifier | None = None,
+        *,
+        sparsities: Sequence[float] = ORIGINAL_SPARSITIES,
+        cv: Any = None,
+        n_jobs: int | None = None,
+        rule: str = "best",
+    ):
+        self.estimator = estimator
+        self.sparsities = sparsities
+        self.cv = cv
+        self.n_jobs = n_jobs
+        self.rule = rule
+
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Choose the sparsity by cross-validation, then fit on all the data.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,), optional
+            Used in training, not in scoring.
+
+        Returns
+        -------
+        self
+        """
+        if self.rule not in RULES:
+            raise ValueError(f"rule must be one of {', '.join(map(repr, RULES))}, got {self.rule!r}")
+        self.sparsities_ = np.array(check_sparsities(self.sparsities))
+        estimator = PrunedMLPClassifier() if self.estimator is None else self.estimator
+        X, y = validate_data(self, X, y, dtype=np.float32, order="C")
+        X, y, sample_weight = indexable(X, y, sample_weight)
+        weights = None if sample_weight is None else np.asarray(sample_weight)
+        folds = list(check_cv(self.cv, y, classifier=True).split(X, y))
+        columns = Parallel(n_jobs=self.n_jobs)(
+            delayed(_fold_scores)(estimator, X, y, weights, self.sparsities_, train, test) for train, test in folds
+        )
+        self.scores_ = np.column_stack(list(columns))
+        chosen = _choose(self.scores_, self.sparsities_, self.rule)
+        self.sparsity_ = float(self.sparsities_[chosen])
+        self.best_score_ = float(self.scores_[chosen].mean())
+        self.estimator_ = clone(estimator).set_params(sparsity=self.sparsity_).fit(X, y, sample_weight)
+        self.classes_ = self.estimator_.classes_
+        return self
+
+    def predict(self, X: ArrayLike) -> NDArray:
+        """Predict classes with the classifier fitted on all the data."""
+        return self._fitted().predict(validate_data(self, X, dtype=np.float32, reset=False))
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Predict class probabilities with the classifier fitted on all the data."""
+        return self._fitted().predict_proba(validate_data(self, X, dtype=np.float32, reset=False))
+
+    def predict_log_proba(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Predict logarithms of class probabilities with the classifier fitted on all the data."""
+        return self._fitted().predict_log_proba(validate_data(self, X, dtype=np.float32, reset=False))
+
+    def _fitted(self) -> PrunedMLPClassifier:
+        check_is_fitted(self)
+        return self.estimator_
+
+
+def _fold_scores(
+    estimator: BasePrunedClassifier,
+    X: NDArray,
+    y: NDArray,
+    weights: NDArray | None,
+    sparsities: NDArray,
+    train: NDArray,
+    test: NDArray,
+) -> NDArray:
+    points = iter_sparsity_path(
+        estimator,
+        X[train],
+        y[train],
+        sparsities=sparsities,
+        X_test=X[test],
+        y_test=y[test],
+        sample_weight=None if weights is None else weights[train],
+    )
+    return np.array([point.row["accuracy"] for point in points])
+
+
+def _choose(scores: NDArray, sparsities: NDArray, rule: str) -> int:
+    """Index of the sparsity chosen; `scores` is (n_sparsities, n_folds)."""
+    means = scores.mean(axis=1)
+    good_enough = means.max()
+    if rule == "one-standard-error" and scores.shape[1] > 1:
+        good_enough -= scores[means.argmax()].std(ddof=1) / np.sqrt(scores.shape[1])
+    candidates = np.flatnonzero(means >= good_enough)
+    return int(candidates[sparsities[candidates].argmax()])

@@ -1,0 +1,62 @@
+"""Means over seeds, and how sure they are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import ArrayLike
+
+
+def mean_interval(values: ArrayLike, confidence: float = 0.95) -> tuple[float, float, float]:
+    """Mean of some numbers and the Student-t interval of that mean.
+
+    Parameters
+    ----------
+    values : array-like of shape (n,)
+        Not-a-numbers are left out.
+    confidence : float, default=0.95
+
+    Returns
+    -------
+    mean, low, high : float
+        With a single value all three are that value (one run says nothing of the spread); NaN with none.
+    """
+    from scipy.special import stdtrit
+
+    values = np.asarray(values, dtype=float)
+    values = values[~np.isnan(values)]
+    if len(values) == 0:
+        return float("nan"), float("nan"), float("nan")
+    mean = float(values.mean())
+    if len(values) == 1:
+        return mean, mean, mean
+    half = stdtrit(len(values) - 1, 0.5 + confidence / 2) * values.std(ddof=1) / np.sqrt(len(values))
+    return mean, float(mean - half), float(mean + half)
+
+
+def summarise(frame: pd.DataFrame) -> pd.DataFrame:
+    """Average a table of results over its seeds.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        One row a point, with the columns of `prunelab.estimators.path.COLUMNS`.
+
+    Returns
+    -------
+    DataFrame
+        One row for each way of pruning and sparsity, in the order of `frame`: the mean of every figure, and
+        ``low``, ``high`` (95 % interval of the mean accuracy) and ``seeds`` (how many).
+    """
+    ways = ["criterion", "granularity", "scope", "sparsity"]
+    groups = frame.groupby(ways, sort=False)
+    summary = groups.mean(numeric_only=True).drop(columns="seed")
+    intervals = [mean_interval(accuracies.to_numpy()) for _, accuracies in groups["accuracy"]]
+    summary["low"] = [low for _, low, _ in intervals]
+    summary["high"] = [high for _, _, high in intervals]
+    summary["seeds"] = groups["seed"].nunique()
+    return summary.reset_index()

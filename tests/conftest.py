@@ -1,0 +1,20 @@
+"""Fixtures that several parts of the tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """The folder with the real `MNIST/raw` and `FashionMNIST/raw`; read-only to the tests."""
+    from_environment = os.environ.get("PRUNELAB_TEST_DATA") or os.environ.get("PRUNELAB_DATA")
+    root = Path(from_environment or REPOSITORY.parent / "shared" / "data").expanduser()
+    if not (root / "MNIST" / "raw").is_dir():
+        pytest.skip(f"no MNIST/raw under {root}: set PRUNELAB_TEST_DATA to a folder that holds it")
+    return root
