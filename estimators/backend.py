@@ -5,6 +5,7 @@ torch is imported inside the functions, so that importing this module costs noth
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,16 @@ BFLOAT16_PAYS_FROM = 10**10
 
 class DeviceError(ValueError):
     """A device was asked for that this machine does not have."""
+
+
+def share_processors() -> None:
+    """Let waiting threads sleep instead of spin; call it before torch is imported.
+
+    Torch's worker threads spin while they wait for each other. With another busy process on the machine
+    that makes small trainings ten to twenty times slower, for both. It is for programs that own their
+    process: a library must not decide this for its caller. What the user has set stays.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def resolve_device(device: str) -> torch.device:

@@ -124,7 +124,6 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
         dense = self._fit_dense(X, y, sample_weight, on_event)
         pruned = make_pruner(dense, self._choices()).prune(self.sparsity)
         self._publish(dense, prune(dense, pruned, self.fine_tune_iter, self._listener(on_event)))
-        self._optimiser = None
         return self
 
     def partial_fit(
@@ -248,6 +247,7 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
         self.precision_ = dense.task.precision
         self.seed_ = dense.task.seed
         self._pruned_as = (self._choices(), self.sparsity)
+        self._optimiser = None  # partial_fit leaves its optimiser's memory here
         warn_of_emptied_layers(model.pruned, self.sparsity)
 
     # -- predicting ----------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from .base import BasePrunedClassifier
-    from .fitting import PrunedModel
+    from .fitting import DenseModel, PrunedModel
     from .inference import Evaluator
     from .network import MLPNetwork
     from .training import Event
@@ -62,6 +62,15 @@ class PathPoint:
     row: dict[str, Any]
     network: MLPNetwork
     model: PrunedModel
+    dense: DenseModel
+    estimator: BasePrunedClassifier
+
+    def to_classifier(self) -> BasePrunedClassifier:
+        """The fitted classifier of this point, as ``fit`` with its parameters gives it."""
+        classifier = clone(self.estimator).set_params(sparsity=self.row["sparsity"])
+        _copy_data_attributes(self.estimator, classifier)
+        classifier._publish(self.dense, self.model)
+        return classifier
 
 
 def iter_sparsity_path(
@@ -105,8 +114,10 @@ def iter_sparsity_path(
     pruned_as = [clone(estimator).set_params(**variant) for variant in variants]
     for variant in pruned_as:
         check_parameters(variant)
-    trained = clone(estimator)
+    trained = pruned_as[0]
     dense = trained._fit_dense(X, y, sample_weight, on_event)
+    for variant in pruned_as:
+        _copy_data_attributes(trained, variant)
     trained.precision_ = dense.task.precision
     network = dense.task.network
     test = None if X_test is None or y_test is None else _Test(trained, X_test, y_test)
@@ -140,7 +151,14 @@ def iter_sparsity_path(
                 row["accuracy_before_fine_tuning"] = before[0]
             if on_event is not None:
                 on_event(PointEnded(row, v * len(sparsities) + s + 1, points))
-            yield PathPoint(row, network, model)
+            yield PathPoint(row, network, model, dense, variant)
+
+
+def _copy_data_attributes(source: BasePrunedClassifier, target: BasePrunedClassifier) -> None:
+    """What describes the data rather than the fit."""
+    for name in ("classes_", "n_features_in_", "feature_names_in_"):
+        if hasattr(source, name):
+            setattr(target, name, getattr(source, name))
 
 
 def sparsity_path(

@@ -6,6 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
+from prunelab.estimators.backend import share_processors
+
+share_processors()  # before a test imports torch, and inherited by the processes that tests start
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

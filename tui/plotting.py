@@ -159,6 +159,12 @@ def _shorten(text: str, width: int, ascii_only: bool) -> str:
     return set_cell_size(text, room).rstrip() + ellipsis if room > 0 else set_cell_size(text, max(width, 0))
 
 
+def _centred(text: str, width: int, ascii_only: bool) -> str:
+    """Centre text in a width in columns."""
+    text = _shorten(text, width, ascii_only)
+    return set_cell_size(" " * ((width - cell_len(text)) // 2) + text, width)
+
+
 def _length(segments: Iterable[Segment]) -> int:
     return sum(cell_len(text) for text, _ in segments)
 
@@ -276,9 +282,9 @@ def _log_axis(values: Array, limits: Limits | None, count: int) -> _Axis:
         high = min(value for value in fine if value >= high - 1e-9 and value > low + 1e-9)
     choices = [_round_logs(low, high, factors) for factors in ((1, 2, 5), (1, 3), (1,))]
     ticks = [[value for value in choice if low - 1e-9 <= value <= high + 1e-9] for choice in choices]
-    shown = next((few for few in ticks if len(few) <= count), ticks[-1][:: -(-len(ticks[-1]) // count)])
-    shown = shown or [low, high]
-    return _Axis(low, high, shown, [f"{10.0**tick:.6g}" for tick in shown])
+    shown = next((some for some in ticks if 0 < len(some) <= count), None)
+    shown = shown or ticks[-1][:: max(1, math.ceil(len(ticks[-1]) / count))] or [low, high]
+    return _Axis(low, high, shown, [f"{10.0**tick:.4g}" for tick in shown])
 
 
 def _round_logs(low: float, high: float, factors: Sequence[int]) -> list[float]:
@@ -292,9 +298,8 @@ def _check_limits(name: str, limits: Limits | None, log: bool = False) -> Limits
         return None
     low, high = float(limits[0]), float(limits[1])
     if not (-_HUGE < low < high < _HUGE) or (log and low <= 0):
-        raise ValueError(
-            f"{name} must be two finite numbers in rising order{', above 0' * log}; got {limits!r}."
-        )
+        wanted = "positive numbers" if log else "numbers"
+        raise ValueError(f"{name} must be two finite {wanted} in rising order, got {limits!r}.")
     return (math.log10(low), math.log10(high)) if log else (low, high)
 
 
@@ -325,9 +330,7 @@ def _axis_values(values: Numbers | None, length: int, log: bool) -> Array:
         return np.full(length, np.nan)
     array = np.asarray(values, dtype=np.float64)
     if array.shape != (length,):
-        raise ValueError(
-            f"x, y, low and high of a series must be equally long, got {length} and {array.shape}."
-        )
+        raise ValueError(f"The parts of a series must be equally long, got {length} and {array.shape}.")
     array = np.where(np.abs(array) < _HUGE, array, np.nan)
     return np.log10(np.where(array > 0, array, np.nan)) if log else array
 
@@ -366,12 +369,12 @@ def _clip(x: Array, y: Array, x_axis: _Axis, y_axis: _Axis) -> tuple[Array, Arra
         enter = np.maximum(enter, np.where(change == 0, at_low, np.minimum(at_low, at_high)))
         leave = np.minimum(leave, np.where(change == 0, at_high, np.maximum(at_low, at_high)))
     seen = np.flatnonzero(enter <= leave)
-    ends = [
-        np.stack([values[seen] + t[seen] * np.diff(values)[seen] for t in (enter, leave)], axis=1)
-        for values in (x, y)
-    ]
-    clipped_x, clipped_y = (np.pad(pair, ((0, 0), (0, 1)), constant_values=np.nan).ravel() for pair in ends)
-    return clipped_x, clipped_y
+    pieces = []
+    for values, axis in ((x, x_axis), (y, y_axis)):
+        ends = [values[seen] + t[seen] * np.diff(values)[seen] for t in (enter, leave)]
+        inside = np.clip(ends, axis.low, axis.high)  # Rounding of huge numbers may lead far out again.
+        pieces.append(np.vstack([inside, np.full(len(seen), np.nan)]).T.ravel())
+    return pieces[0], pieces[1]
 
 
 @dataclass(frozen=True)
@@ -409,9 +412,8 @@ def _snap(axis: _Axis, values: Array | float, cells: int, dots: int) -> Array:
 
 def _draw_mark(canvas: _Canvas, x: float) -> None:
     rows = np.linspace(canvas.y.low, canvas.y.high, canvas.rows)
-    canvas.draw(
-        np.full(canvas.rows, canvas.snap_x(x)), rows, ":" if canvas.ascii_only else "┊", GREY, lines=False
-    )
+    marker = ":" if canvas.ascii_only else "┊"
+    canvas.draw(np.full(canvas.rows, canvas.snap_x(x)), rows, marker, GREY, lines=False)
 
 
 def _draw_bounds(canvas: _Canvas, curve: _Curve) -> None:
@@ -454,10 +456,10 @@ def _draw_symbols(canvas: _Canvas, curves: list[_Curve]) -> None:
 
 def _symbol_cells(canvas: _Canvas, curve: _Curve, index: int) -> set[tuple[float, float]]:
     """Choose the points that get a symbol: all, or where there are many a few, not the same in each curve."""
-    seen = canvas.x.contains(curve.x) & canvas.y.contains(curve.y)
-    x, y = curve.x[seen], curve.y[seen]
     if curve.plain:
         return set()
+    seen = canvas.x.contains(curve.x) & canvas.y.contains(curve.y)
+    x, y = curve.x[seen], curve.y[seen]
     if len(x) > canvas.columns // 3:
         wanted = np.arange(3 + 4 * (index % 3), canvas.columns, 12) / canvas.columns
         nearest = np.unique(np.searchsorted(canvas.x.fraction(x), wanted))
@@ -506,10 +508,6 @@ def _body(
     return text.splitlines()
 
 
-def _y_axis_width(axis: _Axis) -> int:
-    return max(map(len, axis.labels), default=0) + 1
-
-
 def _legend(curves: list[_Curve], width: int, max_rows: int, ascii_only: bool) -> list[list[Segment]]:
     """Arrange the legend in rows; what does not fit is counted in its last entry."""
     entries = [_legend_entry(curve, width, ascii_only) for curve in curves if curve.name]
@@ -542,26 +540,57 @@ def _wrap(entries: list[list[Segment]], width: int) -> list[list[Segment]]:
     return rows
 
 
-def _header(left: list[Segment], legend: list[list[Segment]], width: int) -> list[list[Segment]]:
-    """Put lines of text and the legend together; a short legend shares the last line, at its right end."""
-    lines = [[segment] for segment in left]
-    if lines and len(legend) == 1 and _length(lines[-1]) + 3 + _length(legend[0]) <= width:
-        gap = width - _length(lines[-1]) - _length(legend[0])
+def _header(
+    curves: list[_Curve], title: str | None, y_label: str | None, width: int, height: int, ascii_only: bool
+) -> list[list[Segment]]:
+    """Lay out the lines above the axes; a short legend stands at the right end of the last one."""
+    texts = [(title, "1", 9), (y_label, "", 7)]
+    lines = [
+        [(_shorten(_plain(text, ascii_only), width, ascii_only), code)]
+        for text, code, least_height in texts
+        if text and height >= least_height
+    ]
+    several = sum(bool(curve.name) for curve in curves) > 1
+    legend = _legend(curves, width, height // 5 if several or height >= 7 else 0, ascii_only)
+    gap = width - _length(lines[-1]) - _length(legend[0]) if lines and len(legend) == 1 else 0
+    if gap >= 3:
         return [*lines[:-1], [*lines[-1], (" " * gap, ""), *legend[0]]]
     return lines + legend
 
 
-def _mark_rows(labels: list[tuple[int, str]], first: int, width: int, max_rows: int) -> list[list[Segment]]:
-    """Centre labels above their columns, lower rows first; those without room are left out."""
+def _y_axis(curves: list[_Curve], limits: Limits | None, rows: int, log: bool) -> _Axis:
+    values = np.concatenate([np.empty(0), *(curve.values() for curve in curves)])
+    count = 3 if rows < 9 else 5 if rows < 33 else 11
+    return _log_axis(values, limits, count) if log else _linear_axis(values, limits, None, count, widen=True)
+
+
+def _y_axis_width(axis: _Axis) -> int:
+    return max(map(len, axis.labels), default=0) + 1
+
+
+def _x_axis(
+    curves: list[_Curve], limits: Limits | None, ticks: Sequence[float] | None, columns: int
+) -> _Axis:
+    values = np.concatenate([np.empty(0), *(curve.x for curve in curves)])
+    count = 3 if columns < 28 else 5 if columns < 150 else 11
+    return _linear_axis(values, limits, ticks, count, widen=False)
+
+
+def _mark_rows(
+    marks: list[tuple[float, str]], x: _Axis, first: int, width: int, max_rows: int, ascii_only: bool
+) -> list[list[Segment]]:
+    """Centre labels above their marks, lower rows first; those without room are left out."""
     rows: list[str] = []
-    for column, label in sorted(labels):
-        start = max(first, min(column - cell_len(label) // 2, width - cell_len(label)))
-        fitting = next((i for i, row in enumerate(rows) if not row or cell_len(row) < start), len(rows))
+    for at, label in sorted(marks):
+        text = _shorten(label, width - first, ascii_only)
+        column = first + round(float(x.fraction(at)) * (width - first - 1))
+        start = max(first, min(column - cell_len(text) // 2, width - cell_len(text)))
+        fitting = next((i for i, row in enumerate(rows) if cell_len(row) < start), len(rows))
         if fitting == max_rows:
             continue
         if fitting == len(rows):
             rows.append("")
-        rows[fitting] = set_cell_size(rows[fitting], start) + label
+        rows[fitting] = set_cell_size(rows[fitting], start) + text
     return [[(row, _foreground(GREY))] for row in reversed(rows)]
 
 
@@ -617,55 +646,23 @@ def plot_curves(
         return _message("too small to plot", width, height)
     x_limits, y_limits = _check_limits("x_limits", x_limits), _check_limits("y_limits", y_limits, log_y)
     curves = [_curve(one, i, x_limits, log_y, ascii_only) for i, one in enumerate(series)]
-
     if len(curves) == 1 and len(curves[0].x) > width // 3:
         curves = [replace(curves[0], plain=True)]
 
-    texts = [(title, "1", 9), (y_label, "", 7)]
-    left = [
-        (_shorten(_plain(text, ascii_only), width, ascii_only), code)
-        for text, code, least_height in texts
-        if text and height >= least_height
-    ]
-    has_x_label = bool(x_label) and height >= 9
-    named = sum(bool(curve.name) for curve in curves)
-    legend_rows = height // 5 if named > 1 or height >= 7 else 0
-    header = _header(left, _legend(curves, width, legend_rows, ascii_only), width)
+    header = _header(curves, title, y_label, width, height, ascii_only)
+    has_footer = bool(x_label) and height >= 9
+    rows = height - 2 - len(header) - has_footer
+    y = _y_axis(curves, y_limits, rows, log_y)
+    first = _y_axis_width(y)
+    x = _x_axis(curves, x_limits, x_ticks, width - first)
+    marks = [(at, _plain(label, ascii_only)) for at, label in marks if x.contains(at)]
+    header += _mark_rows(marks, x, first, width, min(3, max(0, rows - 6)), ascii_only)
+    footer = _centred(_plain(x_label, ascii_only), width - first, ascii_only)
 
-    rows = height - 2 - len(header) - has_x_label
-    y_count = 2 if rows < 5 else 3 if rows < 9 else 5 if rows < 33 else 11
-    y_values = np.concatenate([np.empty(0), *(curve.values() for curve in curves)])
-    if log_y:
-        y_axis = _log_axis(y_values, y_limits, y_count)
-    else:
-        y_axis = _linear_axis(y_values, y_limits, None, y_count, widen=True)
-    first = _y_axis_width(y_axis)
-    columns = width - first
-    x_count = 3 if columns < 28 else 5 if columns < 150 else 11
-    x_values = np.concatenate([np.empty(0), *(curve.x for curve in curves)])
-    x_axis = _linear_axis(x_values, x_limits, x_ticks, x_count, widen=False)
-
-    shown = [(x, label) for x, label in marks if x_axis.contains(x)]
-    labels = [
-        (
-            first + int(np.rint(x_axis.fraction(x) * (columns - 1))),
-            _shorten(_plain(label, ascii_only), columns, ascii_only),
-        )
-        for x, label in shown
-    ]
-    header += _mark_rows(labels, first, width, max_rows=min(3, max(0, rows - 6)))
-
-    body_size = (width, height - len(header) - has_x_label)
-    body = _body(curves, [x for x, _ in shown], x_axis, y_axis, body_size, colour, ascii_only)
-    footer = []
-    if has_x_label:
-        text = _shorten(_plain(x_label, ascii_only), columns, ascii_only)
-        footer = [[(" " * (first + (columns - cell_len(text)) // 2) + text, "")]]
-    return "\n".join(
-        [_line(line, width, colour) for line in header]
-        + body
-        + [_line(line, width, colour) for line in footer]
-    )
+    body_size = width, height - len(header) - has_footer
+    body = _body(curves, [at for at, _ in marks], x, y, body_size, colour, ascii_only)
+    lines = [_line(line, width, colour) for line in header] + body
+    return "\n".join([*lines, " " * first + footer] if has_footer else lines)
 
 
 # Accuracy --------------------------------------------------------------------------------------------------
@@ -928,11 +925,6 @@ def draw_gallery(
         lines = [*zip(*drawn, strict=True), captions]
         blocks.append("\n".join((" " * gap).join(line) + " " * (width - used) for line in lines))
     return f"\n{' ' * width}\n".join(blocks)
-
-
-def _centred(text: str, width: int, ascii_only: bool) -> str:
-    text = _shorten(text, width, ascii_only)
-    return set_cell_size(" " * ((width - cell_len(text)) // 2) + text, width)
 
 
 def _gallery_layout(count: int, native: int, width: int, image_width: int | None) -> tuple[int, int, int]:

@@ -83,8 +83,9 @@ class Pruner:
     def prune(self, sparsity: float) -> Pruned:
         """Remove the fraction `sparsity` (0 to 1) of the prunable weights or units."""
         kept = self._order.masks(sparsity)
-        n_kept = sum(int(np.count_nonzero(mask)) for mask in kept)
-        achieved = 1.0 - n_kept / self._order.n_total if self._order.n_total else 0.0
+        n_total = self._order.n_total
+        n_removed = n_total - sum(int(np.count_nonzero(mask)) for mask in kept)
+        achieved = n_removed / n_total if n_total else 0.0
         widths = [shape[1] for shape in self._shapes]
         bias_masks = [np.ones(width, dtype=bool) for width in widths]
         if self._choices.granularity == "unit":

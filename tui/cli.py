@@ -1,0 +1,222 @@
+"""The `prunelab` command: what can be asked, and how errors are told.
+
+Only the parser lives here, so that ``--help`` and ``--version`` import nothing heavy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+EXIT_USAGE = 2
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130
+
+DESCRIPTION = "Find out how much of a neural network can be deleted, which parts, and what it costs."
+
+EXAMPLES = """examples:
+  prunelab sweep                                the experiment on the digits that ship with scikit-learn
+  prunelab sweep --preset original --download   the original experiment, on MNIST
+  prunelab sweep --criterion magnitude,random --scope layer,global --seeds 5
+  prunelab sweep --csv results.csv --json results.json
+  prunelab fit --dataset mnist --sparsity 0.8 --fine-tune-iter 1 --save pruned.safetensors
+  prunelab data mnist                           one image a class, drawn in the terminal
+
+Where standard output is not a terminal, it carries nothing but data (CSV): prunelab sweep > results.csv
+"""
+
+
+class UsageError(Exception):
+    """Something the user asked for cannot be done; the message says what and why."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that tells an error in one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        message = message.removeprefix("argument ")
+        self.exit(EXIT_USAGE, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    if options.command is None:
+        parser.print_help()
+        return 0
+    from .commands import run
+
+    return run(options)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of everything `prunelab` understands."""
+    parser = _Parser(
+        prog="prunelab",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action=_Version, help="show the version and exit")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", parser_class=_Parser)
+    _add_sweep(commands)
+    _add_fit(commands)
+    _add_data(commands)
+    return parser
+
+
+class _Version(argparse.Action):
+    """Look the version up only when it is asked for: reading the package's metadata takes a while."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None):  # noqa: A002
+        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help=help)
+
+    def __call__(self, *_: object) -> NoReturn:
+        from importlib.metadata import version
+
+        print(f"prunelab {version('prunelab')}")
+        raise SystemExit(0)
+
+
+def _add_sweep(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "sweep",
+        help="train once, prune to many sparsities: the curve of accuracy against sparsity",
+        description="Train a dense network, prune it to many sparsities, and show the accuracy at each. "
+        "--criterion, --granularity, --scope, --norm and --order take several values with commas between "
+        "them: every combination becomes a curve.",
+    )
+    parser.add_argument("--preset", metavar="NAME", help="original (MNIST, as published) or digits; options add to it")
+    parser.add_argument(
+        "--sparsities", type=_numbers, metavar="S,S,...", help="fractions to remove (default: 0 to 0.99, as published)"
+    )
+    parser.add_argument("--seeds", type=_positive, metavar="N", default=1, help="repeat with N seeds (default: 1)")
+    _add_estimator_options(parser, several=True)
+    _add_data_options(parser)
+    _add_output_options(parser, saves="write every pruned network to this folder, a model file each")
+
+
+def _add_fit(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "fit",
+        help="train and prune one network, show what it costs, save it",
+        description="Train a network, prune it to --sparsity, and show it beside the dense one.",
+    )
+    parser.add_argument("--preset", metavar="NAME", help="original (MNIST, as published) or digits; options add to it")
+    parser.add_argument(
+        "--sparsity", type=float, metavar="S", default=0.5, help="fraction to remove, 0 to 1 (default: 0.5)"
+    )
+    _add_estimator_options(parser, several=False)
+    _add_data_options(parser)
+    _add_output_options(parser, saves="write the pruned network to this model file (.safetensors)")
+
+
+def _add_data(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "data",
+        help="what data there are; download them; look at them",
+        description="Without NAME: list the data sets. With NAME: check it and show one image a class.",
+    )
+    parser.add_argument("dataset", nargs="?", metavar="NAME", help="a data set, or an .npz or .csv file of your own")
+    _add_location_options(parser)
+    parser.add_argument("--ascii", action="store_true", help="draw with ASCII characters only")
+
+
+def _add_estimator_options(parser: argparse.ArgumentParser, several: bool) -> None:
+    """An option for every parameter of the classifier; its default is the classifier's own."""
+    text, texts = str, _words if several else str
+    number, norm = float, _words if several else str
+    network = parser.add_argument_group("network and training")
+    add = _adder(network)
+    add("--hidden-layer-sizes", "--layers", type=_sizes, metavar="N,N,...", help="hidden units (1000,1000,500,200)")
+    add("--activation", type=text, metavar="NAME", help="relu, tanh, logistic or identity (relu)")
+    add("--fit-intercept", action="store_true", help="give the layers biases")
+    add("--solver", type=text, metavar="NAME", help="adam or sgd (adam)")
+    add("--learning-rate-init", "--lr", type=number, metavar="X", help="step size (0.001)")
+    add("--momentum", type=number, metavar="X", help="for sgd (0.9)")
+    add("--alpha", type=number, metavar="X", help="strength of the L2 penalty (0)")
+    add("--batch-size", type=int, metavar="N", help="samples in a mini-batch (100)")
+    add("--max-iter", "--epochs", type=int, metavar="N", help="passes over the data (20)")
+    add("--tol", type=number, metavar="X", help="improvement that counts (0.0001)")
+    add("--n-iter-no-change", type=int, metavar="N", help="stop after N epochs without one (10)")
+    add("--early-stopping", action="store_true", help="watch held-out data and keep the best epoch")
+    add("--validation-fraction", type=number, metavar="X", help="how much of the data that is (0.1)")
+    add("--random-state", "--seed", type=int, metavar="N", help="the (first) seed (0)")
+    pruning = parser.add_argument_group("pruning")
+    add = _adder(pruning)
+    add("--criterion", type=texts, metavar="NAME", help="magnitude or random (magnitude)")
+    add("--granularity", type=texts, metavar="NAME", help="weight or unit (sweep: both; fit: weight)")
+    add("--scope", type=texts, metavar="NAME", help="layer or global (layer)")
+    add("--norm", type=norm, metavar="P", help="1, 2 or inf: how weights make the score of a unit (2)")
+    add("--order", type=texts, metavar="NAME", help="remove the smallest or the largest (smallest)")
+    add("--prune-output", action="store_true", help="prune the output layer as well")
+    add("--fine-tune-iter", type=int, metavar="N", help="epochs of retraining after pruning (0)")
+    machine = parser.add_argument_group("machine")
+    add = _adder(machine)
+    add("--device", type=text, metavar="NAME", help="auto, cpu, cuda, cuda:N or mps (auto)")
+    add("--precision", type=text, metavar="NAME", help="auto, float32 or bfloat16 (auto)")
+    add("--memory", type=text, metavar="DIR", help="keep trainings in this folder and reuse them")
+
+
+def _adder(group: argparse._ArgumentGroup):
+    """Add options that are absent from the result unless given, so that presets can fill them in."""
+
+    def add(*names: str, **settings: object) -> None:
+        group.add_argument(*names, default=argparse.SUPPRESS, **settings)  # type: ignore[arg-type]
+
+    return add
+
+
+def _add_data_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("data")
+    group.add_argument(
+        "--dataset", metavar="NAME", help="digits, mnist, fashion-mnist, kmnist, or an .npz or .csv file (digits)"
+    )
+    _add_location_options(group)
+
+
+def _add_location_options(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument("--data-root", metavar="DIR", help="where data sets lie (default: $PRUNELAB_DATA)")
+    parser.add_argument("--download", action="store_true", help="download the data set if it is not there")
+
+
+def _add_output_options(parser: argparse.ArgumentParser, saves: str) -> None:
+    group = parser.add_argument_group("output")
+    group.add_argument("--csv", metavar="FILE", help="write the table as CSV; - is standard output")
+    group.add_argument("--json", metavar="FILE", help="write the table as a JSON list of objects; - likewise")
+    group.add_argument("--save", metavar="PATH", help=saves)
+    group.add_argument("--ascii", action="store_true", help="draw with ASCII characters only")
+    group.add_argument("--quiet", "-q", action="store_true", help="show no progress")
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",")]
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(word) for word in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers such as 0,0.5,0.9") from None
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(word) for word in text.split(",") if word.strip())
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers such as 300,100") from None
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,160 @@
+"""Results on standard output and in files: tables, CSV and JSON."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from ..estimators.datasets import DatasetInfo
+
+Row = dict[str, Any]
+
+
+class CsvStream:
+    """Rows as CSV, each written as soon as it is known; the first one brings the header."""
+
+    def __init__(self, stream: IO[str]):
+        self._stream = stream
+        self._writer: csv.DictWriter | None = None
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        if self._writer is None:
+            self._writer = csv.DictWriter(self._stream, list(row), lineterminator="\n")
+            self._writer.writeheader()
+        self._writer.writerow(row)
+        self._stream.flush()
+
+
+def json_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A JSON list of objects; numbers that JSON does not know (inf, NaN) are null."""
+    return json.dumps([{name: _json_value(value) for name, value in row.items()} for row in rows], indent=2)
+
+
+def _json_value(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write a file as a whole or not at all."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+@dataclass(frozen=True)
+class Terminal:
+    """What standard output is: a terminal of some size, or a file or pipe (80 columns, no colours)."""
+
+    stream: IO[str]
+    is_terminal: bool
+    width: int
+    height: int
+    colour: bool
+
+    @classmethod
+    def of(cls, stream: IO[str]) -> Terminal:
+        """Look at a stream."""
+        is_terminal = stream.isatty()
+        width, height = shutil.get_terminal_size() if is_terminal else (80, 24)
+        plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+        return cls(stream, is_terminal, width, height, colour=is_terminal and not plain)
+
+    def print_results(self, rows: Sequence[Row], plot: bool, ascii_only: bool) -> None:
+        """The table, and the curve if `plot`."""
+        from .plotting import plot_accuracy_curves
+
+        self._print_table(*_results_table(rows))
+        if plot:
+            height = max(12, min(28, self.height - 2))
+            ways = ("criterion", "granularity", "scope", "norm", "order")
+            width = min(self.width, 120)
+            size = {"width": width, "height": height}
+            print(
+                "\n"
+                + plot_accuracy_curves(rows, **size, colour=self.colour, ascii_only=ascii_only, group_by=ways),
+                file=self.stream,
+            )
+
+    def print_datasets(self, datasets: Sequence[DatasetInfo]) -> None:
+        """The list of data sets."""
+        header = ["name", "training", "test", "image", "classes", "state", "what"]
+        rows = [
+            [
+                info.name,
+                f"{info.n_train:,}",
+                f"{info.n_test:,}",
+                "x".join(map(str, info.image_shape)),
+                str(info.n_classes),
+                info.state,
+                info.description,
+            ]
+            for info in datasets
+        ]
+        self._print_table(header, rows, right={1, 2, 3, 4})
+        for info in datasets:
+            if info.state != "ready":
+                print(f"{info.name}: {info.checked}", file=self.stream)
+
+    def _print_table(self, header: list[str], rows: list[list[str]], right: set[int] | None = None) -> None:
+        right = set(range(len(header))) if right is None else right
+        widths = [max(map(len, column)) for column in zip(header, *(row for row in rows if row), strict=True)]
+        for i, row in enumerate([header, *rows]):
+            cells = [
+                cell.rjust(width) if j in right else cell.ljust(width)
+                for j, (cell, width) in enumerate(zip(row, widths, strict=False))
+            ]
+            line = "  ".join(cells).rstrip()
+            print(f"\x1b[1m{line}\x1b[0m" if i == 0 and self.colour else line, file=self.stream)
+
+
+def _results_table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+    """Header and cells: one line for each way of pruning and sparsity, means and intervals over the seeds."""
+    from ..estimators.statistics import mean_interval
+
+    ways = ["criterion", "granularity", "scope", *(name for name in ("norm", "order") if name in rows[0])]
+    shown = [name for name in ways if len({row[name] for row in rows}) > 1] or ["granularity"]
+    groups: dict[tuple, list[Row]] = {}
+    for row in rows:
+        groups.setdefault((*(row[name] for name in ways), row["sparsity"]), []).append(row)
+    several = any(len(group) > 1 for group in groups.values())
+    retrained = "accuracy_before_fine_tuning" in rows[0]
+    header = [*shown, "sparsity", "accuracy %"]
+    header += ["95 % interval"] * several + ["before retraining %"] * retrained
+    header += ["loss", "non-zero", "compression", "speed-up"]
+    cells: list[list[str]] = []
+    previous = None
+    for key, group in groups.items():
+        if previous not in (None, key[:-1]):
+            cells.append([])
+        previous = key[:-1]
+        mean, low, high = mean_interval([row["accuracy"] for row in group])
+        line = [str(group[0][name]) for name in shown] + [f"{key[-1]:g}", f"{100 * mean:.2f}"]
+        if several:
+            line.append(f"{100 * low:.2f} to {100 * high:.2f}")
+        if retrained:
+            line.append(f"{100 * _mean(group, 'accuracy_before_fine_tuning'):.2f}")
+        line.append(f"{_mean(group, 'loss'):.4f}")
+        line.append(f"{_mean(group, 'nonzero'):,.0f}")
+        line += [f"{_mean(group, name):.2f}x" for name in ("compression", "speedup")]
+        cells.append(line)
+    return header, cells
+
+
+def _mean(group: Sequence[Row], name: str) -> float:
+    return sum(row[name] for row in group) / len(group)

@@ -1,0 +1,96 @@
+"""Progress bars on standard error, fed by the events of training."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Any
+
+from ..estimators.training import BatchEnded, EpochEnded, PointEnded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.progress import Progress
+
+    from ..estimators.training import Event
+
+
+class ProgressListener:
+    """Turns events into bars, if there are bars, and into a summary of the training."""
+
+    def __init__(self, bars: Progress | None, n_points: int, n_seeds: int):
+        self._bars = bars
+        self._n_seeds = n_seeds
+        self._seeds_begun = 0
+        self._trained: dict[str, tuple[int, float]] = {}
+        self._images = self._seconds = 0.0
+        if bars is not None:
+            self._training = bars.add_task("training", total=None, detail="")
+            self._points = bars.add_task("points", total=n_points, detail="")
+
+    def begin_seed(self, seed: int) -> None:
+        """A training with this seed begins."""
+        self._seeds_begun += 1
+        if self._bars is not None:
+            which = f" {self._seeds_begun}/{self._n_seeds}" if self._n_seeds > 1 else ""
+            self._bars.reset(self._training, description=f"seed {seed}{which}", total=None, detail="")
+
+    def tell(self, event: Event) -> None:
+        """Take an event of training in."""
+        if isinstance(event, PointEnded):
+            self._tell_point(event)
+        else:
+            self._tell_training(event)
+
+    def training_summary(self) -> str:
+        """One line on what was trained; empty if nothing was."""
+        if not self._images:
+            return ""
+        rate = self._images / self._seconds if self._seconds else 0.0
+        return f"trained on {self._images:,.0f} samples in {self._seconds:.1f} s ({rate:,.0f} a second)"
+
+    def _tell_training(self, event: BatchEnded | EpochEnded) -> None:
+        if isinstance(event, EpochEnded) and event.phase == "training":
+            samples, seconds = self._trained.pop("epoch", (0, 0.0)) if event.epoch > 1 else (0, 0.0)
+            self._images += event.samples - samples
+            self._seconds += event.seconds - seconds
+            self._trained["epoch"] = (event.samples, event.seconds)
+        if self._bars is None:
+            return
+        if isinstance(event, BatchEnded):
+            done = event.epoch - 1 + event.batch / event.batches
+            place = f"epoch {event.epoch}/{event.epochs}, batch {event.batch}/{event.batches}"
+        else:
+            done, place = float(event.epoch), f"epoch {event.epoch}/{event.epochs}"
+        rate = event.samples / max(event.seconds, 1e-9)
+        detail = f"{place}, loss {event.loss:.3f}, {rate:,.0f}/s"
+        fields: dict[str, Any] = {"total": event.epochs, "completed": done, "detail": detail}
+        if event.phase != "training":
+            fields["description"] = event.phase
+        self._bars.update(self._training, **fields)
+
+    def _tell_point(self, event: PointEnded) -> None:
+        if self._bars is not None:
+            row = event.row
+            way = f"{row['granularity']} {row['sparsity']:g}"
+            self._bars.update(self._points, advance=1, detail=f"{way}: {100 * row['accuracy']:.2f} %")
+
+
+@contextmanager
+def progress_on(stream: IO[str] | None, n_points: int, n_seeds: int) -> Iterator[ProgressListener]:
+    """Show bars on a stream while the block runs, or none if there is no stream."""
+    if stream is None:
+        yield ProgressListener(None, n_points, n_seeds)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = [
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=20),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeRemainingColumn(compact=True),
+        TextColumn("{task.fields[detail]}", table_column=None),
+    ]
+    with Progress(*columns, console=Console(file=stream), transient=True) as bars:
+        yield ProgressListener(bars, n_points, n_seeds)
