@@ -406,7 +406,7 @@ def _number(low: float, high: float = float("inf"), *, open_low: bool = False, o
 
 
 def _one_of(choices: Sequence):
-    words = ", ".join(repr("inf" if isinstance(choice, float) else choice) for choice in choices)
+    words = ", ".join(dict.fromkeys(repr(choice) for choice in choices))
     return lambda value: not isinstance(value, (list, np.ndarray)) and value in choices, f"one of {words}"
 
 
@@ -442,7 +442,7 @@ _CHECKS = {
     "sparsity": _number(0, 1),
     "granularity": _one_of(GRANULARITIES),
     "scope": _one_of(SCOPES),
-    "norm": _one_of((*NORMS, "inf")),
+    "norm": (lambda value: not isinstance(value, np.ndarray) and value in (*NORMS, "inf"), "1, 2 or inf"),
     "order": _one_of(ORDERS),
     "prune_output": _flag(),
     "fine_tune_iter": _number(0, whole=True),

@@ -126,7 +126,7 @@ class _Study:
         self._terminal = Terminal.of(sys.stdout)
         self._variants, self._seeds = variants, seeds
         self._rows: list[dict[str, Any]] = []
-        self._heading = ""
+        self._heading: list[str] = []
         self._keep = _forget
         with _usage_errors():
             self._sparsities = check_sparsities(sparsities)
@@ -186,7 +186,7 @@ class _Study:
                     on_event=progress.tell,
                 ):
                     self._rows.append({**self._labels(point), **point.row})
-                    self._heading = f"{self._data.source}\n{_recipe_in_words(point)}\n"
+                    self._heading = [self._data.source, _recipe_in_words(point)]
                     self._keep(point)
                     if stream is not None and self._options.json != "-":
                         stream.write(point.row)
@@ -230,7 +230,7 @@ class _Study:
         elif self._options.json is not None:
             write_file(Path(self._options.json), json_text(rows) + "\n")
         if self._shows_table() and self._rows:
-            print(self._heading)
+            self._terminal.print_paragraphs(self._heading)
             self._terminal.print_results(self._rows, plot=plot, ascii_only=self._options.ascii)
 
 

@@ -8,6 +8,7 @@ import math
 import os
 import shutil
 import tempfile
+import textwrap
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from ..estimators.datasets import DatasetInfo
 
 Row = dict[str, Any]
+
+#: Columns of tables that are left out, in this order, where the terminal is too narrow.
+EXPENDABLE = ("loss", "what", "compression")
 
 
 class CsvStream:
@@ -75,6 +79,12 @@ class Terminal:
         plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
         return cls(stream, is_terminal, width, height, colour=is_terminal and not plain)
 
+    def print_paragraphs(self, paragraphs: Sequence[str]) -> None:
+        """Sentences, wrapped to the width, and an empty line."""
+        for paragraph in paragraphs:
+            print(textwrap.fill(paragraph, self.width), file=self.stream)
+        print(file=self.stream)
+
     def print_results(self, rows: Sequence[Row], plot: bool, ascii_only: bool) -> None:
         """The table, and the curve if `plot`."""
         from .plotting import plot_accuracy_curves
@@ -114,6 +124,11 @@ class Terminal:
     def _print_table(self, header: list[str], rows: list[list[str]], right: set[int] | None = None) -> None:
         right = set(range(len(header))) if right is None else right
         widths = [max(map(len, column)) for column in zip(header, *(row for row in rows if row), strict=True)]
+        for name in EXPENDABLE:
+            if name in header and sum(widths) + 2 * (len(widths) - 1) > self.width and self.is_terminal:
+                i = header.index(name)
+                header, widths = header[:i] + header[i + 1 :], widths[:i] + widths[i + 1 :]
+                rows = [row[:i] + row[i + 1 :] for row in rows]
         for i, row in enumerate([header, *rows]):
             cells = [
                 cell.rjust(width) if j in right else cell.ljust(width)
@@ -134,21 +149,21 @@ def _results_table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
         groups.setdefault((*(row[name] for name in ways), row["sparsity"]), []).append(row)
     several = any(len(group) > 1 for group in groups.values())
     retrained = "accuracy_before_fine_tuning" in rows[0]
-    header = [*shown, "sparsity", "accuracy %"]
-    header += ["95 % interval"] * several + ["before retraining %"] * retrained
-    header += ["loss", "non-zero", "compression", "speed-up"]
+    header = [*shown, "sparsity", *(["pruned %", "retrained %"] if retrained else ["accuracy %"])]
+    header += ["+- (95 %)"] * several + ["loss", "non-zero", "compression", "speed-up"]
     cells: list[list[str]] = []
     previous = None
     for key, group in groups.items():
         if previous not in (None, key[:-1]):
             cells.append([])
         previous = key[:-1]
-        mean, low, high = mean_interval([row["accuracy"] for row in group])
-        line = [str(group[0][name]) for name in shown] + [f"{key[-1]:g}", f"{100 * mean:.2f}"]
-        if several:
-            line.append(f"{100 * low:.2f} to {100 * high:.2f}")
+        mean, _, high = mean_interval([row["accuracy"] for row in group])
+        line = [str(group[0][name]) for name in shown] + [f"{key[-1]:g}"]
         if retrained:
             line.append(f"{100 * _mean(group, 'accuracy_before_fine_tuning'):.2f}")
+        line.append(f"{100 * mean:.2f}")
+        if several:
+            line.append(f"{100 * (high - mean):.2f}")
         line.append(f"{_mean(group, 'loss'):.4f}")
         line.append(f"{_mean(group, 'nonzero'):,.0f}")
         line += [f"{_mean(group, name):.2f}x" for name in ("compression", "speedup")]

@@ -560,7 +560,7 @@ def _header(
 
 def _y_axis(curves: list[_Curve], limits: Limits | None, rows: int, log: bool) -> _Axis:
     values = np.concatenate([np.empty(0), *(curve.values() for curve in curves)])
-    count = 3 if rows < 9 else 5 if rows < 33 else 11
+    count = 3 if rows < 9 else 5 if rows < 45 else 11
     return _log_axis(values, limits, count) if log else _linear_axis(values, limits, None, count, widen=True)
 
 

@@ -1,0 +1,124 @@
+"""What the benchmarks share: arguments, data, interleaved timing, and how results are printed."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from sklearn.utils import Bunch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+T = TypeVar("T")
+
+
+def arguments(description: str | None, repeats: int) -> argparse.ArgumentParser:
+    """A parser with the arguments that every benchmark takes; `repeats` is the default of --repeats."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-root", metavar="DIR", help="the folder that holds MNIST (default: prunelab's own)")
+    parser.add_argument("--quick", action="store_true", help="a smoke test in seconds; its times mean nothing")
+    parser.add_argument("--repeats", type=int, default=repeats, metavar="N", help=f"rounds (default: {repeats})")
+    return parser
+
+
+def load(args: argparse.Namespace, name: str = "mnist") -> Bunch:
+    """Load a data set, or end the program with one sentence that says why it cannot be loaded."""
+    from prunelab.estimators import DatasetError, load_dataset
+
+    try:
+        return load_dataset(name, args.data_root)
+    except DatasetError as error:
+        sys.exit(str(error))
+
+
+def first(data: Bunch, n_train: int, n_test: int) -> Bunch:
+    """The first samples of a data set."""
+    return Bunch(
+        X_train=data.X_train[:n_train],
+        y_train=data.y_train[:n_train],
+        X_test=data.X_test[:n_test],
+        y_test=data.y_test[:n_test],
+    )
+
+
+def timed(function: Callable[[], T]) -> tuple[float, T]:
+    """Seconds that a call took, and what it returned."""
+    started = time.perf_counter()
+    result = function()
+    return time.perf_counter() - started, result
+
+
+def interleave(contestants: Mapping[str, Callable[[], T]], repeats: int) -> dict[str, list[T]]:
+    """Call A B C, A B C, ... and return what each returned, so that a busy moment hits all of them."""
+    results: dict[str, list[T]] = {name: [] for name in contestants}
+    for _ in range(repeats):
+        for name, contestant in contestants.items():
+            results[name].append(contestant())
+    return results
+
+
+def spread(values: Sequence[float], digits: int = 2, scale: float = 1.0) -> str:
+    """Median (min, max), or the value itself if there is one only."""
+    scaled = [value * scale for value in values]
+    median = f"{statistics.median(scaled):.{digits}f}"
+    if len(scaled) == 1:
+        return median
+    return f"{median} ({min(scaled):.{digits}f}, {max(scaled):.{digits}f})"
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print columns, the first aligned to the left and the others to the right."""
+    lines = [list(header), *(list(row) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    for line in lines:
+        cells = [line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]
+        print("  ".join(cells).rstrip())
+    print()
+
+
+def print_goal(sentence: str, value: float, *, quick: bool, at_least: float | None = None, at_most: float | None = None):
+    """Print a result, and whether it reaches its goal; no goals in a smoke test."""
+    if quick:
+        print(f"{sentence} (smoke test: no goal)")
+    elif at_least is not None:
+        print(f"{sentence} (goal: at least {at_least:g}, {'met' if value >= at_least else 'MISSED'})")
+    else:
+        assert at_most is not None
+        print(f"{sentence} (goal: at most {at_most:g}, {'met' if value <= at_most else 'MISSED'})")
+
+
+def print_faster(a: str, b: str, seconds_a: Sequence[float], seconds_b: Sequence[float], *, goal: float, quick: bool):
+    """Print how many times faster (or slower) `a` is than `b`, by the medians."""
+    ratio = statistics.median(seconds_b) / statistics.median(seconds_a)
+    comparison = f"{ratio:.1f} times faster" if ratio >= 1 else f"{1 / ratio:.1f} times slower"
+    print_goal(f"{a} is {comparison} than {b}", ratio, quick=quick, at_least=goal)
+
+
+def print_machine() -> None:
+    """Print what the times depend on, and a warning when the machine has other work."""
+    import torch
+
+    print(
+        f"{_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, "
+        f"Python {platform.python_version()}, torch {torch.__version__}"
+    )
+    load_average = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if load_average > 0.5:
+        print(f"Warning: the load average is {load_average:.1f}; other work disturbs the times.")
+    print(flush=True)
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

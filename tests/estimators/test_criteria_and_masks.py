@@ -1,0 +1,399 @@
+"""What is removed: against plain reference rankings, and against torch's own pruning functions."""
+
+from __future__ import annotations
+
+from itertools import pairwise, product
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from prunelab.estimators.pruning.criteria import Model, unit_scores, weight_scores
+from prunelab.estimators.pruning.masks import RemovalOrder, weight_masks_of_units
+from prunelab.estimators.pruning.pruner import Choices, Pruner
+from torch.nn.utils import prune as torch_prune
+
+QUICK = settings(max_examples=80, deadline=None)
+SPARSITIES = (0.0, 0.1, 0.25, 0.5, 0.77, 0.9, 1.0)
+
+
+def random_coefs(sizes=(7, 9, 6, 4), seed=0) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return [rng.normal(size=shape).astype(np.float32) for shape in pairwise(sizes)]
+
+
+def reference_masks(scores, sparsity, scope="layer", order="smallest", kept=None) -> list[np.ndarray]:
+    """Remove the first round(sparsity * n) of a stable sort, in float64."""
+    keys = [np.asarray(array, dtype=np.float64).ravel() * (-1 if order == "largest" else 1) for array in scores]
+    if kept is not None:
+        keys = [np.where(mask.ravel(), key, -np.inf) for mask, key in zip(kept, keys, strict=True)]
+    groups = [np.concatenate(keys)] if scope == "global" else keys
+    removed = [np.argsort(group, kind="stable")[: round(sparsity * len(group))] for group in groups]
+    flat = [np.isin(np.arange(len(group)), gone, invert=True) for group, gone in zip(groups, removed, strict=True)]
+    flat = np.split(np.concatenate(flat), np.cumsum([key.size for key in keys])[:-1])
+    return [mask.reshape(array.shape) for mask, array in zip(flat, scores, strict=True)]
+
+
+def reference_weight_masks(coefs, kept_units) -> list[np.ndarray]:
+    """Entry by entry: a weight stays if the units on both its ends do."""
+    masks = [np.ones(coef.shape, dtype=bool) for coef in coefs]
+    for layer, kept in enumerate(kept_units):
+        for unit in np.flatnonzero(~kept):
+            masks[layer][:, unit] = False
+            if layer + 1 < len(coefs):
+                masks[layer + 1][unit, :] = False
+    return masks
+
+
+def assert_same_masks(actual, expected):
+    assert len(actual) == len(expected)
+    for mask, wanted in zip(actual, expected, strict=True):
+        assert mask.dtype == np.bool_
+        np.testing.assert_array_equal(mask, wanted)
+
+
+@st.composite
+def tied_scores(draw) -> list[np.ndarray]:
+    """Some layers, most of them full of ties; all-zero, constant and single-element layers among them."""
+    levels = st.sampled_from([0.0, 0.5, 0.5, 1.0, 2.0])
+    shapes = draw(st.lists(hnp.array_shapes(min_dims=1, max_dims=2, max_side=6), min_size=1, max_size=4))
+    return [draw(hnp.arrays(np.float32, shape, elements=levels)) for shape in shapes]
+
+
+# -- ranking ---------------------------------------------------------------------------------------------
+
+
+@given(
+    scores=tied_scores(),
+    sparsity=st.floats(0, 1) | st.sampled_from(SPARSITIES),
+    scope=st.sampled_from(["layer", "global"]),
+    order=st.sampled_from(["smallest", "largest"]),
+    data=st.data(),
+)
+@QUICK
+def test_masks_are_those_of_a_stable_sort(scores, sparsity, scope, order, data):
+    kept = None
+    if data.draw(st.booleans()):
+        kept = [data.draw(hnp.arrays(np.bool_, array.shape)) for array in scores]
+    ranked = RemovalOrder(scores, scope, order, kept)
+    assert_same_masks(ranked.masks(sparsity), reference_masks(scores, sparsity, scope, order, kept))
+    assert ranked.n_total == sum(array.size for array in scores)
+
+
+@given(scores=tied_scores(), sparsity=st.floats(0, 1), scope=st.sampled_from(["layer", "global"]))
+@QUICK
+def test_the_count_is_exact_however_many_scores_are_equal(scores, sparsity, scope):
+    masks = RemovalOrder(scores, scope).masks(sparsity)
+    groups = [np.concatenate([mask.ravel() for mask in masks])] if scope == "global" else masks
+    for group in groups:
+        assert np.count_nonzero(~group) == round(sparsity * group.size)
+
+
+@given(
+    scores=tied_scores(),
+    sparsities=st.lists(st.floats(0, 1), min_size=2, max_size=5).map(sorted),
+    scope=st.sampled_from(["layer", "global"]),
+    order=st.sampled_from(["smallest", "largest"]),
+)
+@QUICK
+def test_what_is_removed_stays_removed_at_higher_sparsities(scores, sparsities, scope, order):
+    ranked = RemovalOrder(scores, scope, order)
+    path = [ranked.masks(sparsity) for sparsity in sparsities]
+    for lower, higher in pairwise(path):
+        for before, after in zip(lower, higher, strict=True):
+            assert not (after & ~before).any()
+
+
+@pytest.mark.parametrize("value", [0.0, 3.5])
+@pytest.mark.parametrize("scope", ["layer", "global"])
+@pytest.mark.parametrize("order", ["smallest", "largest"])
+def test_constant_layers_lose_their_first_entries(value, scope, order):
+    masks = RemovalOrder([np.full((4, 5), value, dtype=np.float32)], scope, order).masks(0.35)
+    np.testing.assert_array_equal(masks[0].ravel(), np.arange(20) >= 7)
+
+
+@pytest.mark.parametrize("scope", ["layer", "global"])
+@pytest.mark.parametrize("order", ["smallest", "largest"])
+def test_nothing_and_everything(scope, order):
+    ranked = RemovalOrder(random_coefs(), scope, order)
+    assert all(mask.all() for mask in ranked.masks(0.0))
+    assert not any(mask.any() for mask in ranked.masks(1.0))
+
+
+@pytest.mark.parametrize(("sparsity", "kept"), [(0.0, True), (0.49, True), (0.51, False), (1.0, False)])
+def test_a_layer_of_a_single_element(sparsity, kept):
+    assert RemovalOrder([np.ones((1, 1), dtype=np.float32)]).masks(sparsity)[0].item() is kept
+
+
+def test_the_largest_first_is_the_mirror_of_the_smallest_first():
+    scores = [np.abs(coef) for coef in random_coefs()]
+    mirrored = [10 - array for array in scores]
+    for sparsity in SPARSITIES:
+        largest = RemovalOrder(scores, "layer", "largest").masks(sparsity)
+        assert_same_masks(largest, RemovalOrder(mirrored, "layer", "smallest").masks(sparsity))
+    smallest_removed = ~RemovalOrder(scores).masks(0.5)[0]
+    largest_removed = ~RemovalOrder(scores, order="largest").masks(0.5)[0]
+    assert scores[0][smallest_removed].max() < scores[0][largest_removed].max()
+    assert scores[0][largest_removed].min() > scores[0][smallest_removed].min()
+
+
+def test_global_scope_counts_across_the_layers_and_may_empty_one():
+    small, large = np.full((3, 4), 0.1, dtype=np.float32), np.full((5, 4), 7.0, dtype=np.float32)
+    masks = RemovalOrder([large, small], "global").masks(0.5)
+    assert [np.count_nonzero(~mask) for mask in masks] == [4, 12]
+
+
+@given(scores=tied_scores(), sparsity=st.floats(0, 1), data=st.data())
+@QUICK
+def test_what_was_removed_before_goes_first(scores, sparsity, data):
+    kept = [data.draw(hnp.arrays(np.bool_, array.shape)) for array in scores]
+    masks = RemovalOrder(scores, kept=kept).masks(sparsity)
+    for mask, before in zip(masks, kept, strict=True):
+        n_gone, n_before = np.count_nonzero(~mask), np.count_nonzero(~before)
+        assert np.count_nonzero(~mask & ~before) == min(n_gone, n_before)
+
+
+def test_the_order_does_not_change_the_scores_and_repeats_itself():
+    scores = random_coefs()
+    copies = [array.copy() for array in scores]
+    ranked = RemovalOrder(scores, "global", "largest")
+    first = ranked.masks(0.4)
+    ranked.masks(0.9)
+    assert_same_masks(ranked.masks(0.4), first)
+    assert_same_masks(RemovalOrder(scores, "global", "largest").masks(0.4), first)
+    for array, copy in zip(scores, copies, strict=True):
+        np.testing.assert_array_equal(array, copy)
+
+
+@pytest.mark.parametrize("granularity", ["weight", "unit"])
+@pytest.mark.parametrize("scope", ["layer", "global"])
+def test_weights_that_are_not_numbers_are_refused(granularity, scope):
+    coefs = random_coefs()
+    coefs[1][0, 0] = np.nan
+    with pytest.raises(ValueError, match="NaN"):
+        Pruner(Choices(granularity=granularity, scope=scope), coefs)
+
+
+# -- against torch ---------------------------------------------------------------------------------------
+
+
+def linear_layers(coefs) -> list[torch.nn.Linear]:
+    layers = [torch.nn.Linear(*coef.shape, bias=False) for coef in coefs]
+    for layer, coef in zip(layers, coefs, strict=True):
+        layer.weight.data = torch.tensor(coef.T.copy())
+    return layers
+
+
+def torch_masks(layers) -> list[np.ndarray]:
+    return [layer.weight_mask.numpy().astype(bool).T for layer in layers]
+
+
+@pytest.mark.parametrize("sparsity", SPARSITIES)
+def test_weights_as_torch_l1_unstructured(sparsity):
+    coefs = random_coefs()
+    layers = linear_layers(coefs)
+    for layer in layers:
+        torch_prune.l1_unstructured(layer, "weight", amount=sparsity)
+    pruned = Pruner(Choices(prune_output=True), coefs).prune(sparsity)
+    assert_same_masks(pruned.masks, torch_masks(layers))
+
+
+@pytest.mark.parametrize("sparsity", SPARSITIES)
+def test_weights_as_torch_global_unstructured(sparsity):
+    coefs = random_coefs()
+    layers = linear_layers(coefs)
+    parameters = [(layer, "weight") for layer in layers]
+    torch_prune.global_unstructured(parameters, torch_prune.L1Unstructured, amount=sparsity)
+    pruned = Pruner(Choices(scope="global", prune_output=True), coefs).prune(sparsity)
+    assert_same_masks(pruned.masks, torch_masks(layers))
+
+
+@pytest.mark.parametrize("norm", [1, 2, np.inf])
+@pytest.mark.parametrize("sparsity", SPARSITIES)
+def test_units_as_torch_ln_structured(norm, sparsity):
+    coefs = random_coefs()
+    layers = linear_layers(coefs)
+    for layer in layers:
+        torch_prune.ln_structured(layer, "weight", amount=sparsity, n=norm, dim=0)
+    kept_units = [mask.any(axis=0) for mask in torch_masks(layers)]
+    pruned = Pruner(Choices(granularity="unit", norm=norm, prune_output=True), coefs).prune(sparsity)
+    assert_same_masks(pruned.bias_masks, kept_units)
+    assert_same_masks(pruned.masks, reference_weight_masks(coefs, kept_units))
+
+
+# -- criteria --------------------------------------------------------------------------------------------
+
+
+def test_the_magnitude_of_a_weight_is_its_absolute_value():
+    coefs = random_coefs()
+    for scores, coef in zip(weight_scores("magnitude", Model(coefs)), coefs, strict=True):
+        np.testing.assert_array_equal(scores, np.abs(coef))
+
+
+@pytest.mark.parametrize("norm", [1, 2, np.inf])
+def test_the_magnitude_of_a_unit_is_the_norm_of_its_incoming_weights(norm):
+    coefs = random_coefs()
+    by_hand = {
+        1: lambda column: sum(abs(w) for w in column),
+        2: lambda column: sum(w * w for w in column) ** 0.5,
+        np.inf: lambda column: max(abs(w) for w in column),
+    }[norm]
+    for scores, coef in zip(unit_scores("magnitude", Model(coefs), norm), coefs, strict=True):
+        np.testing.assert_allclose(scores, [by_hand(column.tolist()) for column in coef.T], rtol=1e-5)
+
+
+def test_the_norms_rank_differently():
+    coefs = [np.array([[3.0, 2.0, 2.5], [0.0, 2.0, 1.0]]), np.ones((3, 2))]
+    first_gone = {
+        norm: np.flatnonzero(~Pruner(Choices(granularity="unit", norm=norm), coefs).prune(1 / 3).bias_masks[0])[0]
+        for norm in (1, 2, np.inf)
+    }
+    assert first_gone == {1: 0, 2: 2, np.inf: 1}  # sums 3, 4, 3.5; squares 9, 8, 7.25; largest 3, 2, 2.5
+
+
+@pytest.mark.parametrize("granularity", ["weight", "unit"])
+def test_random_pruning_is_a_function_of_the_seed_alone(granularity):
+    choices = Choices("random", granularity)
+
+    def masks(seed, coefs):
+        return Pruner(choices, coefs, seed=seed).prune(0.5).masks
+
+    assert_same_masks(masks(3, random_coefs(seed=0)), masks(3, random_coefs(seed=1)))
+    different = zip(masks(3, random_coefs()), masks(4, random_coefs()), strict=True)
+    assert any((one != other).any() for one, other in different)
+
+
+@pytest.mark.parametrize("granularity", ["weight", "unit"])
+def test_random_pruning_takes_as_much_of_a_layer_with_many_inputs(granularity):
+    coefs = random_coefs((300, 10, 300, 2))
+    choices = Choices("random", granularity, scope="global")
+    removed = np.zeros(2)
+    for seed in range(200):
+        pruned = Pruner(choices, coefs, seed=seed).prune(0.5)
+        kept = pruned.bias_masks if granularity == "unit" else pruned.masks
+        removed += [1 - kept[layer].mean() for layer in range(2)]
+    np.testing.assert_allclose(removed / 200, 0.5, atol=0.06)  # five standard errors of the narrow layer
+
+
+@pytest.mark.parametrize("granularity", ["weight", "unit"])
+def test_random_pruning_spares_no_place(granularity):
+    coefs = random_coefs((4, 5, 3))
+    choices = Choices("random", granularity)
+    kept = np.mean([Pruner(choices, coefs, seed=seed).prune(0.4).masks[0] for seed in range(300)], axis=0)
+    np.testing.assert_allclose(kept, 0.6, atol=0.15)
+
+
+# -- whole networks --------------------------------------------------------------------------------------
+
+COMBINATIONS = list(
+    product(
+        ["magnitude", "random"],
+        ["weight", "unit"],
+        ["layer", "global"],
+        [1, 2, np.inf],
+        ["smallest", "largest"],
+        [False, True],
+    )
+)
+
+
+@pytest.mark.parametrize(("criterion", "granularity", "scope", "norm", "order", "prune_output"), COMBINATIONS)
+def test_every_combination_removes_exactly_what_it_should(criterion, granularity, scope, norm, order, prune_output):
+    coefs = random_coefs()
+    pruner = Pruner(Choices(criterion, granularity, scope, norm, order, prune_output), coefs, seed=5)
+    n_prunable = len(coefs) if prune_output else len(coefs) - 1
+    for sparsity in SPARSITIES:
+        masks, bias_masks, achieved = pruner.prune(sparsity)
+        entries = bias_masks if granularity == "unit" else masks
+        groups = [entry.ravel() for entry in entries[:n_prunable]]
+        groups = [np.concatenate(groups)] if scope == "global" else groups
+        wanted = [round(sparsity * group.size) for group in groups]
+        assert [np.count_nonzero(~group) for group in groups] == wanted
+        assert achieved == pytest.approx(sum(wanted) / sum(group.size for group in groups), abs=1e-12)
+        assert all(entry.all() for entry in entries[n_prunable:])
+        if granularity == "unit":
+            assert_same_masks(masks, reference_weight_masks(coefs, bias_masks))
+        else:
+            assert all(mask.all() for mask in bias_masks)
+        if criterion == "magnitude":
+            weights = [np.abs(coef.astype(np.float64)) for coef in coefs[:n_prunable]]
+            units = [np.linalg.norm(scores, ord=norm, axis=0) for scores in weights]
+            scores = units if granularity == "unit" else weights
+            assert_same_masks(entries[:n_prunable], reference_masks(scores, sparsity, scope, order))
+
+
+def test_a_removed_unit_loses_what_comes_in_and_what_goes_out():
+    kept = [np.array([True, False, True]), np.array([False, True])]
+    masks = weight_masks_of_units(kept, 2, [3, 2, 2])
+    np.testing.assert_array_equal(masks[0], [[1, 0, 1], [1, 0, 1]])
+    np.testing.assert_array_equal(masks[1], [[0, 1], [0, 0], [0, 1]])
+    np.testing.assert_array_equal(masks[2], [[0, 0], [1, 1]])
+
+
+def test_units_are_scored_by_the_trained_weights_of_all_their_inputs():
+    """The units of a layer are ranked before the layer below loses anything."""
+    coefs = [np.array([[1.0, 9.0]]), np.array([[9.0, 1.0], [1.0, 2.0]]), np.ones((2, 2))]
+    pruned = Pruner(Choices(granularity="unit"), coefs).prune(0.5)
+    np.testing.assert_array_equal(pruned.bias_masks[0], [False, True])
+    np.testing.assert_array_equal(pruned.bias_masks[1], [True, False])
+
+
+@pytest.mark.parametrize("granularity", ["weight", "unit"])
+def test_emptied_layers_are_named(granularity):
+    pruned = Pruner(Choices(granularity=granularity), random_coefs()).prune(1.0)
+    assert pruned.emptied_layers == ([0, 1] if granularity == "weight" else [0, 1, 2])
+    assert Pruner(Choices(granularity=granularity), random_coefs()).prune(0.5).emptied_layers == []
+
+
+@pytest.mark.parametrize("sparsity", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("scope", ["layer", "global"])
+@pytest.mark.parametrize("granularity", ["weight", "unit"])
+def test_a_network_without_hidden_layers_has_nothing_to_prune_but_its_output(granularity, scope, sparsity):
+    coefs = random_coefs((5, 4))
+    masks, _, achieved = Pruner(Choices(granularity=granularity, scope=scope), coefs).prune(sparsity)
+    assert masks[0].all()
+    assert achieved == 0.0
+    masks, _, achieved = Pruner(Choices(granularity=granularity, scope=scope, prune_output=True), coefs).prune(sparsity)
+    assert achieved == sparsity == 1 - masks[0].mean()
+
+
+# -- pruning what has been pruned ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("granularity", ["weight", "unit"])
+@pytest.mark.parametrize("scope", ["layer", "global"])
+@pytest.mark.parametrize("order", ["smallest", "largest"])
+@pytest.mark.parametrize("criterion", ["magnitude", "random"])
+def test_pruning_further_keeps_what_was_removed(criterion, granularity, scope, order):
+    choices = Choices(criterion, granularity, scope, order=order)
+    before = Pruner(choices, random_coefs(seed=0), seed=1).prune(0.4)
+    retrained = random_coefs(seed=9)  # what was removed would now score differently
+    after = Pruner(choices, retrained, before.masks, seed=2).prune(0.7)
+    for earlier, later in zip(before.masks, after.masks, strict=True):
+        assert not (later & ~earlier).any()
+    entries = (after.bias_masks if granularity == "unit" else after.masks)[:-1]
+    gone = [np.count_nonzero(~entry) for entry in entries]
+    assert after.achieved_sparsity == pytest.approx(sum(gone) / sum(entry.size for entry in entries))
+    if scope == "layer":
+        assert gone == [round(0.7 * entry.size) for entry in entries]
+    else:
+        assert sum(gone) == round(0.7 * sum(entry.size for entry in entries))
+
+
+def test_a_lower_sparsity_brings_nothing_back_and_says_what_is_gone():
+    before = Pruner(Choices(), random_coefs()).prune(0.5)
+    after = Pruner(Choices(), random_coefs(seed=1), before.masks).prune(0.2)
+    assert_same_masks(after.masks, before.masks)
+    assert after.achieved_sparsity == pytest.approx(before.achieved_sparsity)
+
+
+def test_the_biases_of_units_removed_before_stay_removed():
+    before = Pruner(Choices(granularity="unit"), random_coefs()).prune(0.5)
+    after = Pruner(Choices(granularity="unit"), random_coefs(seed=1), before.masks).prune(0.2)
+    assert_same_masks(after.bias_masks, before.bias_masks)
+
+
+def test_the_achieved_sparsity_of_a_tenth_is_a_tenth():
+    assert Pruner(Choices(), random_coefs((10, 10, 2))).prune(0.1).achieved_sparsity == 0.1

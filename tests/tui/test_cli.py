@@ -1,0 +1,332 @@
+"""The command line, as a user runs it: real processes, pipes and a real terminal."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pexpect
+import pytest
+from prunelab.estimators import PrunedMLPClassifier, load_dataset, sparsity_path
+from prunelab.estimators.path import COLUMNS, ORIGINAL_SPARSITIES
+from prunelab.tui.cli import build_parser, main
+
+QUICK = ["--layers", "64", "--epochs", "2", "--device", "cpu"]
+PRUNELAB = [sys.executable, "-m", "prunelab.tui.cli"]
+
+
+def prunelab(*arguments: str, **settings) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*PRUNELAB, *arguments], capture_output=True, text=True, timeout=120, **settings)
+
+
+def rows_of(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+# -- sweep ---------------------------------------------------------------------------------------------------
+
+
+def test_sweep_into_a_pipe_is_csv_and_nothing_else():
+    result = prunelab("sweep", *QUICK)
+    assert result.returncode == 0
+    assert result.stderr == ""
+    assert "\x1b" not in result.stdout
+    frame = pd.read_csv(io.StringIO(result.stdout))
+    assert tuple(frame.columns) == COLUMNS
+    assert list(frame["sparsity"]) == [*ORIGINAL_SPARSITIES] * 2
+    assert list(frame["granularity"]) == ["weight"] * 10 + ["unit"] * 10
+    assert frame["accuracy"].between(0, 1).all()
+
+
+def test_sweep_gives_the_numbers_that_a_script_gets():
+    result = prunelab("sweep", *QUICK, "--granularity", "weight", "--sparsities", "0,0.5,0.9", "--seed", "3")
+    data = load_dataset("digits")
+    classifier = PrunedMLPClassifier((64,), max_iter=2, random_state=3, device="cpu")
+    path = sparsity_path(
+        classifier, data.X_train, data.y_train, sparsities=(0, 0.5, 0.9), X_test=data.X_test, y_test=data.y_test
+    )
+    printed = pd.read_csv(io.StringIO(result.stdout))
+    pd.testing.assert_frame_equal(printed, path.frame, rtol=1e-12)
+
+
+def test_sweep_files_hold_the_same_rows(tmp_path):
+    csv_file, json_file = tmp_path / "out.csv", tmp_path / "out.json"
+    result = prunelab(
+        "sweep", *QUICK, "--sparsities", "0,0.5", "--seeds", "2", "--csv", str(csv_file), "--json", str(json_file)
+    )
+    assert result.returncode == 0, result.stderr
+    frame = pd.read_csv(csv_file)
+    rows = json.loads(json_file.read_text())
+    assert sorted(frame["seed"].unique()) == [0, 1]
+    assert len(rows) == len(frame) == 8
+    assert tuple(rows[0]) == COLUMNS
+    np.testing.assert_allclose([row["accuracy"] for row in rows], frame["accuracy"])
+    assert len(rows_of(result.stdout)) == 8
+
+
+def test_json_to_standard_output_is_json_only():
+    result = prunelab("sweep", *QUICK, "--sparsities", "0,1", "--prune-output", "--json", "-")
+    rows = json.loads(result.stdout)
+    assert len(rows) == 4
+    assert rows[1]["nonzero"] == 0
+    assert rows[1]["compression"] is None  # infinite, which JSON does not know
+    assert "removed every weight" in result.stderr
+
+
+def test_sweep_over_several_criteria_scopes_and_orders():
+    result = prunelab(
+        "sweep", *QUICK, "--sparsities", "0.5", "--criterion", "magnitude,random", "--scope", "layer,global",
+        "--order", "smallest,largest", "--norm", "1,inf",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    rows = rows_of(result.stdout)
+    assert len(rows) == 2 * 2 * 2 * 2 * 2  # with weight and unit
+    assert {row["criterion"] for row in rows} == {"magnitude", "random"}
+    assert {row["scope"] for row in rows} == {"layer", "global"}
+
+
+def test_sweep_saves_every_network(tmp_path):
+    folder = tmp_path / "models"
+    result = prunelab("sweep", *QUICK, "--sparsities", "0,0.5", "--save", str(folder))
+    assert result.returncode == 0, result.stderr
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == [
+        "magnitude-unit-layer-0-seed0.safetensors",
+        "magnitude-unit-layer-0.5-seed0.safetensors",
+        "magnitude-weight-layer-0-seed0.safetensors",
+        "magnitude-weight-layer-0.5-seed0.safetensors",
+    ]
+    data = load_dataset("digits")
+    row = next(r for r in rows_of(result.stdout) if r["granularity"] == "unit" and r["sparsity"] == "0.5")
+    model = PrunedMLPClassifier.load(folder / "magnitude-unit-layer-0.5-seed0.safetensors")
+    assert model.score(data.X_test, data.y_test) == float(row["accuracy"])
+
+
+def test_presets_are_the_experiment_and_options_add_to_them():
+    result = prunelab("sweep", "--preset", "digits", *QUICK, "--sparsities", "0")
+    assert result.returncode == 0, result.stderr
+    assert int(rows_of(result.stdout)[0]["nonzero"]) == 64 * 64 + 64 * 10
+
+
+# -- fit -----------------------------------------------------------------------------------------------------
+
+
+def test_fit_shows_dense_and_pruned_and_saves(tmp_path):
+    file = tmp_path / "model.safetensors"
+    result = prunelab("fit", *QUICK, "--sparsity", "0.8", "--fine-tune-iter", "1", "--save", str(file))
+    assert result.returncode == 0, result.stderr
+    dense, pruned = rows_of(result.stdout)
+    assert (dense["sparsity"], pruned["sparsity"]) == ("0.0", "0.8")
+    assert "accuracy_before_fine_tuning" in pruned
+    data = load_dataset("digits")
+    model = PrunedMLPClassifier.load(file)
+    assert model.sparsity_ == float(pruned["achieved_sparsity"])
+    assert model.score(data.X_test, data.y_test) == float(pruned["accuracy"])
+
+
+# -- data ----------------------------------------------------------------------------------------------------
+
+
+def test_data_lists_what_there_is(tmp_path):
+    result = prunelab("data", "--data-root", str(tmp_path))
+    assert result.returncode == 0
+    lines = {line.split()[0]: line for line in result.stdout.splitlines()}
+    assert " ready " in lines["digits"]
+    assert " not downloaded " in lines["mnist"]
+
+
+def test_data_draws_one_image_a_class():
+    result = prunelab("data", "digits", "--ascii")
+    assert result.returncode == 0
+    assert result.stdout.isascii()
+    assert "1,437 training, 360 test" in result.stdout
+    assert result.stdout.splitlines()[-1].split() == list("0123456789")
+
+
+def test_own_file(tmp_path):
+    rng = np.random.default_rng(0)
+    y = rng.choice(["cat", "dog"], size=80)
+    X = rng.normal(size=(80, 5)) + (y == "cat")[:, None]
+    file = tmp_path / "mine.npz"
+    np.savez(file, X=X, y=y)
+    result = prunelab("sweep", *QUICK, "--dataset", str(file), "--sparsities", "0,0.5")
+    assert result.returncode == 0, result.stderr
+    assert len(rows_of(result.stdout)) == 4
+
+
+# -- errors --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["sweep", "--sparsities", "1.5"], "from 0 to 1"),
+        (["sweep", "--sparsities", "a"], "not a list of numbers"),
+        (["sweep", "--criterion", "magic"], "criterion must be one of 'magnitude', 'random', got 'magic'"),
+        (["sweep", "--norm", "3"], "norm must be 1, 2 or inf"),
+        (["sweep", "--preset", "none"], "the presets are original, digits"),
+        (["sweep", "--seeds", "0"], "at least 1"),
+        (["sweep", "--dataset", "no-such-file.npz"], "no-such-file.npz"),
+        (["sweep", "--dataset", "mnits"], "mnist"),
+        (["sweep", "--csv", "/no/such/folder/x.csv"], "/no/such/folder"),
+        (["fit", "--sparsity", "-1"], "from 0 to 1"),
+        (["fit", "--layers", "a"], "whole numbers"),
+        (["fit", "--layers", "0"], "hidden_layer_sizes"),
+        (["fit", "--epochs", "0"], "max_iter"),
+        (["fit", "--lr", "-1"], "learning_rate_init"),
+        (["fit", "--device", "tpu"], "device"),
+        (["fit", "--save", "/no/such/folder/x.safetensors"], "/no/such/folder"),
+        (["fit", "--no-such-option"], "--no-such-option"),
+        (["data", "/"], "folder"),
+        (["nonsense"], "nonsense"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_status_2(arguments, says, capsys):
+    try:
+        status = main(arguments)
+    except SystemExit as end:
+        status = end.code
+    output, errors = capsys.readouterr()
+    assert status == 2
+    assert output == ""
+    assert says in errors
+    assert errors.startswith("prunelab")
+    assert len(errors.strip().splitlines()) == 1
+
+
+def test_bad_input_in_a_process():
+    result = prunelab("sweep", "--sparsities", "1.5")
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr == "prunelab sweep: sparsities must be numbers from 0 to 1 and at least one, got 1.5\n"
+
+
+def test_no_gpu_for_cuda():
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    result = prunelab("fit", "--device", "cuda")
+    assert result.returncode == 2
+    assert "NVIDIA GPU" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_diverging_training_is_one_sentence(tmp_path):
+    result = prunelab("sweep", *QUICK, "--solver", "sgd", "--lr", "1e30")
+    assert result.returncode == 1
+    assert "diverged" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_reader_that_goes_away_is_no_error():
+    command = f"{sys.executable} -m prunelab.tui.cli sweep {' '.join(QUICK)} | head -1"
+    result = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=120)
+    assert result.stdout.startswith("seed,")
+    assert "Traceback" not in result.stderr
+    assert "Broken" not in result.stderr
+
+
+def test_interrupt_keeps_what_is_finished(tmp_path):
+    file = tmp_path / "out.csv"
+    sparsities = ",".join(f"{s / 1000:g}" for s in range(1000))
+    process = subprocess.Popen(
+        [*PRUNELAB, "sweep", "--layers", "300,300", "--epochs", "1", "--sparsities", sparsities, "--csv", str(file)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    for _ in range(4):  # the header and three points are out
+        process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    finished = re.search(r"stopped; (\d+) of 2000 points are finished and kept", errors)
+    assert finished, errors
+    assert len(errors.strip().splitlines()) == 1
+    assert len(pd.read_csv(file)) == int(finished[1]) >= 3
+
+
+# -- in a terminal -------------------------------------------------------------------------------------------
+
+
+def in_terminal(*arguments: str, rows: int = 40, columns: int = 100, **environment: str) -> str:
+    """Everything the command writes to a pseudo-terminal of that size."""
+    variables = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLUMNS", "LINES")}
+    child = pexpect.spawn(
+        PRUNELAB[0], [*PRUNELAB[1:], *arguments], dimensions=(rows, columns), timeout=120, encoding="utf-8",
+        env={**variables, "TERM": "xterm-256color", **environment},
+    )  # fmt: skip
+    output = child.read()
+    child.close()
+    assert child.exitstatus == 0, output
+    return output
+
+
+def test_terminal_shows_progress_table_and_curve():
+    output = in_terminal("sweep", *QUICK)
+    assert re.search(r"epoch \d/2", output)
+    assert "trained on 2,874 samples" in output
+    assert "accuracy %" in output
+    assert "sparsity (% removed)" in output
+    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", output)
+    table = [line for line in plain.splitlines() if re.match(r"\s*(weight|unit)\s+0", line)]
+    assert len(table) == 20
+    assert "64-64-10 relu without biases (4,736 parameters)" in plain
+
+
+def test_terminal_without_colours():
+    output = in_terminal("sweep", *QUICK, "--quiet", "--ascii", NO_COLOR="1")
+    assert "\x1b[" not in output
+    assert output.isascii()
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_nothing_is_wider_than_the_terminal(columns):
+    output = in_terminal("sweep", *QUICK, "--quiet", "--seeds", "2", columns=columns, NO_COLOR="1")
+    table = output[output.index("sparsity") :]
+    assert max(map(len, table.splitlines())) <= columns
+
+
+def test_interrupt_in_a_terminal_restores_it():
+    child = pexpect.spawn(
+        PRUNELAB[0], [*PRUNELAB[1:], "sweep", "--epochs", "10000", "--tol", "-1"],
+        dimensions=(24, 80), timeout=60, encoding="utf-8",
+    )  # fmt: skip
+    child.expect("epoch")
+    time.sleep(0.2)
+    child.sendintr()
+    child.expect("stopped; 0 of 20 points are finished")
+    rest = child.read()
+    child.close()
+    assert child.exitstatus == 130
+    assert "Traceback" not in rest
+    seen = child.before + rest
+    assert seen.count("\x1b[?25l") <= seen.count("\x1b[?25h")  # the cursor is visible again
+
+
+# -- the parser ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["sweep", "fit"])
+def test_every_parameter_has_an_option(command):
+    help_text = subprocess.run([*PRUNELAB, command, "--help"], capture_output=True, text=True, check=True).stdout
+    parameters = set(PrunedMLPClassifier().get_params()) - {"verbose", "warm_start"}
+    if command == "sweep":
+        parameters = parameters - {"sparsity"} | {"sparsities"}
+    for name in parameters:
+        assert f"--{name.replace('_', '-')}" in help_text
+
+
+def test_without_a_command_the_help_is_shown():
+    result = prunelab()
+    assert result.returncode == 0
+    assert result.stdout == build_parser().format_help()
