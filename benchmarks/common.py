@@ -55,6 +55,18 @@ def timed(function: Callable[[], T]) -> tuple[float, T]:
     return time.perf_counter() - started, result
 
 
+class Clock:
+    """Seconds since the last time it was asked."""
+
+    def __init__(self):
+        self._last = time.perf_counter()
+
+    def lap(self) -> float:
+        now = time.perf_counter()
+        seconds, self._last = now - self._last, now
+        return seconds
+
+
 def interleave(contestants: Mapping[str, Callable[[], T]], repeats: int) -> dict[str, list[T]]:
     """Call A B C, A B C, ... and return what each returned, so that a busy moment hits all of them."""
     results: dict[str, list[T]] = {name: [] for name in contestants}
@@ -83,7 +95,9 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     print()
 
 
-def print_goal(sentence: str, value: float, *, quick: bool, at_least: float | None = None, at_most: float | None = None):
+def print_goal(
+    sentence: str, value: float, *, quick: bool, at_least: float | None = None, at_most: float | None = None
+):
     """Print a result, and whether it reaches its goal; no goals in a smoke test."""
     if quick:
         print(f"{sentence} (smoke test: no goal)")

@@ -115,7 +115,7 @@ def pruned_by_hand(dense: PrunedMLPClassifier, sparsity: float) -> PrunedMLPClas
     pruned = copy.deepcopy(dense)
     for coef in pruned.coefs_[:-1]:
         smallest = np.abs(coef).argsort(axis=None, kind="stable")[: round(sparsity * coef.size)]
-        coef.ravel()[smallest] = 0
+        coef.flat[smallest] = 0
     return pruned
 
 

@@ -22,13 +22,12 @@ import copy
 import json
 import subprocess
 import sys
-import time
 import warnings
 from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING
 
-from common import arguments, first, interleave, load, print_faster, print_machine, print_table, spread
+from common import Clock, arguments, first, interleave, load, print_faster, print_machine, print_table, spread
 
 if TYPE_CHECKING:
     import argparse
@@ -97,18 +96,6 @@ def report(results: dict[str, list[dict]], quick: bool) -> None:
     if "MLPClassifier" in results:
         theirs = seconds("MLPClassifier", "training")
         print_faster("prunelab's training", "MLPClassifier's", ours_training, theirs, goal=6, quick=quick)
-
-
-class Clock:
-    """Seconds since the last time it was asked."""
-
-    def __init__(self):
-        self._last = time.perf_counter()
-
-    def lap(self) -> float:
-        now = time.perf_counter()
-        seconds, self._last = now - self._last, now
-        return seconds
 
 
 def load_in_memory(args: argparse.Namespace):

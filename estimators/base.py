@@ -15,26 +15,18 @@ import numpy as np
 from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import (
-    _check_sample_weight,
-    check_is_fitted,
-    check_memory,
-    column_or_1d,
-    validate_data,
-)
+from sklearn.utils.validation import check_is_fitted, check_memory
 
 from .accounting import count_cost
-from .backend import PRECISIONS, resolve_device, resolve_precision
+from .backend import resolve_device, resolve_precision
 from .fitting import DenseModel, PrunedModel, Samples, Start, Task, make_pruner, prune, train_dense
 from .inference import Evaluator
-from .pruning.criteria import GRANULARITIES, NORMS, criterion_names
-from .pruning.masks import ORDERS, SCOPES
 from .pruning.pruner import Choices, Pruned
 from .training import EpochEnded, Recipe, Training
+from .validation import check_inputs, check_labelled, check_parameters, check_weights, classes_of, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from pathlib import Path
     from typing import Self
 
@@ -44,9 +36,6 @@ if TYPE_CHECKING:
     from .training import Event
 
     Listener = Callable[[Event], None]
-
-SOLVERS = ("adam", "sgd")
-ACTIVATIONS = ("relu", "tanh", "logistic", "identity")
 
 
 class PruningWarning(UserWarning):
@@ -76,13 +65,16 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
     criterion: str
     granularity: str
     scope: str
-    norm: float
+    norm: float | str
     order: str
     prune_output: bool
     fine_tune_iter: int
     device: str
     precision: str
     memory: Any
+
+    n_features_in_: int  # set by scikit-learn's validation
+    feature_names_in_: NDArray
 
     @abstractmethod
     def _make_network(self, n_features: int, n_classes: int) -> MLPNetwork:
@@ -152,15 +144,16 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
         """
         check_parameters(self)
         first = not hasattr(self, "coefs_")
-        X, y, weights = self._validate(X, y, sample_weight, reset=first)
-        known = _classes(y if classes is None else classes) if first or classes is not None else self.classes_
+        X, y = check_labelled(self, X, y, reset=first)
+        weights = check_weights(sample_weight, X)
+        known = classes_of(y if classes is None else classes) if first or classes is not None else self.classes_
         if first:
             self.classes_ = known
         elif not np.array_equal(known, self.classes_):
             raise ValueError(f"classes must be those of the first call to partial_fit, {self.classes_}, got {known}")
         start = None if first else self._start(self._optimiser)
         seed = self._draw_seed() if first else self.seed_
-        samples = Samples(X, _encode(y, self.classes_), weights)
+        samples = Samples(X, encode(y, self.classes_), weights)
         earlier_losses = [] if first else self.loss_curve_
         dense = train_dense(self._task(samples, seed, epochs=1, early_stopping=False), samples, start)
         if not first and self._pruned_as == (self._choices(), self.sparsity):
@@ -179,12 +172,13 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
         """Validate and train, without pruning. Sets nothing but what describes the data."""
         check_parameters(self)
         start = self._start(None) if self.warm_start and hasattr(self, "coefs_") else None
-        X, y, weights = self._validate(X, y, sample_weight, reset=start is None)
-        classes = _classes(y)
+        X, y = check_labelled(self, X, y, reset=start is None)
+        weights = check_weights(sample_weight, X)
+        classes = classes_of(y)
         if start is not None and not np.array_equal(classes, self.classes_):
             raise ValueError(f"with warm_start=True the classes must stay {self.classes_}, got {classes}")
         self.classes_ = classes
-        samples = Samples(X, _encode(y, classes), weights)
+        samples = Samples(X, encode(y, classes), weights)
         task = self._task(samples, self._draw_seed(), self.max_iter, self.early_stopping)
         # Without a fixed seed no two trainings are the same, and there is nothing to look up.
         repeatable = self.memory is not None and isinstance(self.random_state, numbers.Integral)
@@ -223,7 +217,7 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
         return int(check_random_state(self.random_state).randint(2**31 - 1))
 
     def _choices(self) -> Choices:
-        norm = np.inf if self.norm == "inf" else self.norm
+        norm = float(self.norm)  # also of "inf"
         return Choices(self.criterion, self.granularity, self.scope, norm, self.order, self.prune_output)
 
     def _publish(self, dense: DenseModel, model: PrunedModel) -> None:
@@ -287,9 +281,7 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
 
     def _logits(self, X: ArrayLike) -> NDArray[np.float32]:
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float32, order="C", reset=False)
-        evaluator = self._evaluator(X)
-        return evaluator.logits(self._network(), self._parameters())
+        return self._evaluator(check_inputs(self, X)).logits(self._network(), self._parameters())
 
     def _network(self) -> MLPNetwork:
         return self._make_network(self.n_features_in_, len(self.classes_))
@@ -331,17 +323,6 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
 
         return load(cls, path)
 
-    # -- validation ----------------------------------------------------------------------------------
-
-    def _validate(
-        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, reset: bool
-    ) -> tuple[NDArray[np.float32], NDArray, NDArray[np.float32] | None]:
-        X, y = validate_data(self, X, y, dtype=np.float32, order="C", reset=reset)
-        check_classification_targets(y)
-        if sample_weight is None:
-            return X, y, None
-        return X, y, _check_sample_weight(sample_weight, X, dtype=np.float32, ensure_non_negative=True)
-
     def _listener(self, on_event: Listener | None) -> Listener | None:
         if not self.verbose:
             return on_event
@@ -368,97 +349,3 @@ def warn_of_emptied_layers(pruned: Pruned, sparsity: float) -> None:
             PruningWarning,
             stacklevel=4,
         )
-
-
-def _classes(labels: ArrayLike) -> NDArray:
-    classes = np.unique(column_or_1d(labels))
-    if len(classes) < 2:
-        raise ValueError(f"a classifier needs samples of at least 2 classes, got 1 class: {classes[0]!r}")
-    return classes
-
-
-def _encode(y: NDArray, classes: NDArray) -> NDArray[np.int64]:
-    unknown = np.setdiff1d(y, classes)
-    if len(unknown):
-        raise ValueError(f"y has labels that are not among the classes {classes}: {unknown}")
-    return np.searchsorted(classes, y).astype(np.int64)
-
-
-def _number(low: float, high: float = float("inf"), *, open_low: bool = False, open_high: bool = False, whole: bool = False):
-    """A check for a number in a range, and the words for it."""
-    kind = numbers.Integral if whole else numbers.Real
-    bounds = {
-        (True, True): f"between {low:g} and {high:g}",
-        (True, False): f"above {low:g}",
-        (False, True): f"from {low:g} to below {high:g}",
-        (False, False): f"from {low:g} to {high:g}",
-    }[open_low, open_high]
-    if high == float("inf"):
-        bounds = f"above {low:g}" if open_low else f"of at least {low:g}"
-
-    def check(value: Any) -> bool:
-        if not isinstance(value, kind) or isinstance(value, (bool, np.bool_)):
-            return False
-        above = value > low if open_low else value >= low
-        return bool(above and (value < high if open_high else value <= high))
-
-    return check, f"a {'whole ' if whole else ''}number {bounds}"
-
-
-def _one_of(choices: Sequence):
-    words = ", ".join(dict.fromkeys(repr(choice) for choice in choices))
-    return lambda value: not isinstance(value, (list, np.ndarray)) and value in choices, f"one of {words}"
-
-
-def _flag():
-    return lambda value: isinstance(value, (bool, np.bool_)), "True or False"
-
-
-def _widths():
-    def check(value: Any) -> bool:
-        if not isinstance(value, (list, tuple, np.ndarray)):
-            return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value > 0
-        return all(isinstance(width, numbers.Integral) and width > 0 for width in value)
-
-    return check, "whole numbers above 0, such as (300, 100)"
-
-
-_CHECKS = {
-    "hidden_layer_sizes": _widths(),
-    "activation": _one_of(ACTIVATIONS),
-    "solver": _one_of(SOLVERS),
-    "alpha": _number(0),
-    "batch_size": _number(1, whole=True),
-    "learning_rate_init": _number(0, open_low=True),
-    "momentum": _number(0, 1, open_high=True),
-    "max_iter": _number(1, whole=True),
-    "tol": _number(float("-inf")),
-    "n_iter_no_change": _number(1, whole=True),
-    "early_stopping": _flag(),
-    "validation_fraction": _number(0, 1, open_low=True, open_high=True),
-    "verbose": (lambda value: isinstance(value, (bool, numbers.Integral)), "True, False or a whole number"),
-    "warm_start": _flag(),
-    "fit_intercept": _flag(),
-    "sparsity": _number(0, 1),
-    "granularity": _one_of(GRANULARITIES),
-    "scope": _one_of(SCOPES),
-    "norm": (lambda value: not isinstance(value, np.ndarray) and value in (*NORMS, "inf"), "1, 2 or inf"),
-    "order": _one_of(ORDERS),
-    "prune_output": _flag(),
-    "fine_tune_iter": _number(0, whole=True),
-    "device": (lambda value: isinstance(value, str), "a name such as 'auto', 'cpu' or 'cuda'"),
-    "precision": _one_of(PRECISIONS),
-}
-
-
-def check_parameters(estimator: BasePrunedClassifier, check_device: bool = True) -> None:
-    """Raise ValueError, one sentence, for the first parameter with a value that cannot be.
-
-    A device that this machine does not have counts as such unless `check_device` is False.
-    """
-    checks = {**_CHECKS, "criterion": _one_of(criterion_names())}
-    for name, value in estimator.get_params(deep=False).items():
-        if name in checks and not checks[name][0](value):
-            raise ValueError(f"{name} must be {checks[name][1]}, got {value!r}")
-    if check_device:
-        resolve_device(estimator.device)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -138,7 +138,7 @@ def train_dense(
     if memory is None or start is not None:
         training = _train(None, task, samples, start, on_event)
     else:
-        cached = memory.cache(_train, ignore=["task", "samples", "start", "on_event"])
+        cached = cast("Any", memory).cache(_train, ignore=["task", "samples", "start", "on_event"])
         training = cached(_key(task, samples), task, samples, start, on_event)
     return DenseModel(task, training, samples, None if start is None else start.masks)
 
@@ -150,9 +150,7 @@ def make_pruner(dense: DenseModel, choices: Choices) -> Pruner:
     return Pruner(choices, dense.coefs, masks, seed=dense.task.seed_for("prune"))
 
 
-def prune(
-    dense: DenseModel, pruned: Pruned, fine_tune_iter: int = 0, on_event: Listener | None = None
-) -> PrunedModel:
+def prune(dense: DenseModel, pruned: Pruned, fine_tune_iter: int = 0, on_event: Listener | None = None) -> PrunedModel:
     """Apply masks to a dense model, and retrain what is left for `fine_tune_iter` epochs."""
     network = dense.task.network
     masks = [*pruned.masks, *(pruned.bias_masks if network.fit_intercept else [])]
@@ -191,7 +189,7 @@ def _train(
         )
         evaluator = Evaluator(samples.inputs[held_out], torch.device(task.device), task.precision)
         validation = evaluator, samples.codes[held_out]
-        samples = samples.rows(rows)
+        samples = samples.rows(np.asarray(rows))
     if start is None:
         start = Start(Training(task.network.initial_parameters(task.seed_for("start"))), [])
     with flushed_denormals():

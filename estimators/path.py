@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
-from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
 from sklearn.model_selection import check_cv
 from sklearn.utils import Bunch
-from sklearn.utils.validation import check_is_fitted, indexable, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from .accounting import count_cost
-from .base import check_parameters, warn_of_emptied_layers
+from .base import warn_of_emptied_layers
 from .fitting import make_pruner, prune
 from .mlp import PrunedMLPClassifier
 from .training import PointEnded
+from .validation import check_inputs, check_labelled, check_parameters, check_weights, clone_with, encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -67,7 +68,7 @@ class PathPoint:
 
     def to_classifier(self) -> BasePrunedClassifier:
         """The fitted classifier of this point, as ``fit`` with its parameters gives it."""
-        classifier = clone(self.estimator).set_params(sparsity=self.row["sparsity"])
+        classifier = clone_with(self.estimator, sparsity=self.row["sparsity"])
         _copy_data_attributes(self.estimator, classifier)
         classifier._publish(self.dense, self.model)
         return classifier
@@ -111,7 +112,7 @@ def iter_sparsity_path(
     sparsities = check_sparsities(sparsities)
     if (X_test is None) != (y_test is None):
         raise ValueError("X_test and y_test go together: give both or neither")
-    pruned_as = [clone(estimator).set_params(**variant) for variant in variants]
+    pruned_as = [clone_with(estimator, **variant) for variant in variants]
     for variant in pruned_as:
         check_parameters(variant)
     trained = pruned_as[0]
@@ -240,11 +241,8 @@ class _Test:
     """Test data on their device; the dense network, which heads every path, is scored once."""
 
     def __init__(self, estimator: BasePrunedClassifier, X: ArrayLike, y: ArrayLike):
-        X, y = validate_data(estimator, X, y, dtype=np.float32, order="C", reset=False)
-        known = np.isin(y, estimator.classes_)
-        if not known.all():
-            raise ValueError(f"y_test has labels that y has not: {np.unique(y[~known])}")
-        self._codes = np.searchsorted(estimator.classes_, y).astype(np.int64)
+        X, y = check_labelled(estimator, X, y, reset=False)
+        self._codes = encode(y, estimator.classes_)
         self._evaluator: Evaluator = estimator._evaluator(X)
         self._dense: tuple[float, float] | None = None
 
@@ -331,32 +329,32 @@ class PrunedMLPClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             raise ValueError(f"rule must be one of {', '.join(map(repr, RULES))}, got {self.rule!r}")
         self.sparsities_ = np.array(check_sparsities(self.sparsities))
         estimator = PrunedMLPClassifier() if self.estimator is None else self.estimator
-        X, y = validate_data(self, X, y, dtype=np.float32, order="C")
-        X, y, sample_weight = indexable(X, y, sample_weight)
-        weights = None if sample_weight is None else np.asarray(sample_weight)
-        folds = list(check_cv(self.cv, y, classifier=True).split(X, y))
+        X, y = check_labelled(self, X, y, reset=True)
+        weights = check_weights(sample_weight, X)
+        folds = list(cast("Any", check_cv)(self.cv, y, classifier=True).split(X, y))
         columns = Parallel(n_jobs=self.n_jobs)(
-            delayed(_fold_scores)(estimator, X, y, weights, self.sparsities_, train, test) for train, test in folds
+            delayed(_fold_scores)(estimator, X, y, weights, self.sparsities_.tolist(), train, test)
+            for train, test in folds
         )
-        self.scores_ = np.column_stack(list(columns))
+        self.scores_ = np.column_stack(cast("list[NDArray]", columns))
         chosen = _choose(self.scores_, self.sparsities_, self.rule)
         self.sparsity_ = float(self.sparsities_[chosen])
         self.best_score_ = float(self.scores_[chosen].mean())
-        self.estimator_ = clone(estimator).set_params(sparsity=self.sparsity_).fit(X, y, sample_weight)
+        self.estimator_ = clone_with(estimator, sparsity=self.sparsity_).fit(X, y, weights)
         self.classes_ = self.estimator_.classes_
         return self
 
     def predict(self, X: ArrayLike) -> NDArray:
         """Predict classes with the classifier fitted on all the data."""
-        return self._fitted().predict(validate_data(self, X, dtype=np.float32, reset=False))
+        return self._fitted().predict(check_inputs(self, X))
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Predict class probabilities with the classifier fitted on all the data."""
-        return self._fitted().predict_proba(validate_data(self, X, dtype=np.float32, reset=False))
+        return self._fitted().predict_proba(check_inputs(self, X))
 
     def predict_log_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Predict logarithms of class probabilities with the classifier fitted on all the data."""
-        return self._fitted().predict_log_proba(validate_data(self, X, dtype=np.float32, reset=False))
+        return self._fitted().predict_log_proba(check_inputs(self, X))
 
     def _fitted(self) -> PrunedMLPClassifier:
         check_is_fitted(self)
@@ -368,7 +366,7 @@ def _fold_scores(
     X: NDArray,
     y: NDArray,
     weights: NDArray | None,
-    sparsities: NDArray,
+    sparsities: Sequence[float],
     train: NDArray,
     test: NDArray,
 ) -> NDArray:

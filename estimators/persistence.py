@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from .base import check_parameters
+from .validation import check_parameters
 
 if TYPE_CHECKING:
     from .base import BasePrunedClassifier
@@ -187,4 +187,3 @@ def _umask() -> int:
     current = os.umask(0)
     os.umask(current)
     return current
-

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sklearn.base import clone
-
 from .path import ORIGINAL_SPARSITIES, iter_sparsity_path
+from .validation import clone_with
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -84,7 +83,7 @@ def sweep(
         if on_seed is not None:
             on_seed(seed)
         yield from iter_sparsity_path(
-            clone(estimator).set_params(random_state=seed),
+            clone_with(estimator, random_state=seed),
             data.X_train,
             data.y_train,
             sparsities=sparsities,

@@ -186,8 +186,9 @@ def _train(network, start, data, recipe, seed, masks, validation, report) -> Tra
     def apply(indices: list[int], gradients: list[Tensor]) -> None:
         optimiser.update(indices, [gradient.float() for gradient in gradients])
         for index in indices:
-            if held[index] is not None:
-                parameters[index].mul_(held[index])
+            mask = held[index]
+            if mask is not None:
+                parameters[index].mul_(mask)
             if working is not parameters:
                 working[index].copy_(parameters[index])
 
@@ -385,5 +386,3 @@ class _Reporter:
             seconds = time.monotonic() - self._started
             place = (epoch + 1, self._recipe.max_iter)
             self._on_event(EpochEnded(self._phase, *place, loss, score, self._samples, seconds))
-
-

@@ -73,7 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
 class _Version(argparse.Action):
     """Look the version up only when it is asked for: reading the package's metadata takes a while."""
 
-    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None):  # noqa: A002
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None):
         super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help=help)
 
     def __call__(self, *_: object) -> NoReturn:

@@ -99,9 +99,7 @@ def data(options: argparse.Namespace) -> int:
     images = [bunch.X_train[i].reshape(bunch.image_shape) for i in first]
     print()
     print(
-        draw_gallery(
-            images, bunch.class_names, width=terminal.width, colour=terminal.colour, ascii_only=options.ascii
-        )
+        draw_gallery(images, bunch.class_names, width=terminal.width, colour=terminal.colour, ascii_only=options.ascii)
     )
     return 0
 
@@ -119,8 +117,8 @@ class _Study:
         seeds: list[int],
     ):
         from ..estimators import PrunedMLPClassifier
-        from ..estimators.base import check_parameters
         from ..estimators.path import check_sparsities
+        from ..estimators.validation import check_parameters
 
         self._options = options
         self._terminal = Terminal.of(sys.stdout)

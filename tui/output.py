@@ -32,6 +32,7 @@ class CsvStream:
         self._writer: csv.DictWriter | None = None
 
     def write(self, row: Mapping[str, Any]) -> None:
+        """Write a row."""
         if self._writer is None:
             self._writer = csv.DictWriter(self._stream, list(row), lineterminator="\n")
             self._writer.writeheader()
@@ -91,15 +92,15 @@ class Terminal:
 
         self._print_table(*_results_table(rows))
         if plot:
-            height = max(12, min(28, self.height - 2))
-            ways = ("criterion", "granularity", "scope", "norm", "order")
-            width = min(self.width, 120)
-            size = {"width": width, "height": height}
-            print(
-                "\n"
-                + plot_accuracy_curves(rows, **size, colour=self.colour, ascii_only=ascii_only, group_by=ways),
-                file=self.stream,
+            plot_text = plot_accuracy_curves(
+                rows,
+                width=min(self.width, 120),
+                height=max(12, min(28, self.height - 2)),
+                colour=self.colour,
+                ascii_only=ascii_only,
+                group_by=("criterion", "granularity", "scope", "norm", "order"),
             )
+            print("\n" + plot_text, file=self.stream)
 
     def print_datasets(self, datasets: Sequence[DatasetInfo]) -> None:
         """The list of data sets."""
@@ -166,10 +167,14 @@ def _results_table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
             line.append(f"{100 * (high - mean):.2f}")
         line.append(f"{_mean(group, 'loss'):.4f}")
         line.append(f"{_mean(group, 'nonzero'):,.0f}")
-        line += [f"{_mean(group, name):.2f}x" for name in ("compression", "speedup")]
+        line += [_times(_mean(group, name)) for name in ("compression", "speedup")]
         cells.append(line)
     return header, cells
 
 
 def _mean(group: Sequence[Row], name: str) -> float:
     return sum(row[name] for row in group) / len(group)
+
+
+def _times(factor: float) -> str:
+    return f"{factor:.2f}x" if math.isfinite(factor) else "inf"

@@ -6,6 +6,7 @@ be taken out of the matrices, which does save time, memory and file size.
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -72,11 +73,11 @@ def compact(
     if all(units.all() for units in kept):
         return CompactNetwork(coefs, intercepts, kept)
     ends = [np.ones(coefs[0].shape[0], dtype=bool), *kept, np.ones(coefs[-1].shape[1], dtype=bool)]
-    for layer, (rows, columns) in enumerate(zip(ends, ends[1:], strict=False)):
+    for layer, (rows, columns) in enumerate(itertools.pairwise(ends)):
         coefs[layer] = coefs[layer][np.ix_(rows, columns)]
         intercepts[layer] = intercepts[layer][columns]
     return CompactNetwork(coefs, intercepts, kept)
 
 
 def _any(nonzero: NDArray[np.bool_], rows: NDArray[np.bool_], axis: int) -> NDArray[np.bool_]:
-    return (nonzero if rows.all() else nonzero[rows]).any(axis=axis)
+    return np.any(nonzero if rows.all() else nonzero[rows], axis=axis)

@@ -75,7 +75,7 @@ class Pruner:
         before = None if masks is None else list(masks[:n_prunable])
         if choices.granularity == "unit":
             scores = unit_scores(choices.criterion, model, choices.norm)
-            before = None if before is None else [mask.any(axis=0) for mask in before]
+            before = None if before is None else [np.any(mask, axis=0) for mask in before]
         else:
             scores = weight_scores(choices.criterion, model)
         self._order = RemovalOrder(scores, choices.scope, choices.order, before)

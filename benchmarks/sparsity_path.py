@@ -1,0 +1,166 @@
+"""What it costs to prune to 10 sparsities and evaluate each, in units of one dense evaluation.
+
+The network of the original experiment is trained once. Then `iter_sparsity_path` is timed on an estimator
+whose training is replaced by that network. So the clock sees everything that a path does after the training
+(checking the test data, ranking, masking, scoring, counting, making the rows of the table) and nothing of
+the training itself.
+
+The unit is the dense evaluation as the path does it: from NumPy parameters to accuracy and loss on the
+10,000 test images, with the images on the device already. The bare forward pass, which leaves out the search
+for removable units and the loss, is given for comparison.
+
+A second table shows what unit-pruning buys: the size of the compacted network, and the time of `predict`
+beside the time of the bare forward pass of the compacted network.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from statistics import median
+from typing import TYPE_CHECKING
+
+import torch
+from common import arguments, interleave, load, print_goal, print_machine, print_table, spread, timed
+
+from prunelab.estimators import PrunedMLPClassifier, iter_sparsity_path
+from prunelab.estimators.backend import multiplies_bfloat16, resolve_device
+from prunelab.estimators.inference import Evaluator, compacted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sklearn.utils import Bunch
+
+    from prunelab.estimators.fitting import DenseModel
+
+SPARSITIES = (0.0, 0.25, 0.50, 0.60, 0.70, 0.80, 0.90, 0.95, 0.97, 0.99)
+GOALS = {"weight": 14, "unit": 5}
+LATENCY_SPARSITIES = (0.0, 0.5, 0.8, 0.9, 0.95)
+
+
+class Trained(PrunedMLPClassifier):
+    """A classifier whose training is over: it always comes out as `dense`."""
+
+    dense: DenseModel
+
+    def _fit_dense(self, *_) -> DenseModel:
+        self.classes_ = torch.arange(self.dense.task.network.sizes[-1]).numpy()
+        self.n_features_in_ = self.dense.task.network.sizes[0]
+        return self.dense
+
+
+def main() -> None:
+    args = arguments(__doc__, repeats=15).parse_args()
+    data = load(args, "digits" if args.quick else "mnist")
+    print_machine()
+    device = resolve_device("auto")
+    Trained.dense = PrunedMLPClassifier(max_iter=3, random_state=0)._fit_dense(data.X_train, data.y_train, None, None)
+    for precision in ("float32", "bfloat16") if multiplies_bfloat16(device) else ("float32",):
+        print(f"{precision} on {device}, {len(data.y_test)} test images\n")
+        paths(data, precision, args)
+        latencies(data, precision, args)
+
+
+def paths(data: Bunch, precision: str, args) -> None:
+    dense, device = Trained.dense, resolve_device("auto")
+    network, parameters = dense.task.network, dense.training.parameters
+    evaluator = Evaluator(data.X_test, device, precision)
+    contestants: dict[str, Callable[[], object]] = {
+        "one dense evaluation": lambda: evaluator.accuracy_and_loss(network, parameters, data.y_test),
+        "bare dense forward pass": forward_pass(network, parameters, data.X_test, precision),
+        "weight": lambda: walk(data, precision, "weight"),
+        "unit": lambda: walk(data, precision, "unit"),
+    }
+    seconds = time_each(contestants, args.repeats)
+    unit, bare = median(seconds["one dense evaluation"]), median(seconds["bare dense forward pass"])
+    print_table(
+        ["", "milliseconds", "dense evaluations", "bare forward passes"],
+        [
+            [
+                f"10-point {name} path" if name in GOALS else name,
+                spread(values, 1, 1000),
+                f"{median(values) / unit:.1f}",
+                f"{median(values) / bare:.1f}",
+            ]
+            for name, values in seconds.items()
+        ],
+    )
+    for granularity, goal in GOALS.items():
+        ratio = median(seconds[granularity]) / unit
+        print_goal(
+            f"{precision}: a 10-point {granularity} path costs {ratio:.1f} dense evaluations",
+            ratio,
+            quick=args.quick,
+            at_most=goal,
+        )
+    print(flush=True)
+
+
+def latencies(data: Bunch, precision: str, args) -> None:
+    classifiers = {}
+    for sparsity in LATENCY_SPARSITIES:
+        classifier = Trained(granularity="unit", sparsity=sparsity, precision=precision, random_state=0)
+        classifiers[sparsity] = classifier.fit(data.X_train[:10], data.y_train[:10])
+        classifier.precision_ = precision
+    many, one = data.X_test, data.X_test[:1]
+    rows = []
+    for sparsity, classifier in classifiers.items():
+        network, parameters = compacted(classifier._network(), classifier._parameters())
+        # One image is predicted in float64 where the precision is float32, so the bare pass is too.
+        seconds = time_each(
+            {
+                "predict many": partial(classifier.predict, many),
+                "bare many": forward_pass(network, parameters, many, precision),
+                "predict one": partial(classifier.predict, one),
+                "bare one": forward_pass(network, parameters, one, precision),
+            },
+            args.repeats,
+        )
+        n_parameters = sum(array.size for array in parameters)
+        rows.append(
+            [
+                f"{sparsity:g}",
+                f"{100 * classifier.score(data.X_test, data.y_test):.2f}",
+                "-".join(str(size) for size in network.sizes),
+                str(n_parameters),
+                f"{4 * n_parameters / 1e6:.2f}",
+                *(spread(values, 3, 1000) for values in seconds.values()),
+            ]
+        )
+    print(f"Unit-pruned networks, milliseconds in {precision}:")
+    header = ["sparsity", "accuracy %", "compacted network", "parameters", "MB (float32)"]
+    images = f"{len(many)} images"
+    print_table([*header, f"predict {images}", f"bare {images}", "predict 1", "bare 1"], rows)
+
+
+def walk(data: Bunch, precision: str, granularity: str) -> None:
+    """Everything a path does but train; the training data are not looked at."""
+    estimator = Trained(granularity=granularity, precision=precision)
+    path = iter_sparsity_path(
+        estimator, data.X_train, data.y_train, sparsities=SPARSITIES, X_test=data.X_test, y_test=data.y_test
+    )
+    for _ in path:
+        pass
+
+
+def forward_pass(network, parameters, X, precision: str) -> Callable[[], object]:
+    """From inputs and parameters on the device to class indices in main memory."""
+    device, dtype = resolve_device("auto"), getattr(torch, precision)
+    inputs = torch.as_tensor(X).to(device, dtype)
+    tensors = [torch.as_tensor(array).to(device, dtype) for array in parameters]
+
+    def forward() -> object:
+        with torch.inference_mode():
+            return network.forward(tensors, inputs).argmax(dim=1).cpu()
+
+    return forward
+
+
+def time_each(contestants: dict[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
+    """Seconds of every call, after one round that is not counted."""
+    runs = {name: partial(timed, contestant) for name, contestant in contestants.items()}
+    return {name: [seconds for seconds, _ in results[1:]] for name, results in interleave(runs, repeats + 1).items()}
+
+
+if __name__ == "__main__":
+    main()
