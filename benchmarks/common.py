@@ -8,6 +8,7 @@ import platform
 import statistics
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -38,6 +39,15 @@ def load(args: argparse.Namespace, name: str = "mnist") -> Bunch:
         sys.exit(str(error))
 
 
+def chosen_precision(data: Bunch, device: str) -> str:
+    """What precision="auto" comes to for the network of the original experiment on these data."""
+    from prunelab.estimators.backend import resolve_device, resolve_precision
+
+    sizes = (data.X_train.shape[1], 1000, 1000, 500, 200, 10)
+    n_weights = sum(n_in * n_out for n_in, n_out in pairwise(sizes))
+    return resolve_precision("auto", resolve_device(device), len(data.X_train) * n_weights)
+
+
 def first(data: Bunch, n_train: int, n_test: int) -> Bunch:
     """The first samples of a data set."""
     return Bunch(
@@ -56,12 +66,13 @@ def timed(function: Callable[[], T]) -> tuple[float, T]:
 
 
 class Clock:
-    """Seconds since the last time it was asked."""
+    """Times what comes one after the other."""
 
     def __init__(self):
         self._last = time.perf_counter()
 
     def lap(self) -> float:
+        """Seconds since the last lap, or since the start."""
         now = time.perf_counter()
         seconds, self._last = now - self._last, now
         return seconds

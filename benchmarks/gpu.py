@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 from unittest import mock
 
 import torch
-from common import Clock, arguments, interleave, load, print_machine, print_table, spread
-
+from common import Clock, arguments, chosen_precision, interleave, load, print_machine, print_table, spread
 from prunelab.estimators import PrunedMLPClassifier, sweep, training
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ def experiment(device: str, data: Bunch) -> dict:
         "training": trained,
         "sweep": clock.lap(),
         "accuracy": points[0].row["accuracy"],
-        "precision": points[0].precision,
+        "precision": chosen_precision(data, device),
     }
 
 

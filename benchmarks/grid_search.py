@@ -23,9 +23,8 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sklearn.utils import Bunch
-
     from prunelab.estimators import PrunedMLPClassifier
+    from sklearn.utils import Bunch
 
     Timing = tuple[float, np.ndarray]
 
@@ -90,7 +89,9 @@ def search(classifier: PrunedMLPClassifier, data: Bunch) -> Timing:
 
 def search_with_memory(classifier: PrunedMLPClassifier, data: Bunch) -> Timing:
     with tempfile.TemporaryDirectory() as folder:
-        return search(clone(classifier).set_params(memory=folder), data)
+        remembering: PrunedMLPClassifier = clone(classifier)
+        remembering.set_params(memory=folder)
+        return search(remembering, data)
 
 
 def fits_and_scores(classifier: PrunedMLPClassifier, data: Bunch) -> Timing:

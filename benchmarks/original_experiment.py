@@ -24,6 +24,7 @@ import subprocess
 import sys
 import warnings
 from functools import partial
+from itertools import count, pairwise
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ from common import Clock, arguments, first, interleave, load, print_faster, prin
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
 SIZES = (784, 1000, 1000, 500, 200, 10)
 SPARSITIES = (0.0, 0.25, 0.50, 0.60, 0.70, 0.80, 0.90, 0.95, 0.97, 0.99)
@@ -42,6 +44,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=CONTESTANTS, default=list(CONTESTANTS), help="run only these")
     parser.add_argument("--skip", nargs="+", choices=CONTESTANTS, default=[], help="leave these out")
     parser.add_argument("--in-this-process", choices=CONTESTANTS, help="run one once and print its times as JSON")
+    parser.add_argument("--seed", type=int, default=0, help="of that one run")
     args = parser.parse_args()
     if args.in_this_process:
         print(json.dumps(CONTESTANTS[args.in_this_process](args)))
@@ -49,12 +52,12 @@ def main() -> None:
     load(args)  # say so at once if the data are missing
     print_machine()
     names = [name for name in CONTESTANTS if name in args.only and name not in args.skip]
-    report(interleave({name: partial(in_new_process, name, args) for name in names}, args.repeats), args.quick)
+    report(interleave({name: partial(in_new_process, name, args, count()) for name in names}, args.repeats), args.quick)
 
 
-def in_new_process(name: str, args: argparse.Namespace) -> dict:
-    """Run one contestant in a process of its own; return its seconds and accuracies."""
-    command = [sys.executable, __file__, "--in-this-process", name]
+def in_new_process(name: str, args: argparse.Namespace, seeds: Iterator[int]) -> dict:
+    """Run one contestant, with the next seed, in a process of its own; return its seconds and accuracies."""
+    command = [sys.executable, __file__, "--in-this-process", name, "--seed", str(next(seeds))]
     command += ["--quick"] if args.quick else []
     command += ["--data-root", args.data_root] if args.data_root else []
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
@@ -82,9 +85,10 @@ def report(results: dict[str, list[dict]], quick: bool) -> None:
     rows = []
     for name, runs in results.items():
         for kind in runs[0]["accuracy"]:
-            points = zip(*(run["accuracy"][kind] for run in runs), strict=True)
-            rows.append([f"{name}, {kind}", *(f"{100 * median(point):.2f}" for point in points)])
-    print_table(["sparsity", *(f"{sparsity:g}" for sparsity in SPARSITIES)], [r + [""] * (11 - len(r)) for r in rows])
+            points = [median(point) for point in zip(*(run["accuracy"][kind] for run in runs), strict=True)]
+            cells = [f"{100 * point:.2f}" for point in points] + [""] * (len(SPARSITIES) - len(points))
+            rows.append([f"{name}, {kind}", *cells])
+    print_table(["sparsity", *(f"{sparsity:g}" for sparsity in SPARSITIES)], rows)
     if "prunelab" not in results:
         return
     ours, ours_training = seconds("prunelab", *everything), seconds("prunelab", "training")
@@ -121,7 +125,7 @@ def prunelab(args: argparse.Namespace) -> dict:
         if isinstance(event, EpochEnded):
             training += clock.lap()
 
-    points = list(sweep(estimator, data, sparsities=SPARSITIES, on_event=on_event))
+    points = list(sweep(estimator, data, sparsities=SPARSITIES, seeds=(args.seed,), on_event=on_event))
     sweeping = clock.lap()
     accuracy = {
         granularity: [point.row["accuracy"] for point in points if point.row["granularity"] == granularity]
@@ -136,7 +140,6 @@ def prunelab(args: argparse.Namespace) -> dict:
 def author(args: argparse.Namespace) -> dict:
     import torch
     import torch._dynamo  # the first optimiser would import it, which takes a second
-
     from prunelab.estimators.backend import import_torchvision
     from prunelab.estimators.datasets import data_folder
 
@@ -155,6 +158,7 @@ def author(args: argparse.Namespace) -> dict:
     test_batches = torch.utils.data.DataLoader(test, batch_size=100)
     loading = clock.lap()
 
+    torch.manual_seed(args.seed)
     network = make_network()
     optimiser = torch.optim.Adam(network.parameters(), lr=0.001)
     criterion = torch.nn.CrossEntropyLoss()
@@ -196,7 +200,7 @@ def make_network():
     from torch import nn
 
     layers: list[nn.Module] = []
-    for n_in, n_out in zip(SIZES, SIZES[1:], strict=False):
+    for n_in, n_out in pairwise(SIZES):
         layers += [nn.Linear(n_in, n_out, bias=False), nn.ReLU()]
     return nn.Sequential(*layers[:-1], nn.LogSoftmax(dim=1))
 
@@ -213,7 +217,7 @@ def prunable_layers(network):
 
 def skorch(args: argparse.Namespace) -> dict:
     import torch
-    import torch._dynamo  # as above  # noqa: F401
+    import torch._dynamo  # as above
     from skorch import NeuralNetClassifier
     from torch.nn.utils import prune
 
@@ -221,16 +225,17 @@ def skorch(args: argparse.Namespace) -> dict:
     data = load_in_memory(args)
     loading = clock.lap()
 
+    torch.manual_seed(args.seed)
     classifier = NeuralNetClassifier(
         make_network(),
-        criterion=torch.nn.CrossEntropyLoss,
+        criterion=torch.nn.CrossEntropyLoss,  # pyright: ignore[reportArgumentType]
         optimizer=torch.optim.Adam,
         lr=0.001,
         max_epochs=3,
         batch_size=100,
         iterator_train__shuffle=True,
         iterator_valid__batch_size=1000,
-        train_split=None,
+        train_split=None,  # pyright: ignore[reportArgumentType]
         verbose=0,
     )
     classifier.fit(data.X_train, data.y_train)
@@ -264,7 +269,13 @@ def mlp_classifier(args: argparse.Namespace) -> dict:
     clock = Clock()
     data = load_in_memory(args)
     loading = clock.lap()
-    classifier = MLPClassifier(SIZES[1:-1], max_iter=3, batch_size=100, learning_rate_init=0.001)
+    classifier = MLPClassifier(
+        SIZES[1:-1],
+        max_iter=3,
+        batch_size=100,  # pyright: ignore[reportArgumentType]
+        learning_rate_init=0.001,
+        random_state=args.seed,
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # 3 epochs are what is asked for
         classifier.fit(data.X_train, data.y_train)

@@ -11,7 +11,7 @@ from itertools import count
 from statistics import mean, stdev
 from typing import TYPE_CHECKING
 
-from common import arguments, interleave, load, print_goal, print_machine, print_table, spread, timed
+from common import arguments, chosen_precision, interleave, load, print_goal, print_machine, print_table, spread, timed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ def main() -> None:
     error = f", standard error {stdev(differences) / len(differences) ** 0.5:.2f}" if len(differences) > 1 else ""
     print(f"Means: float32 {mean(scores['float32']):.2f} %, bfloat16 {mean(scores['bfloat16']):.2f} %")
     print(f"bfloat16 minus float32, seed by seed: {spread(differences)}{error}")
-    print(f'precision="auto" would choose {chosen_by_auto(data)} for these data on this machine')
+    print(f'precision="auto" would choose {chosen_precision(data, "auto")} for these data on this machine')
     print_goal(
         f"bfloat16 differs from float32 by {mean(differences):+.2f} points in the mean of {len(differences)} seeds",
         abs(mean(differences)),
@@ -54,14 +54,6 @@ def fit(precision: str, seeds: Iterator[int], data: Bunch) -> tuple[float, float
     classifier = PrunedMLPClassifier(max_iter=EPOCHS, precision=precision, random_state=next(seeds))
     seconds, _ = timed(lambda: classifier.fit(data.X_train, data.y_train))
     return seconds, float(classifier.score(data.X_test, data.y_test))
-
-
-def chosen_by_auto(data: Bunch) -> str:
-    from prunelab.estimators.backend import resolve_device, resolve_precision
-
-    sizes = (data.X_train.shape[1], 1000, 1000, 500, 200, 10)
-    n_weights = sum(n_in * n_out for n_in, n_out in zip(sizes, sizes[1:], strict=False))
-    return resolve_precision("auto", resolve_device("auto"), len(data.X_train) * n_weights)
 
 
 if __name__ == "__main__":

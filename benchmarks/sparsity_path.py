@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING
 
 import torch
 from common import arguments, interleave, load, print_goal, print_machine, print_table, spread, timed
-
 from prunelab.estimators import PrunedMLPClassifier, iter_sparsity_path
 from prunelab.estimators.backend import multiplies_bfloat16, resolve_device
 from prunelab.estimators.inference import Evaluator, compacted
@@ -29,9 +28,8 @@ from prunelab.estimators.inference import Evaluator, compacted
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sklearn.utils import Bunch
-
     from prunelab.estimators.fitting import DenseModel
+    from sklearn.utils import Bunch
 
 SPARSITIES = (0.0, 0.25, 0.50, 0.60, 0.70, 0.80, 0.90, 0.95, 0.97, 0.99)
 GOALS = {"weight": 14, "unit": 5}
@@ -43,7 +41,7 @@ class Trained(PrunedMLPClassifier):
 
     dense: DenseModel
 
-    def _fit_dense(self, *_) -> DenseModel:
+    def _fit_dense(self, *_: object) -> DenseModel:
         self.classes_ = torch.arange(self.dense.task.network.sizes[-1]).numpy()
         self.n_features_in_ = self.dense.task.network.sizes[0]
         return self.dense
@@ -101,7 +99,6 @@ def latencies(data: Bunch, precision: str, args) -> None:
     for sparsity in LATENCY_SPARSITIES:
         classifier = Trained(granularity="unit", sparsity=sparsity, precision=precision, random_state=0)
         classifiers[sparsity] = classifier.fit(data.X_train[:10], data.y_train[:10])
-        classifier.precision_ = precision
     many, one = data.X_test, data.X_test[:1]
     rows = []
     for sparsity, classifier in classifiers.items():

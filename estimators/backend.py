@@ -6,14 +6,18 @@ torch is imported inside the functions, so that importing this module costs noth
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+import threading
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
     from types import ModuleType
 
     import torch
+
+Event = TypeVar("Event")
+Result = TypeVar("Result")
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 
@@ -48,7 +52,7 @@ def resolve_device(device: str) -> torch.device:
 
     if device == "auto":
         if torch.cuda.is_available():
-            return torch.device("cuda")
+            return torch.device("cuda", torch.cuda.current_device())
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         resolved = torch.device(device)
@@ -65,6 +69,8 @@ def resolve_device(device: str) -> torch.device:
             )
         if resolved.index is not None and resolved.index >= count:
             raise DeviceError(f"device={device!r} does not exist here: the GPUs are cuda:0 to cuda:{count - 1}")
+        if resolved.index is None:  # the current GPU belongs to a thread, and training has one of its own
+            return torch.device("cuda", torch.cuda.current_device())
     if resolved.type == "mps" and not torch.backends.mps.is_available():
         raise DeviceError(f"device={device!r} needs an Apple GPU and there is none here; use device='cpu' or 'auto'")
     return resolved
@@ -99,24 +105,67 @@ def resolve_precision(precision: str, device: torch.device, work: float) -> str:
     return "bfloat16" if work >= BFLOAT16_PAYS_FROM and multiplies_bfloat16(device) else "float32"
 
 
-@contextmanager
-def flushed_denormals() -> Iterator[None]:
-    """Treat denormal numbers as zero while the block runs.
+def run_with_denormals_flushed(
+    compute: Callable[[Callable[[Event], None]], Result], on_event: Callable[[Event], None] | None
+) -> Result:
+    """Run a training in a thread of its own, where denormal numbers count as zero.
 
-    Adam's moments of units that have died decay into denormal numbers, which some processors handle
-    ten times slower than normal ones. The setting belongs to a thread: torch's pool threads inherit it
-    if they are created inside the block, so it is entered before the first product of a training.
-    The calling thread gets its own setting back, so that nobody else's arithmetic changes.
+    Adam's moments of units that have died decay into denormal numbers, which some processors handle ten
+    times slower than normal ones. The setting belongs to a thread, and torch's pool threads inherit it when
+    they are created, one pool for each thread that computes. So a fresh thread is the one way to have it
+    for all of a training, and for nobody else's arithmetic.
+
+    Parameters
+    ----------
+    compute : callable
+        Called in the new thread with a function that tells events. That function raises, and so ends the
+        computing, once nobody listens any more.
+    on_event : callable, optional
+        Called in the calling thread with each event; an exception there, or Ctrl-C, ends the computing.
+
+    Returns
+    -------
+    What `compute` returned; what it raised is raised here.
     """
     import torch
 
-    tiny = torch.tensor(1e-40)
-    were_flushed = (tiny * 1.0).item() == 0.0
-    torch.set_flush_denormal(True)
+    n_threads = torch.get_num_threads()
+    events: SimpleQueue[Event | None] = SimpleQueue()
+    abandoned = threading.Event()
+    outcome: list[Result] = []
+    errors: list[BaseException] = []
+
+    def tell(event: Event) -> None:
+        if abandoned.is_set():
+            raise _AbandonedError
+        events.put(event)
+
+    def work() -> None:
+        torch.set_num_threads(n_threads)  # the caller's number, which a new thread does not know
+        torch.set_flush_denormal(True)
+        try:
+            outcome.append(compute(tell))
+        except BaseException as error:  # for the caller, whatever it is
+            errors.append(error)
+        finally:
+            events.put(None)
+
+    thread = threading.Thread(target=work, name="prunelab-training", daemon=True)
+    thread.start()
     try:
-        yield
+        while (event := events.get()) is not None:
+            if on_event is not None:
+                on_event(event)
     finally:
-        torch.set_flush_denormal(were_flushed)
+        abandoned.set()
+        thread.join()
+    if errors:
+        raise errors[0]
+    return outcome[0]
+
+
+class _AbandonedError(Exception):
+    """Nobody waits for the result of a training any more."""
 
 
 def import_torchvision() -> ModuleType:

@@ -17,24 +17,22 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95) -> tuple[float, f
     Parameters
     ----------
     values : array-like of shape (n,)
-        Not-a-numbers are left out.
+        Values that are not finite are left out.
     confidence : float, default=0.95
 
     Returns
     -------
     mean, low, high : float
-        With a single value all three are that value (one run says nothing of the spread); NaN with none.
+        With a single value low and high are NaN (one run says nothing of the spread); with none all three.
     """
+    sample = np.asarray(values, dtype=float)
+    sample = sample[np.isfinite(sample)]
+    mean = float(sample.mean()) if len(sample) else float("nan")
+    if len(sample) < 2:
+        return mean, float("nan"), float("nan")
     from scipy.special import stdtrit
 
-    values = np.asarray(values, dtype=float)
-    values = values[~np.isnan(values)]
-    if len(values) == 0:
-        return float("nan"), float("nan"), float("nan")
-    mean = float(values.mean())
-    if len(values) == 1:
-        return mean, mean, mean
-    half = stdtrit(len(values) - 1, 0.5 + confidence / 2) * values.std(ddof=1) / np.sqrt(len(values))
+    half = stdtrit(len(sample) - 1, 0.5 + confidence / 2) * sample.std(ddof=1) / np.sqrt(len(sample))
     return mean, float(mean - half), float(mean + half)
 
 
@@ -50,7 +48,7 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         One row for each way of pruning and sparsity, in the order of `frame`: the mean of every figure, and
-        ``low``, ``high`` (95 % interval of the mean accuracy) and ``seeds`` (how many).
+        ``low``, ``high`` (95 % interval of the mean accuracy, NaN for one seed) and ``seeds`` (how many).
     """
     ways = ["criterion", "granularity", "scope", "sparsity"]
     groups = frame.groupby(ways, sort=False)

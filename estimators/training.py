@@ -15,7 +15,6 @@ import torch
 from torch.optim.adam import adam
 from torch.optim.sgd import sgd
 
-from .backend import flushed_denormals
 from .inference import as_tensor
 
 if TYPE_CHECKING:
@@ -168,7 +167,7 @@ def train(
     TrainingDiverged
         When the loss of an epoch is not finite.
     """
-    with flushed_denormals(), torch.inference_mode():
+    with torch.inference_mode():
         return _train(network, start, data, recipe, seed, masks, validation, _Reporter(phase, recipe, on_event))
 
 

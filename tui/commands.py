@@ -82,7 +82,7 @@ def fit(options: argparse.Namespace) -> int:
 def data(options: argparse.Namespace) -> int:
     """``prunelab data``."""
     from ..estimators.datasets import describe_datasets, one_per_class
-    from .plotting import draw_gallery
+    from .images import draw_gallery
 
     terminal = Terminal.of(sys.stdout)
     if options.dataset is None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 #: Columns of tables that are left out, in this order, where the terminal is too narrow.
-EXPENDABLE = ("loss", "what", "compression")
+EXPENDABLE = ("loss", "classes", "image", "what", "compression")
 
 
 class CsvStream:
@@ -112,7 +112,7 @@ class Terminal:
                 f"{info.n_test:,}",
                 "x".join(map(str, info.image_shape)),
                 str(info.n_classes),
-                info.state,
+                {"not downloaded": "missing"}.get(info.state, info.state),
                 info.description,
             ]
             for info in datasets

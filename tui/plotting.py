@@ -1,4 +1,4 @@
-"""Curves, images and bars as text.
+"""Curves and bars as text.
 
 Every function here is pure: the same arguments give the same string, nothing is printed, and nothing is kept
 between calls. The command line prints what they return; the app shows it in its widgets. All of them take
@@ -22,15 +22,16 @@ import numpy as np
 import numpy.typing as npt
 from rich.cells import cell_len, set_cell_size
 
+from ..estimators.statistics import mean_interval
+from .axes import HUGE, Array, Axis, Limits, check_limits, linear_axis, log_axis, round_limits
+from .text import Segment, centred, clean, fitted, foreground, paint_line, shorten, width_of
+
 if TYPE_CHECKING:
     from plotext._figure import _figure_class
 
 __all__ = [
     "Series",
     "draw_bars",
-    "draw_gallery",
-    "draw_image",
-    "mean_interval",
     "plot_accuracy_curves",
     "plot_curves",
     "thin",
@@ -42,16 +43,10 @@ COLOURS = (33, 166, 28, 163, 30, 99, 160, 94)
 GREY = 244
 SYMBOLS = "●○■□▲△◆◇" + string.ascii_lowercase
 ASCII_SYMBOLS = "*o+x#@%&" + "".join(letter for letter in string.ascii_lowercase if letter not in "ox")
-SHADES = " ░▒▓█"
-ASCII_SHADES = " .:-=+*#%@"
 
 _FRAME_TO_ASCII = str.maketrans("│┤─┬└", "|+-++")
-_HUGE = 1e300  # Anything larger counts as infinite: differences between such numbers would overflow.
 
 Numbers = Sequence[float] | npt.NDArray[Any]
-Array = npt.NDArray[np.float64]
-Limits = tuple[float, float]
-Segment = tuple[str, str]  # A piece of a line: the text, and the parameters of its escape code ("" for none).
 
 
 @dataclass(frozen=True)
@@ -75,9 +70,6 @@ class Series:
     high: Numbers | None = None
 
 
-# Statistics ------------------------------------------------------------------------------------------------
-
-
 def thin(x: Numbers, y: Numbers, limit: int) -> tuple[Array, Array]:
     """Reduce a curve to at most `limit` points that look the same when drawn.
 
@@ -97,7 +89,7 @@ def thin(x: Numbers, y: Numbers, limit: int) -> tuple[Array, Array]:
         The points kept, in their original order.
     """
     if limit < 4:
-        raise ValueError(f"limit must be at least 4, got {limit}.")
+        raise ValueError(f"limit must be at least 4, got {limit}")
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     if len(x) <= limit:
         return x, y
@@ -110,197 +102,6 @@ def thin(x: Numbers, y: Numbers, limit: int) -> tuple[Array, Array]:
     ends = np.append(starts[1:], len(order)) - 1
     kept = np.unique(np.concatenate([order[starts], order[ends], [0, len(x) - 1]]))
     return x[kept], y[kept]
-
-
-def mean_interval(values: Numbers, confidence: float = 0.95) -> tuple[float, float, float]:
-    """Return the mean of a sample and Student's t interval for the mean.
-
-    Parameters
-    ----------
-    values : sequence of float
-        The sample, such as the accuracies of several seeds. Values that are not finite are dropped.
-    confidence : float, default=0.95
-        The confidence level of the interval.
-
-    Returns
-    -------
-    mean, low, high : float
-        The interval is NaN for fewer than two values, and all three are NaN for none.
-    """
-    sample = np.asarray(values, dtype=np.float64)
-    sample = sample[np.isfinite(sample)]
-    if len(sample) == 0:
-        return math.nan, math.nan, math.nan
-    mean = float(sample.mean())
-    if len(sample) == 1:
-        return mean, math.nan, math.nan
-    from scipy.special import stdtrit
-
-    standard_error = float(sample.std(ddof=1)) / math.sqrt(len(sample))
-    half = float(stdtrit(len(sample) - 1, (1 + confidence) / 2)) * standard_error
-    return mean, mean - half, mean + half
-
-
-# Text ------------------------------------------------------------------------------------------------------
-
-
-def _plain(text: object, ascii_only: bool) -> str:
-    """Return text without control characters, so that it stays on its line and has a known width."""
-    printable = "".join(char if char.isprintable() else " " for char in str(text))
-    return printable.encode("ascii", "replace").decode() if ascii_only else printable
-
-
-def _shorten(text: str, width: int, ascii_only: bool) -> str:
-    """Cut text to a width in columns, with an ellipsis where something was cut."""
-    if cell_len(text) <= width:
-        return text
-    ellipsis = ".." if ascii_only else "…"
-    room = width - len(ellipsis)
-    return set_cell_size(text, room).rstrip() + ellipsis if room > 0 else set_cell_size(text, max(width, 0))
-
-
-def _centred(text: str, width: int, ascii_only: bool) -> str:
-    """Centre text in a width in columns."""
-    text = _shorten(text, width, ascii_only)
-    return set_cell_size(" " * ((width - cell_len(text)) // 2) + text, width)
-
-
-def _length(segments: Iterable[Segment]) -> int:
-    return sum(cell_len(text) for text, _ in segments)
-
-
-def _paint(segments: Iterable[Segment], colour: bool) -> str:
-    return "".join(f"\x1b[{code}m{text}\x1b[0m" if colour and code else text for text, code in segments)
-
-
-def _line(segments: list[Segment], width: int, colour: bool) -> str:
-    """Join segments into a line of exactly `width` columns."""
-    return _paint(segments, colour) + " " * (width - _length(segments))
-
-
-def _message(text: str, width: int, height: int) -> str:
-    """Fill an area with nothing but one line of text."""
-    first = set_cell_size(_shorten(text, width, ascii_only=True), max(width, 0))
-    return "\n".join([first] + [" " * width] * (height - 1))
-
-
-def _foreground(colour_number: int) -> str:
-    return f"38;5;{colour_number}"
-
-
-# Axes ------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Axis:
-    low: float
-    high: float
-    ticks: list[float]
-    labels: list[str]
-
-    def fraction(self, values: Array | float) -> Array:
-        return (np.asarray(values, dtype=np.float64) - self.low) / (self.high - self.low)
-
-    def contains(self, values: Array | float) -> npt.NDArray[np.bool_]:
-        return (np.asarray(values) >= self.low) & (np.asarray(values) <= self.high)
-
-
-def _nice_step(span: float, count: int) -> float:
-    """Return the smallest round step that cuts `span` into fewer than `count` parts."""
-    rough = span / max(count - 1, 1)
-    power = 10.0 ** math.floor(math.log10(rough))
-    return next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * (1 - 1e-9))
-
-
-def _with_span(low: float, high: float) -> Limits:
-    """Widen a range that has no extent to speak of."""
-    size = max(abs(low), abs(high))
-    if high - low > 1e-9 * size and high - low > 1e-300:
-        return low, high
-    half = 0.05 * size if size > 1e-300 else 1.0
-    return low - half, high + half
-
-
-def _round_limits(low: float, high: float, count: int) -> Limits:
-    """Widen a range to round numbers."""
-    low, high = _with_span(low, high)
-    for _ in range(3):  # Rounding widens the range, which may ask for a larger step.
-        step = _nice_step(high - low, count)
-        low, high = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
-    return low, high
-
-
-def _round_ticks(low: float, high: float, count: int) -> list[float]:
-    """Return the round numbers inside a range, `count` or fewer; its ends if there is none."""
-    step = _nice_step(high - low, count)
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [index * step for index in range(first, last + 1)] or [low, high]
-
-
-def _tick_labels(ticks: Sequence[float]) -> list[str]:
-    """Write numbers with just enough digits to tell them apart, all in the same way."""
-    gap = min((b - a for a, b in itertools.pairwise(sorted(ticks))), default=1.0)
-
-    def exact(labels: list[str]) -> bool:
-        errors = (abs(float(label) - tick) for label, tick in zip(labels, ticks, strict=True))
-        return all(error <= 1e-3 * gap for error in errors)
-
-    for decimals in range(7):
-        labels = [f"{round(tick, decimals) + 0.0:.{decimals}f}" for tick in ticks]
-        if exact(labels) and max(map(len, labels), default=0) <= 8:
-            return labels
-    scientific = [[f"{tick:.{digits}g}" for tick in ticks] for digits in range(1, 5)]
-    return next((labels for labels in scientific if exact(labels)), scientific[-1])
-
-
-def _linear_axis(
-    values: Array, limits: Limits | None, ticks: Sequence[float] | None, count: int, *, widen: bool
-) -> _Axis:
-    """Lay out a linear axis around values, or with given limits and ticks."""
-    if limits is not None:
-        low, high = limits
-    elif len(values) == 0:
-        low, high = 0.0, 1.0
-    elif widen:
-        low, high = _round_limits(float(values.min()), float(values.max()), count)
-    else:
-        low, high = _with_span(float(values.min()), float(values.max()))
-    shown = _round_ticks(low, high, count) if ticks is None else [t for t in ticks if low <= t <= high]
-    return _Axis(low, high, shown, _tick_labels(shown))
-
-
-def _log_axis(values: Array, limits: Limits | None, count: int) -> _Axis:
-    """Lay out a logarithmic axis; its coordinates are decimal logarithms."""
-    if limits is not None:
-        low, high = limits
-    elif len(values) == 0:
-        low, high = 0.0, 1.0
-    else:
-        low, high = float(values.min()), float(values.max())
-        fine = _round_logs(low, high, (1, 2, 5) if high - low < 2 else (1,))
-        low = max(value for value in fine if value <= low + 1e-9)
-        high = min(value for value in fine if value >= high - 1e-9 and value > low + 1e-9)
-    choices = [_round_logs(low, high, factors) for factors in ((1, 2, 5), (1, 3), (1,))]
-    ticks = [[value for value in choice if low - 1e-9 <= value <= high + 1e-9] for choice in choices]
-    shown = next((some for some in ticks if 0 < len(some) <= count), None)
-    shown = shown or ticks[-1][:: max(1, math.ceil(len(ticks[-1]) / count))] or [low, high]
-    return _Axis(low, high, shown, [f"{10.0**tick:.4g}" for tick in shown])
-
-
-def _round_logs(low: float, high: float, factors: Sequence[int]) -> list[float]:
-    """Return the logarithms of round numbers inside a range of logarithms and a little beyond it."""
-    decades = range(math.floor(low) - 1, math.ceil(high) + 2)
-    return [decade + math.log10(factor) for decade in decades for factor in factors]
-
-
-def _check_limits(name: str, limits: Limits | None, log: bool = False) -> Limits | None:
-    if limits is None:
-        return None
-    low, high = float(limits[0]), float(limits[1])
-    if not (-_HUGE < low < high < _HUGE) or (log and low <= 0):
-        wanted = "positive numbers" if log else "numbers"
-        raise ValueError(f"{name} must be two finite {wanted} in rising order, got {limits!r}.")
-    return (math.log10(low), math.log10(high)) if log else (low, high)
 
 
 # Curves ----------------------------------------------------------------------------------------------------
@@ -330,8 +131,8 @@ def _axis_values(values: Numbers | None, length: int, log: bool) -> Array:
         return np.full(length, np.nan)
     array = np.asarray(values, dtype=np.float64)
     if array.shape != (length,):
-        raise ValueError(f"The parts of a series must be equally long, got {length} and {array.shape}.")
-    array = np.where(np.abs(array) < _HUGE, array, np.nan)
+        raise ValueError(f"the parts of a series must be equally long, got {length} and {array.shape}")
+    array = np.where(np.abs(array) < HUGE, array, np.nan)
     return np.log10(np.where(array > 0, array, np.nan)) if log else array
 
 
@@ -346,7 +147,7 @@ def _curve(series: Series, index: int, x_limits: Limits | None, log_y: bool, asc
         kept = kept[max(int(first) - 1, 0) : int(stop) + 1]
     symbols = ASCII_SYMBOLS if ascii_only else SYMBOLS
     return _Curve(
-        name=_plain(series.name, ascii_only),
+        name=clean(series.name, ascii_only),
         x=x[kept],
         y=y[kept],
         low=low[kept],
@@ -356,7 +157,7 @@ def _curve(series: Series, index: int, x_limits: Limits | None, log_y: bool, asc
     )
 
 
-def _clip(x: Array, y: Array, x_axis: _Axis, y_axis: _Axis) -> tuple[Array, Array]:
+def _clip(x: Array, y: Array, x_axis: Axis, y_axis: Axis) -> tuple[Array, Array]:
     """Cut a line off at the edges of the plot; NaN separates the pieces (Liang and Barsky's algorithm)."""
     if np.all(x_axis.contains(x) & y_axis.contains(y)):
         return x, y
@@ -384,8 +185,8 @@ class _Canvas:
     figure: _figure_class
     columns: int
     rows: int
-    x: _Axis
-    y: _Axis
+    x: Axis
+    y: Axis
     colour: bool
     ascii_only: bool
 
@@ -403,17 +204,11 @@ class _Canvas:
         return _snap(self.y, y, self.rows, 1 if self.ascii_only else 4)
 
 
-def _snap(axis: _Axis, values: Array | float, cells: int, dots: int) -> Array:
+def _snap(axis: Axis, values: Array | float, cells: int, dots: int) -> Array:
     """Move values to the centres of their cells, each of which is `dots` dots of a line wide."""
     dot = np.floor(np.round(0.5 + (cells * dots - 1) * axis.fraction(values), 8))
     cell = np.clip(dot // dots, 0, cells - 1)
     return axis.low + (axis.high - axis.low) * cell / (cells - 1)
-
-
-def _draw_mark(canvas: _Canvas, x: float) -> None:
-    rows = np.linspace(canvas.y.low, canvas.y.high, canvas.rows)
-    marker = ":" if canvas.ascii_only else "┊"
-    canvas.draw(np.full(canvas.rows, canvas.snap_x(x)), rows, marker, GREY, lines=False)
 
 
 def _draw_bounds(canvas: _Canvas, curve: _Curve) -> None:
@@ -429,13 +224,6 @@ def _draw_bounds(canvas: _Canvas, curve: _Curve) -> None:
         seen = canvas.y.contains(y)
         marker = "." if canvas.ascii_only else "braille"
         canvas.draw(inside[seen], y[seen], marker, curve.colour, lines=False)
-
-
-def _draw_line(canvas: _Canvas, curve: _Curve) -> None:
-    if len(curve.x) > 1:
-        x, y = thin(curve.x, curve.y, 2 * canvas.columns)
-        marker = curve.symbol if canvas.ascii_only else "braille"
-        canvas.draw(*_clip(x, y, canvas.x, canvas.y), marker, curve.colour, lines=True)
 
 
 def _draw_symbols(canvas: _Canvas, curves: list[_Curve]) -> None:
@@ -471,8 +259,8 @@ def _symbol_cells(canvas: _Canvas, curve: _Curve, index: int) -> set[tuple[float
 def _body(
     curves: list[_Curve],
     marks: list[float],
-    x: _Axis,
-    y: _Axis,
+    x: Axis,
+    y: Axis,
     size: tuple[int, int],
     colour: bool,
     ascii_only: bool,
@@ -492,13 +280,16 @@ def _body(
     figure.ylim(y.low, y.high)
     figure.xticks(x.ticks, x.labels)
     figure.yticks(y.ticks, y.labels)
-    canvas = _Canvas(figure, width - _y_axis_width(y), height - 2, x, y, colour, ascii_only)
+    canvas = _Canvas(figure, width - y.label_width - 1, height - 2, x, y, colour, ascii_only)
     for mark in marks:
-        _draw_mark(canvas, mark)
+        column = np.full(canvas.rows, canvas.snap_x(mark))
+        canvas.draw(column, np.linspace(y.low, y.high, canvas.rows), ":" if ascii_only else "┊", GREY, lines=False)
     for curve in curves:
         _draw_bounds(canvas, curve)
     for curve in curves:
-        _draw_line(canvas, curve)
+        if len(curve.x) > 1:
+            line = _clip(*thin(curve.x, curve.y, 2 * canvas.columns), x, y)
+            canvas.draw(*line, curve.symbol if ascii_only else "braille", curve.colour, lines=True)
     _draw_symbols(canvas, curves)
     if not any(len(curve.x) for curve in curves):
         figure.text("no data", (x.low + x.high) / 2, (y.low + y.high) / 2, alignment="center")
@@ -525,7 +316,7 @@ def _legend_entry(curve: _Curve, width: int, ascii_only: bool) -> list[Segment]:
     sample = f"{dash}{symbol}{dash}" if width >= 40 else symbol
     name = curve.name if len(curve.x) else f"{curve.name} (no data)"
     room = min(width - len(sample) - 1, max(width // 2, 24))
-    return [(sample, _foreground(curve.colour)), (" " + _shorten(name, room, ascii_only), "")]
+    return [(sample, foreground(curve.colour)), (" " + shorten(name, room, ascii_only), "")]
 
 
 def _wrap(entries: list[list[Segment]], width: int) -> list[list[Segment]]:
@@ -533,7 +324,7 @@ def _wrap(entries: list[list[Segment]], width: int) -> list[list[Segment]]:
     gap = 3 if width >= 40 else 1
     rows: list[list[Segment]] = []
     for entry in entries:
-        if rows and _length(rows[-1]) + gap + _length(entry) <= width:
+        if rows and width_of(rows[-1]) + gap + width_of(entry) <= width:
             rows[-1] = [*rows[-1], (" " * gap, ""), *entry]
         else:
             rows.append(entry)
@@ -546,43 +337,37 @@ def _header(
     """Lay out the lines above the axes; a short legend stands at the right end of the last one."""
     texts = [(title, "1", 9), (y_label, "", 7)]
     lines = [
-        [(_shorten(_plain(text, ascii_only), width, ascii_only), code)]
+        [(shorten(clean(text, ascii_only), width, ascii_only), code)]
         for text, code, least_height in texts
         if text and height >= least_height
     ]
     several = sum(bool(curve.name) for curve in curves) > 1
     legend = _legend(curves, width, height // 5 if several or height >= 7 else 0, ascii_only)
-    gap = width - _length(lines[-1]) - _length(legend[0]) if lines and len(legend) == 1 else 0
+    gap = width - width_of(lines[-1]) - width_of(legend[0]) if lines and len(legend) == 1 else 0
     if gap >= 3:
         return [*lines[:-1], [*lines[-1], (" " * gap, ""), *legend[0]]]
     return lines + legend
 
 
-def _y_axis(curves: list[_Curve], limits: Limits | None, rows: int, log: bool) -> _Axis:
+def _y_axis(curves: list[_Curve], limits: Limits | None, rows: int, log: bool) -> Axis:
     values = np.concatenate([np.empty(0), *(curve.values() for curve in curves)])
     count = 3 if rows < 9 else 5 if rows < 45 else 11
-    return _log_axis(values, limits, count) if log else _linear_axis(values, limits, None, count, widen=True)
+    return log_axis(values, limits, count) if log else linear_axis(values, limits, None, count, widen=True)
 
 
-def _y_axis_width(axis: _Axis) -> int:
-    return max(map(len, axis.labels), default=0) + 1
-
-
-def _x_axis(
-    curves: list[_Curve], limits: Limits | None, ticks: Sequence[float] | None, columns: int
-) -> _Axis:
+def _x_axis(curves: list[_Curve], limits: Limits | None, ticks: Sequence[float] | None, columns: int) -> Axis:
     values = np.concatenate([np.empty(0), *(curve.x for curve in curves)])
     count = 3 if columns < 28 else 5 if columns < 150 else 11
-    return _linear_axis(values, limits, ticks, count, widen=False)
+    return linear_axis(values, limits, ticks, count, widen=False)
 
 
 def _mark_rows(
-    marks: list[tuple[float, str]], x: _Axis, first: int, width: int, max_rows: int, ascii_only: bool
+    marks: list[tuple[float, str]], x: Axis, first: int, width: int, max_rows: int, ascii_only: bool
 ) -> list[list[Segment]]:
     """Centre labels above their marks, lower rows first; those without room are left out."""
     rows: list[str] = []
     for at, label in sorted(marks):
-        text = _shorten(label, width - first, ascii_only)
+        text = shorten(label, width - first, ascii_only)
         column = first + round(float(x.fraction(at)) * (width - first - 1))
         start = max(first, min(column - cell_len(text) // 2, width - cell_len(text)))
         fitting = next((i for i, row in enumerate(rows) if cell_len(row) < start), len(rows))
@@ -591,7 +376,7 @@ def _mark_rows(
         if fitting == len(rows):
             rows.append("")
         rows[fitting] = set_cell_size(rows[fitting], start) + text
-    return [[(row, _foreground(GREY))] for row in reversed(rows)]
+    return [[(row, foreground(GREY))] for row in reversed(rows)]
 
 
 def plot_curves(
@@ -643,8 +428,9 @@ def plot_curves(
         `height` lines of `width` columns each, without a newline at the end.
     """
     if width < MIN_WIDTH or height < MIN_HEIGHT:
-        return _message("too small to plot", width, height)
-    x_limits, y_limits = _check_limits("x_limits", x_limits), _check_limits("y_limits", y_limits, log_y)
+        blank = [" " * width] * (height - 1)
+        return "\n".join([fitted("too small to plot", width, ascii_only=True), *blank])
+    x_limits, y_limits = check_limits("x_limits", x_limits), check_limits("y_limits", y_limits, log_y)
     curves = [_curve(one, i, x_limits, log_y, ascii_only) for i, one in enumerate(series)]
     if len(curves) == 1 and len(curves[0].x) > width // 3:
         curves = [replace(curves[0], plain=True)]
@@ -653,15 +439,15 @@ def plot_curves(
     has_footer = bool(x_label) and height >= 9
     rows = height - 2 - len(header) - has_footer
     y = _y_axis(curves, y_limits, rows, log_y)
-    first = _y_axis_width(y)
+    first = y.label_width + 1
     x = _x_axis(curves, x_limits, x_ticks, width - first)
-    marks = [(at, _plain(label, ascii_only)) for at, label in marks if x.contains(at)]
+    marks = [(at, clean(label, ascii_only)) for at, label in marks if x.contains(at)]
     header += _mark_rows(marks, x, first, width, min(3, max(0, rows - 6)), ascii_only)
-    footer = _centred(_plain(x_label, ascii_only), width - first, ascii_only)
+    footer = centred(clean(x_label, ascii_only), width - first, ascii_only)
 
     body_size = width, height - len(header) - has_footer
     body = _body(curves, [at for at, _ in marks], x, y, body_size, colour, ascii_only)
-    lines = [_line(line, width, colour) for line in header] + body
+    lines = [paint_line(line, width, colour) for line in header] + body
     return "\n".join([*lines, " " * first + footer] if has_footer else lines)
 
 
@@ -752,7 +538,7 @@ def _accuracies(
 def _curve_names(rows: list[Mapping[str, Any]], group_by: Sequence[str]) -> list[str]:
     """Name the curve of each row by the columns that vary; by its granularity where nothing does."""
     varying = [column for column in group_by if len({str(row.get(column)) for row in rows}) > 1]
-    columns = varying or [column for column in ("granularity",) if column in group_by]
+    columns = varying or [column for column in group_by if column == "granularity"]
     return [", ".join(str(row[column]) for column in columns if row.get(column) is not None) for row in rows]
 
 
@@ -771,7 +557,7 @@ def _accuracy_limits(series: list[Series]) -> Limits:
         return 0, 100
     low, high = float(values.min()), float(values.max())
     slack = max(0.0, 1 - (high - low)) / 2
-    low, high = _round_limits(low - slack, high + slack, 5)
+    low, high = round_limits(low - slack, high + slack, 5)
     return max(low, 0.0), min(high, 100.0)
 
 
@@ -780,169 +566,6 @@ def _seed_note(n_seeds: set[int]) -> str:
         return ""
     number = f"{min(n_seeds)}" if len(n_seeds) == 1 else f"{min(n_seeds)} to {max(n_seeds)}"
     return f", mean of {number} seeds, 95 % interval"
-
-
-# Images ----------------------------------------------------------------------------------------------------
-
-
-def draw_image(
-    pixels: npt.ArrayLike,
-    *,
-    width: int | None = None,
-    colour: bool = True,
-    ascii_only: bool = False,
-    limits: Limits | None = None,
-) -> list[str]:
-    """Draw a grey image; high values are bright on a dark terminal.
-
-    In colour, each character shows two pixels, one above the other, in the greys of the 256-colour palette.
-    Without colour it shows blocks and shades, and in ASCII a ramp of characters; both draw with the
-    foreground, so on a light terminal the image appears as a negative.
-
-    Parameters
-    ----------
-    pixels : array-like of shape (height, width)
-        The image; dimensions of length 1 are ignored.
-    width : int, optional
-        The width of the result in columns, by default one a pixel. The height follows, for characters that
-        are twice as tall as wide.
-    colour : bool, default=True
-        Whether to use ANSI escape codes; without effect if `ascii_only`.
-    ascii_only : bool, default=False
-        Whether to use nothing but ASCII characters.
-    limits : tuple of (float, float), optional
-        The values shown as black and as white, by default the extremes of the image.
-
-    Returns
-    -------
-    list of str
-        The lines, all `width` columns wide.
-    """
-    image = _grey_image(pixels)
-    columns = image.shape[1] if width is None else width
-    if columns < 1:
-        raise ValueError(f"width must be at least 1, got {width}.")
-    lines = max(1, round(image.shape[0] * columns / image.shape[1] / 2))
-    image = _brightness(_resample(_resample(image, 2 * lines).T, columns).T, limits)
-    upper, lower = image[::2], image[1::2]
-    if ascii_only:
-        return _ramp((upper + lower) / 2, ASCII_SHADES)
-    if colour:
-        return [_grey_line(above, below) for above, below in zip(upper, lower, strict=True)]
-    shaded = np.array([list(line) for line in _ramp((upper + lower) / 2, SHADES)])
-    shaded[upper - lower > 0.5] = "▀"
-    shaded[lower - upper > 0.5] = "▄"
-    return ["".join(line) for line in shaded]
-
-
-def _grey_image(pixels: npt.ArrayLike) -> Array:
-    """Check that pixels are one image; those that are not finite become the darkest."""
-    image = np.asarray(pixels, dtype=np.float64)
-    image = image if image.ndim == 2 else np.squeeze(image)
-    if image.ndim != 2 or image.size == 0:
-        raise ValueError(f"pixels must be one grey image of shape (height, width), got {np.shape(pixels)}.")
-    finite = np.isfinite(image)
-    return np.where(finite, image, image[finite].min() if finite.any() else 0.0)
-
-
-def _brightness(image: Array, limits: Limits | None) -> Array:
-    """Scale an image to 0 to 1; a constant image becomes 0."""
-    low, high = limits if limits is not None else (float(image.min()), float(image.max()))
-    if not high > low:
-        return np.zeros_like(image)
-    return np.clip((image - low) / (high - low), 0, 1)
-
-
-def _resample(image: Array, n_rows: int) -> Array:
-    """Change the number of rows; each new row is the mean of the old ones that it covers."""
-    old_edges, new_edges = np.arange(len(image) + 1), np.linspace(0, len(image), n_rows + 1)
-    starts = np.maximum(new_edges[:-1, None], old_edges[None, :-1])
-    ends = np.minimum(new_edges[1:, None], old_edges[None, 1:])
-    overlap = np.maximum(ends - starts, 0)
-    return overlap @ image / overlap.sum(axis=1, keepdims=True)
-
-
-def _ramp(brightness: Array, characters: str) -> list[str]:
-    levels = np.rint(brightness * (len(characters) - 1)).astype(int)
-    return ["".join(characters[level] for level in row) for row in levels]
-
-
-def _grey_line(upper: Array, lower: Array) -> str:
-    """Draw two rows of pixels as one line of half blocks."""
-    greys = np.array([16, *range(232, 256), 231])  # Black, the palette's 24 greys, and white.
-    above, below = (greys[np.rint(row * (len(greys) - 1)).astype(int)].tolist() for row in (upper, lower))
-    runs = itertools.groupby(zip(above, below, strict=True))
-    return _paint(
-        ((("▀" * len(list(run))), f"38;5;{top};48;5;{bottom}") for (top, bottom), run in runs), True
-    )
-
-
-def draw_gallery(
-    images: Sequence[npt.ArrayLike] | npt.NDArray[Any],
-    labels: Sequence[object],
-    *,
-    width: int,
-    image_width: int | None = None,
-    colour: bool = True,
-    ascii_only: bool = False,
-    limits: Limits | None = None,
-) -> str:
-    """Draw several grey images side by side, each with its caption below, in as many rows as needed.
-
-    Parameters
-    ----------
-    images : sequence of array-like
-        Grey images, as `draw_image` takes them, of one shape.
-    labels : sequence
-        A caption for each; a long one is cut.
-    width : int
-        The width of the result in columns.
-    image_width : int, optional
-        The width of each image; by default one column a pixel, or less to have more images in a row.
-    colour, ascii_only, limits
-        See `draw_image`.
-
-    Returns
-    -------
-    str
-        Lines of `width` columns each; a blank line separates the rows of images.
-    """
-    if len(images) != len(labels):
-        raise ValueError(f"There must be a label for each image; got {len(labels)} for {len(images)}.")
-    if len(images) == 0 or width < 1:
-        return _message("no images", width, 1)
-    native = _grey_image(images[0]).shape[1]
-    tile, gap, per_row = _gallery_layout(len(images), native, width, image_width)
-    blocks = []
-    for start in range(0, len(images), per_row):
-        chosen = range(start, min(start + per_row, len(images)))
-        drawn = [
-            draw_image(images[i], width=tile, colour=colour, ascii_only=ascii_only, limits=limits)
-            for i in chosen
-        ]
-        captions = [_centred(_plain(labels[i], ascii_only), tile, ascii_only) for i in chosen]
-        used = len(chosen) * (tile + gap) - gap
-        lines = [*zip(*drawn, strict=True), captions]
-        blocks.append("\n".join((" " * gap).join(line) + " " * (width - used) for line in lines))
-    return f"\n{' ' * width}\n".join(blocks)
-
-
-def _gallery_layout(count: int, native: int, width: int, image_width: int | None) -> tuple[int, int, int]:
-    """Choose the width of an image, the gap between two, and how many share a row.
-
-    The fewest rows are taken in which the images keep their width or at least twelve columns of it.
-    """
-    wanted = min(native if image_width is None else image_width, width)
-    least = min(wanted, 12) if image_width is None else wanted
-    for per_row in (math.ceil(count / rows) for rows in range(1, count + 1)):
-        tile = min(wanted, (width - per_row + 1) // per_row)
-        if tile < least and wanted * per_row <= width:
-            return wanted, 0, per_row
-        if tile >= least:
-            whole = native // math.ceil(native / tile)  # As wide with a whole number of pixels a column.
-            tile = whole if image_width is None and whole > 0.8 * tile else tile
-            return tile, min(2, (width - per_row * tile) // max(per_row - 1, 1)), per_row
-    return wanted, 0, 1
 
 
 # Bars ------------------------------------------------------------------------------------------------------
@@ -973,23 +596,23 @@ def draw_bars(
     str
         One line of `width` columns for each row. Labels and texts are cut if the bars would become too short.
     """
-    cleaned = [(_plain(label, ascii_only), part, _plain(text, ascii_only)) for label, part, text in rows]
+    cleaned = [(clean(label, ascii_only), part, clean(text, ascii_only)) for label, part, text in rows]
     label_width = min(max((cell_len(label) for label, _, _ in cleaned), default=0), width // 3)
     text_width = min(max((cell_len(text) for _, _, text in cleaned), default=0), width // 3)
     bar_width = width - label_width - text_width - 2
     if bar_width < 3:
-        return "\n".join(set_cell_size(_shorten(f"{a} {c}", width, ascii_only), width) for a, _, c in cleaned)
+        return "\n".join(fitted(f"{a} {c}", width, ascii_only) for a, _, c in cleaned)
     lines = []
     for label, part, text in cleaned:
-        label, text = _shorten(label, label_width, ascii_only), _shorten(text, text_width, ascii_only)
+        label, text = shorten(label, label_width, ascii_only), shorten(text, text_width, ascii_only)
         filled, rest = _bar(part, bar_width, ascii_only)
         segments = [
             (set_cell_size(label, label_width) + " ", ""),
-            (filled, _foreground(COLOURS[0])),
-            (rest, _foreground(GREY)),
+            (filled, foreground(COLOURS[0])),
+            (rest, foreground(GREY)),
             (" " * (1 + text_width - cell_len(text)) + text, ""),
         ]
-        lines.append(_line(segments, width, colour))
+        lines.append(paint_line(segments, width, colour))
     return "\n".join(lines)
 
 

@@ -141,7 +141,7 @@ def test_data_lists_what_there_is(tmp_path):
     assert result.returncode == 0
     lines = {line.split()[0]: line for line in result.stdout.splitlines()}
     assert " ready " in lines["digits"]
-    assert " not downloaded " in lines["mnist"]
+    assert " missing " in lines["mnist"]
 
 
 def test_data_draws_one_image_a_class():

@@ -10,19 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from prunelab.estimators.statistics import mean_interval
 from prunelab.tui import plotting
-from prunelab.tui.plotting import (
-    Series,
-    draw_bars,
-    draw_gallery,
-    draw_image,
-    mean_interval,
-    plot_accuracy_curves,
-    plot_curves,
-    thin,
-)
+from prunelab.tui.plotting import Series, draw_bars, plot_accuracy_curves, plot_curves, thin
 from rich.cells import cell_len
-from scipy import stats
 
 SPARSITY = [0, 0.25, 0.50, 0.60, 0.70, 0.80, 0.90, 0.95, 0.97, 0.99]
 WEIGHT = [97.15, 97.12, 97.00, 96.90, 96.77, 94.84, 82.43, 72.03, 64.28, 31.88]
@@ -52,9 +43,7 @@ def row(granularity="weight", sparsity=0.5, accuracy=0.9, seed=0, criterion="mag
 
 def author_rows():
     curves = {"weight": WEIGHT, "unit": UNIT}
-    return [
-        row(name, s, a / 100) for name, curve in curves.items() for s, a in zip(SPARSITY, curve, strict=True)
-    ]
+    return [row(name, s, a / 100) for name, curve in curves.items() for s, a in zip(SPARSITY, curve, strict=True)]
 
 
 def visible(text):
@@ -77,9 +66,7 @@ def canvas(text):
     lines = text.split("\n")
     bottom = max(i for i, line in enumerate(lines) if re.match(r" *\+[-+]+$", line))
     left = lines[bottom].index("+")
-    top = next(
-        i for i, line in enumerate(lines) if line[left] in "|+" and not line[:left].strip(" 0123456789.e+-")
-    )
+    top = next(i for i, line in enumerate(lines) if line[left] in "|+" and not line[:left].strip(" 0123456789.e+-"))
     return [line[left + 1 :] for line in lines[top:bottom]]
 
 
@@ -294,9 +281,7 @@ def test_a_short_legend_shares_the_last_line_above_the_plot():
     assert lines[0].strip() == "T"
     assert lines[1].startswith("accuracy ")
     assert lines[1].endswith(" unit")
-    narrow = plot_curves(BOTH, width=30, height=24, y_label="a label as wide as this", colour=False).split(
-        "\n"
-    )
+    narrow = plot_curves(BOTH, width=30, height=24, y_label="a label as wide as this", colour=False).split("\n")
     assert "weight" not in narrow[0]
     assert "weight" in narrow[1]
 
@@ -371,9 +356,7 @@ def test_marks_side_by_side_are_all_labelled():
 
 
 def test_marks_beside_the_plot_are_left_out():
-    text = plot_curves(
-        BOTH, width=80, height=24, marks=[(101, "A"), (float("nan"), "B")], x_limits=(0, 100), **PLAIN
-    )
+    text = plot_curves(BOTH, width=80, height=24, marks=[(101, "A"), (float("nan"), "B")], x_limits=(0, 100), **PLAIN)
     assert text == plot_curves(BOTH, width=80, height=24, x_limits=(0, 100), **PLAIN)
 
 
@@ -397,9 +380,7 @@ def test_parts_of_a_series_must_be_equally_long():
         plot_curves([Series("s", [1, 2], [1])], width=80, height=24)
 
 
-@pytest.mark.parametrize(
-    "span", [(0, 1), (0, 100), (-3, 4), (10.12, 97.15), (94.6, 97.2), (1e-5, 3e-5), (0, 7e6)]
-)
+@pytest.mark.parametrize("span", [(0, 1), (0, 100), (-3, 4), (10.12, 97.15), (94.6, 97.2), (1e-5, 3e-5), (0, 7e6)])
 @pytest.mark.parametrize("log_y", [False, True])
 def test_ticks_are_round_and_say_where_they_are(span, log_y):
     if log_y and span[0] <= 0:
@@ -496,31 +477,6 @@ def test_a_spike_among_thousands_of_points_is_seen():
     ]
 
 
-# Statistics
-
-
-@given(
-    values=st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=20),
-    confidence=st.sampled_from([0.5, 0.9, 0.95]),
-)
-def test_the_interval_is_student_s(values, confidence):
-    mean, low, high = mean_interval(values, confidence)
-    assert mean == pytest.approx(np.mean(values), abs=1e-6)
-    error = stats.sem(values)
-    if error > 0:
-        expected = stats.t.interval(confidence, len(values) - 1, loc=np.mean(values), scale=error)
-        assert (low, high) == pytest.approx(expected, rel=1e-9, abs=1e-6)
-    else:
-        assert low == high == mean
-
-
-def test_the_interval_of_too_few_values_is_unknown():
-    assert np.isnan(mean_interval([])).all()
-    mean, low, high = mean_interval([0.5, float("nan")])
-    assert mean == 0.5
-    assert np.isnan([low, high]).all()
-
-
 # Accuracy
 
 
@@ -596,110 +552,6 @@ def test_accuracy_of_nothing():
         assert "no data" in text
 
 
-# Images
-
-
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("shape", [(28, 28), (8, 8), (1, 1), (7, 13), (30, 4), (1, 28, 28), (28, 28, 1)])
-@pytest.mark.parametrize("width", [None, 1, 14, 40])
-def test_images_keep_their_proportions(shape, width, mode):
-    pixels = np.random.default_rng(0).uniform(-1, 1, shape)
-    lines = draw_image(pixels, width=width, **mode)
-    rows, columns = [n for n in shape if n > 1] or [1, 1]
-    wanted = width or columns
-    assert_fits("\n".join(lines), wanted, max(1, round(rows / columns * wanted / 2)), **mode)
-
-
-def test_bright_pixels_are_dense_characters():
-    ramp = np.repeat(np.linspace(-1, 1, 10)[None], 2, axis=0)
-    assert draw_image(ramp, ascii_only=True) == [" .:-=+*#%@"]
-    assert draw_image(ramp[:, [0, 2, 4, 7, 9]], colour=False) == [" ░▒▓█"]
-    assert draw_image(ramp, ascii_only=True) == draw_image(ramp * 40 + 3, ascii_only=True)
-
-
-def test_half_blocks_show_two_pixels_in_a_character():
-    pixels = np.array([[1, 0, 1, 0], [0, 1, 1, 0]])
-    assert draw_image(pixels, colour=False) == ["▀▄█ "]
-    white, black = 231, 16
-    pairs = [(white, black), (black, white), (white, white), (black, black)]
-    assert draw_image(pixels) == ["".join(f"\x1b[38;5;{a};48;5;{b}m▀\x1b[0m" for a, b in pairs)]
-
-
-def test_limits_fix_what_is_black_and_white():
-    assert draw_image([[0.5, 0.5], [0.5, 0.5]], ascii_only=True, limits=(0, 0.5)) == ["@@"]
-    assert draw_image([[5, -5], [5, -5]], ascii_only=True, limits=(0, 1)) == ["@ "]
-
-
-def test_shrinking_averages():
-    checkerboard = np.indices((28, 28)).sum(axis=0) % 2
-    assert draw_image(checkerboard, width=14, ascii_only=True, limits=(0, 1)) == ["=" * 14] * 7
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_images_without_contrast_or_with_nan_are_dark(mode):
-    for pixels in (np.full((4, 4), 3.0), np.full((4, 4), np.nan)):
-        assert_fits("\n".join(draw_image(pixels, **mode)), 4, 2, **mode)
-    assert draw_image(np.full((4, 4), 3.0), ascii_only=True) == ["    "] * 2
-    assert draw_image([[np.nan, 1, 0], [np.nan, 1, 0]], ascii_only=True) == [" @ "]
-
-
-@pytest.mark.parametrize("shape", [(3, 28, 28), (28,), (0, 0)])
-def test_what_is_not_one_grey_image_is_refused(shape):
-    with pytest.raises(ValueError, match="grey image"):
-        draw_image(np.zeros(shape))
-    with pytest.raises(ValueError, match="width"):
-        draw_image(np.zeros((3, 3)), width=0)
-
-
-FASHION = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"]
-FASHION += ["Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
-
-
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("width", [80, 60, 33, 12, 5, 1, 200])
-def test_galleries_are_as_wide_as_asked(width, mode):
-    images = np.random.default_rng(0).random((10, 28, 28))
-    assert_fits(draw_gallery(images, FASHION, width=width, **mode), width, None, **mode)
-
-
-def test_ten_mnist_images_take_two_rows_of_five():
-    text = draw_gallery(np.ones((10, 28, 28)), FASHION, width=80, colour=False)
-    captions = [line.split() for line in text.split("\n") if line.strip()]
-    assert captions == [FASHION[:5], [*FASHION[5:9], "Ankle", "boot"]]
-    assert len(text.split("\n")) == 2 * (7 + 1) + 1
-
-
-def test_ten_small_digits_take_one_row():
-    text = draw_gallery(np.ones((10, 8, 8)), range(10), width=80, colour=False)
-    assert text.split("\n")[-1].split() == list("0123456789")
-    assert len(text.split("\n")) == 4 + 1
-
-
-def test_captions_are_centred_below_their_images():
-    images = np.zeros((2, 8, 8))
-    images[:, :, 3:5] = 1
-    lines = draw_gallery(images, ["ab", "cd"], width=40, **PLAIN).split("\n")
-    assert lines[0].index("@@") == lines[-1].index("ab")
-    assert lines[0].rindex("@@") == lines[-1].index("cd")
-
-
-def test_long_captions_end_in_an_ellipsis():
-    images = np.ones((2, 8, 8))
-    assert "Ankle b…" in draw_gallery(images, ["Ankle boot", "Bag"], width=20, colour=False)
-    assert "Ankle..  " in draw_gallery(images, ["Ankle boot", "Bag"], width=20, **PLAIN)
-
-
-def test_images_can_be_given_a_width():
-    lines = draw_gallery(np.ones((4, 28, 28)), "abcd", width=50, image_width=20, colour=False).split("\n")
-    assert len(lines) == 2 * (10 + 1) + 1
-
-
-def test_a_gallery_needs_a_label_for_each_image():
-    with pytest.raises(ValueError, match="label"):
-        draw_gallery(np.ones((2, 8, 8)), ["a"], width=80)
-    assert_fits(draw_gallery([], [], width=80), 80, 1)
-
-
 # Bars
 
 LAYERS = [
@@ -751,6 +603,6 @@ def test_no_bars():
 
 def test_importing_needs_neither_plotext_nor_anything_heavy():
     heavy = ["plotext", "torch", "sklearn", "textual", "pandas", "scipy", "matplotlib"]
-    code = f"import sys, prunelab.tui.plotting; print([m for m in {heavy} if m in sys.modules])"
+    code = f"import sys, prunelab.tui.plotting, prunelab.tui.images; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

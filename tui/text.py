@@ -1,0 +1,56 @@
+"""Pieces of text with a colour and a known width in columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.cells import cell_len, set_cell_size
+
+Segment = tuple[str, str]
+"""A piece of a line: the text, and the parameters of its escape code ("" for none)."""
+
+
+def foreground(colour_number: int) -> str:
+    """Return the parameters of the escape code for an entry of the 256-colour palette."""
+    return f"38;5;{colour_number}"
+
+
+def clean(text: object, ascii_only: bool) -> str:
+    """Return text without control characters, so that it stays on its line and has a known width."""
+    printable = "".join(char if char.isprintable() else " " for char in str(text))
+    return printable.encode("ascii", "replace").decode() if ascii_only else printable
+
+
+def shorten(text: str, width: int, ascii_only: bool) -> str:
+    """Cut text to a width in columns, with an ellipsis where something was cut."""
+    if cell_len(text) <= width:
+        return text
+    ellipsis = ".." if ascii_only else "…"
+    room = width - len(ellipsis)
+    return set_cell_size(text, room).rstrip() + ellipsis if room > 0 else set_cell_size(text, max(width, 0))
+
+
+def fitted(text: str, width: int, ascii_only: bool) -> str:
+    """Cut or pad text to a width in columns."""
+    return set_cell_size(shorten(text, width, ascii_only), max(width, 0))
+
+
+def centred(text: str, width: int, ascii_only: bool) -> str:
+    """Centre text in a width in columns."""
+    text = shorten(text, width, ascii_only)
+    return set_cell_size(" " * ((width - cell_len(text)) // 2) + text, width)
+
+
+def width_of(segments: Iterable[Segment]) -> int:
+    """Return the width of segments in columns."""
+    return sum(cell_len(text) for text, _ in segments)
+
+
+def paint(segments: Iterable[Segment], colour: bool) -> str:
+    """Join segments, with their escape codes if there may be colours."""
+    return "".join(f"\x1b[{code}m{text}\x1b[0m" if colour and code else text for text, code in segments)
+
+
+def paint_line(segments: list[Segment], width: int, colour: bool) -> str:
+    """Join segments into a line of exactly `width` columns."""
+    return paint(segments, colour) + " " * (width - width_of(segments))
