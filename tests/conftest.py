@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
-from prunelab.estimators.backend import share_processors
 
-share_processors()  # before a test imports torch, and inherited by the processes that tests start
+# Before a test imports torch, and inherited by the processes that tests start: spinning threads make small
+# trainings many times slower where anything else runs beside the tests.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

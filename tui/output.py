@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from ..estimators.datasets import DatasetInfo
@@ -90,7 +90,7 @@ class Terminal:
         """The table, and the curve if `plot`."""
         from .plotting import plot_accuracy_curves
 
-        self._print_table(*_results_table(rows))
+        self._print_table(*_results_table(rows), left=("criterion", "granularity", "scope", "order"))
         if plot:
             plot_text = plot_accuracy_curves(
                 rows,
@@ -117,13 +117,12 @@ class Terminal:
             ]
             for info in datasets
         ]
-        self._print_table(header, rows, right={1, 2, 3, 4})
+        self._print_table(header, rows, left={"name", "state", "what"})
         for info in datasets:
             if info.state != "ready":
                 print(f"{info.name}: {info.checked}", file=self.stream)
 
-    def _print_table(self, header: list[str], rows: list[list[str]], right: set[int] | None = None) -> None:
-        right = set(range(len(header))) if right is None else right
+    def _print_table(self, header: list[str], rows: list[list[str]], left: Collection[str] = ()) -> None:
         widths = [max(map(len, column)) for column in zip(header, *(row for row in rows if row), strict=True)]
         for name in EXPENDABLE:
             if name in header and sum(widths) + 2 * (len(widths) - 1) > self.width and self.is_terminal:
@@ -132,8 +131,8 @@ class Terminal:
                 rows = [row[:i] + row[i + 1 :] for row in rows]
         for i, row in enumerate([header, *rows]):
             cells = [
-                cell.rjust(width) if j in right else cell.ljust(width)
-                for j, (cell, width) in enumerate(zip(row, widths, strict=False))
+                cell.ljust(width) if name in left else cell.rjust(width)
+                for name, cell, width in zip(header, row, widths, strict=False)
             ]
             line = "  ".join(cells).rstrip()
             print(f"\x1b[1m{line}\x1b[0m" if i == 0 and self.colour else line, file=self.stream)

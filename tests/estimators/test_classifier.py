@@ -628,27 +628,26 @@ def test_partial_fit_holds_its_masks_and_prunes_further(digits, make, granularit
     assert [np.count_nonzero(~entry) for entry in entries[:-1]] == [round(0.75 * e.size) for e in entries[:-1]]
 
 
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        ({"solver": "adam"}, {"solver": "sgd"}),
-        ({"solver": "sgd"}, {"solver": "adam"}),
-        ({"fit_intercept": False}, {"fit_intercept": True}),
-        ({"fit_intercept": True}, {"fit_intercept": False}),
-    ],
-    ids=str,
-)
-def test_partial_fit_may_change_its_recipe(blobs, make, before, after):
-    """The optimiser's memory is of no use to another optimiser, which starts without."""
-    changed = make(**before).partial_fit(*blobs).set_params(**after).partial_fit(*blobs)
-    fresh = make(**before).partial_fit(*blobs)
+@pytest.mark.parametrize("solvers", [("adam", "sgd"), ("sgd", "adam")], ids=str)
+def test_another_solver_starts_without_the_memory_of_the_first(blobs, make, solvers):
+    def half_trained():
+        classifier = make(solver=solvers[0], batch_size=90).partial_fit(*blobs)
+        return classifier.set_params(solver=solvers[1])
+
+    changed, fresh = half_trained(), half_trained()
     fresh._optimiser = None
-    fresh.set_params(**after).partial_fit(*blobs)
-    first = make(**before).partial_fit(*blobs)
-    for one, other, start in zip(changed.coefs_, fresh.coefs_, first.coefs_, strict=True):
-        if "solver" in after:  # the two shuffle differently
-            assert np.linalg.norm(one - start) < 2 * np.linalg.norm(other - start)
-        assert np.isfinite(one).all()
+    for one, other in zip(changed.partial_fit(*blobs).coefs_, fresh.partial_fit(*blobs).coefs_, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-5)  # full batches: the order does not matter
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+@pytest.mark.parametrize("biases", [False, True])
+def test_biases_may_come_and_go(blobs, make, method, biases):
+    classifier = make(warm_start=True, sparsity=0.5, fit_intercept=not biases)
+    getattr(classifier, method)(*blobs)
+    getattr(classifier.set_params(fit_intercept=biases), method)(*blobs)
+    assert any(bias.any() for bias in classifier.intercepts_) is biases
+    assert classifier.score(*blobs) > 0.5
 
 
 def test_partial_fit_knows_its_classes(blobs, make):

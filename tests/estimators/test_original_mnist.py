@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pandas as pd
 import pytest
 from prunelab.estimators import ORIGINAL_SPARSITIES, PrunedMLPClassifier, load_dataset, sweep
@@ -59,10 +61,10 @@ def test_counts_are_exact(frame):
         widths = [784, *SIZES[1:-1], 10]
         if row.granularity == "unit":
             widths[1:-1] = [width - round(row.sparsity * width) for width in SIZES[1:-1]]
-        weights = [n_in * n_out for n_in, n_out in zip(widths, widths[1:], strict=False)]
+        weights = [n_in * n_out for n_in, n_out in pairwise(widths)]
         if row.granularity == "weight":
             weights[:-1] = [size - round(row.sparsity * size) for size in weights[:-1]]
         assert row.nonzero == row.macs == sum(weights)
-        dense = sum(n_in * n_out for n_in, n_out in zip(SIZES, SIZES[1:], strict=False))
+        dense = sum(n_in * n_out for n_in, n_out in pairwise(SIZES))
         assert row.compression == row.speedup == pytest.approx(dense / sum(weights))
         assert row.achieved_sparsity == pytest.approx(row.sparsity, abs=1e-6)

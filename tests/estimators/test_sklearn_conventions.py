@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from prunelab.estimators.mlp import PrunedMLPClassifier
 from sklearn.utils.estimator_checks import parametrize_with_checks
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
+import subprocess
+import sys
+import threading
 from dataclasses import replace
 from itertools import pairwise
 from math import ceil
@@ -10,6 +15,7 @@ from math import ceil
 import numpy as np
 import pytest
 import torch
+from joblib import Parallel, delayed
 from prunelab.estimators import training
 from prunelab.estimators.network import MLPNetwork
 from prunelab.estimators.training import (
@@ -252,6 +258,20 @@ def test_the_callers_denormals_are_left_alone_by_a_training_that_fails(blobs, ma
     with pytest.raises(InterruptedError):
         make().fit(*blobs, on_event=stop)
     assert flushes() is flush_setting
+
+
+def test_nobody_elses_arithmetic_changes():
+    """Threads that torch starts for others still compute with denormals; seen in a process of its own."""
+    script = """
+import numpy as np, torch
+from prunelab.estimators import PrunedMLPClassifier
+torch.set_num_threads(2)
+X = np.random.default_rng(0).normal(size=(2000, 50))
+PrunedMLPClassifier((100,), max_iter=1, fine_tune_iter=1, device="cpu").fit(X, X[:, 0] > 0).predict(X)
+assert torch.get_num_threads() == 2
+assert (torch.full((1_000_000,), 1e-40) * 1.0 > 0).all()
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 # -- masks -----------------------------------------------------------------------------------------------
@@ -504,6 +524,40 @@ def test_a_listener_may_end_the_training(blobs, make, kind, error):
     assert not hasattr(classifier, "coefs_")
     classifier.fit(*blobs)
     assert_equal(classifier.coefs_, make().fit(*blobs).coefs_)
+
+
+def test_listeners_are_called_where_the_fit_was(blobs, make):
+    """In the thread of the caller, and none other is left behind."""
+    threads = set()
+    before = set(threading.enumerate())
+    make(fine_tune_iter=1).fit(*blobs, on_event=lambda event: threads.add(threading.current_thread()))
+    assert threads == {threading.current_thread()}
+    assert set(threading.enumerate()) == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_ctrl_c_ends_a_fit_that_nobody_listens_to(blobs, make):
+    before = set(threading.enumerate())
+    interrupt = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        interrupt.start()
+        with pytest.raises(KeyboardInterrupt):
+            make(max_iter=10**7, n_iter_no_change=10**7).fit(*blobs)
+        interrupt.join()
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    assert set(threading.enumerate()) == before
+    make().fit(*blobs)
+
+
+def test_fits_side_by_side_do_not_disturb_each_other(blobs, make):
+    def fit(seed):
+        return make(random_state=seed, max_iter=20).fit(*blobs).coefs_
+
+    together = Parallel(n_jobs=3, prefer="threads")(delayed(fit)(seed) for seed in range(6))
+    for seed, coefs in enumerate(together):
+        assert_equal(coefs, fit(seed))
 
 
 def test_a_fitted_classifier_survives_a_fit_that_was_ended(blobs, make):
