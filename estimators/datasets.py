@@ -12,9 +12,12 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from .idx import IdxDataset, State, idx_folder, idx_state, load_idx
+from .samples import DatasetError, scale_pixels, stratified_split
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -31,34 +34,7 @@ __all__ = [
     "one_per_class",
 ]
 
-State = Literal["ready", "not downloaded", "damaged"]
-
-
-class DatasetError(ValueError):
-    """A data set that cannot be loaded; the message says why and what to do about it."""
-
-
 # What there is ------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class IdxDataset:
-    """A data set of four idx files, in the layout and under the names that torchvision uses.
-
-    `sha256` is that of the training images, training labels, test images and test labels: of the unpacked
-    files, or of the `.gz` archives where `verified` is "archive".
-    """
-
-    name: str
-    folder: str
-    description: str
-    download_mb: int
-    class_names: tuple[str, ...]
-    sha256: tuple[str, str, str, str]
-    verified: Literal["unpacked", "archive"] = "unpacked"
-    n_train: int = 60_000
-    n_test: int = 10_000
-    image_shape: tuple[int, int] = (28, 28)
 
 
 _DIGITS = tuple("0123456789")
@@ -166,8 +142,6 @@ def describe_datasets(root: str | os.PathLike[str] | None = None) -> list[Datase
     -------
     list of DatasetInfo
     """
-    from .idx import idx_folder, idx_state
-
     infos = [
         DatasetInfo(
             name="digits",
@@ -277,15 +251,13 @@ def load_dataset(
         return _load_digits()
     try:
         if name in _IDX_DATASETS:
-            from .idx import load_idx
-
             return load_idx(_IDX_DATASETS[str(name)], data_folder(root), download, progress)
         path = Path(os.path.expanduser(name))
         if path.name == name and path.suffix.lower() not in (".npz", ".csv"):
             raise DatasetError(_unknown_name(str(name)))
         from .userfiles import load_file
 
-        return load_file(path)
+        return load_file(path, dataset_names())
     except OSError as error:
         raise DatasetError(
             f"{error.filename or name} cannot be read ({error.strerror or error}): check the file and that "
@@ -341,29 +313,3 @@ def _load_digits() -> Bunch:
         name="digits",
         source="the digits that ship with scikit-learn, 360 of the 1797 set aside for testing",
     )
-
-
-# What all sources of data share -------------------------------------------------------------------------
-
-
-def stratified_split(y: NDArray[Any], test_size: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the indices of a stratified training and test part, always the same for the same labels."""
-    from sklearn.model_selection import train_test_split
-
-    parts = train_test_split(np.arange(len(y)), test_size=test_size, stratify=y, random_state=0)
-    return np.asarray(parts[0]), np.asarray(parts[1])
-
-
-def scale_pixels(X: NDArray[Any], largest: int = 255) -> NDArray[np.float32]:
-    """Map pixels from 0 to `largest`, shape (n_samples, n_features), to [-1, 1]."""
-    X = X.astype(np.float32, order="C")
-    X /= np.float32(largest)
-    X -= np.float32(0.5)
-    X /= np.float32(0.5)
-    return X
-
-
-def one_line(error: BaseException) -> str:
-    """Return an error's message on one line and without a full stop, or its type if it has none."""
-    line = " ".join(str(error).split()).rstrip(".")
-    return "".join(c if c.isprintable() else "?" for c in line) or type(error).__name__

@@ -16,19 +16,43 @@ import sys
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .datasets import DatasetError, IdxDataset, State, one_line, scale_pixels
+from .samples import DatasetError, one_line, scale_pixels
 
 if TYPE_CHECKING:
     from sklearn.utils import Bunch
 
 DOWNLOAD_TIMEOUT = 30.0
 """Seconds a download may stay silent before it counts as failed."""
+
+
+State = Literal["ready", "not downloaded", "damaged"]
+
+
+@dataclass(frozen=True)
+class IdxDataset:
+    """A data set of four idx files, in the layout and under the names that torchvision uses.
+
+    `sha256` is that of the training images, training labels, test images and test labels: of the unpacked
+    files, or of the `.gz` archives where `verified` is "archive".
+    """
+
+    name: str
+    folder: str
+    description: str
+    download_mb: int
+    class_names: tuple[str, ...]
+    sha256: tuple[str, str, str, str]
+    verified: Literal["unpacked", "archive"] = "unpacked"
+    n_train: int = 60_000
+    n_test: int = 10_000
+    image_shape: tuple[int, int] = (28, 28)
 
 
 class IdxFile(NamedTuple):

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .datasets import DatasetError, dataset_names, one_line, scale_pixels, stratified_split
+from .samples import DatasetError, one_line, scale_pixels, stratified_split
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,12 +47,12 @@ Part = tuple[str, Array, str, Array]
 """X and y as they are in the file, each after what to call it in messages."""
 
 
-def load_file(path: Path) -> Bunch:
+def load_file(path: Path, names: Sequence[str]) -> Bunch:
     """Load a `.npz` or `.csv` file; see `prunelab.estimators.datasets.load_dataset`."""
     if path.is_dir():
         raise DatasetError(f"{path} is a folder: give the path of a .npz or .csv file in it")
     if not path.exists():
-        *names, last = dataset_names()
+        *names, last = names
         raise DatasetError(
             f"there is no file {path}: check the path, or use one of the names {', '.join(names)} and {last}"
         )

@@ -9,12 +9,10 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
+from .status import EXIT_USAGE
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-EXIT_USAGE = 2
-EXIT_FAILED = 1
-EXIT_INTERRUPTED = 130
 
 DESCRIPTION = "Find out how much of a neural network can be deleted, which parts, and what it costs."
 
@@ -28,10 +26,6 @@ EXAMPLES = """examples:
 
 Where standard output is not a terminal, it carries nothing but data (CSV): prunelab sweep > results.csv
 """
-
-
-class UsageError(Exception):
-    """Something the user asked for cannot be done; the message says what and why."""
 
 
 class _Parser(argparse.ArgumentParser):

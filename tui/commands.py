@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..estimators.backend import share_processors
-from .cli import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, UsageError
 from .output import CsvStream, Terminal, json_text, write_file
+from .status import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, UsageError
 
 if TYPE_CHECKING:
     import argparse

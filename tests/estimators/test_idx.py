@@ -56,7 +56,7 @@ def make_tiny(monkeypatch: pytest.MonkeyPatch, root: Path, verified: str) -> Tin
     arrays = [X_train, np.arange(6) % 2, X_test, np.arange(4) % 2]
     contents = [idx_bytes(array) for array in arrays]
     hashed = [gzip.compress(content, mtime=0) if verified == "archive" else content for content in contents]
-    dataset = datasets.IdxDataset(
+    dataset = idx.IdxDataset(
         name="tiny",
         folder="TINY",
         description="fabricated",
