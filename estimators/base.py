@@ -7,6 +7,7 @@ while something is trained or predicted.
 from __future__ import annotations
 
 import numbers
+import os
 import warnings
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
@@ -114,8 +115,8 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
             If a parameter or the data cannot be used; the message says which and why.
         """
         dense = self._fit_dense(X, y, sample_weight, on_event)
-        pruned = make_pruner(dense, self._choices()).prune(self.sparsity)
-        self._publish(dense, prune(dense, pruned, self.fine_tune_iter, self._listener(on_event)))
+        pruned = make_pruner(dense, self._choices()).prune(float(self.sparsity))
+        self._publish(dense, prune(dense, pruned, int(self.fine_tune_iter), self._listener(on_event)))
         return self
 
     def partial_fit(
@@ -151,7 +152,7 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
             self.classes_ = known
         elif not np.array_equal(known, self.classes_):
             raise ValueError(f"classes must be those of the first call to partial_fit, {self.classes_}, got {known}")
-        start = None if first else self._start(self._optimiser)
+        start = None if first else self._start(going_on=True)
         seed = self._draw_seed() if first else self.seed_
         samples = Samples(X, encode(y, self.classes_), weights)
         earlier_losses = [] if first else self.loss_curve_
@@ -159,9 +160,9 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
         if not first and self._pruned_as == (self._choices(), self.sparsity):
             pruned = Pruned(self.masks_, self.intercept_masks_, self.sparsity_)
         else:
-            pruned = make_pruner(dense, self._choices()).prune(self.sparsity)
+            pruned = make_pruner(dense, self._choices()).prune(float(self.sparsity))
         self._publish(dense, prune(dense, pruned))
-        self._optimiser = dense.training
+        self._optimiser = (self._optimiser_key(), dense.training)
         self.loss_curve_ = [*earlier_losses, *dense.training.loss_curve]
         self.n_iter_ = len(self.loss_curve_)
         return self
@@ -170,8 +171,14 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, on_event: Listener | None
     ) -> DenseModel:
         """Validate and train, without pruning. Sets nothing but what describes the data."""
+        return self._train_dense(*self._prepare(X, y, sample_weight), on_event)
+
+    def _prepare(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
+    ) -> tuple[Task, Samples, Start | None]:
+        """Validate parameters and data, and say what to train on them."""
         check_parameters(self)
-        start = self._start(None) if self.warm_start and hasattr(self, "coefs_") else None
+        start = self._start(going_on=False) if self.warm_start and hasattr(self, "coefs_") else None
         X, y = check_labelled(self, X, y, reset=start is None)
         weights = check_weights(sample_weight, X)
         classes = classes_of(y)
@@ -179,10 +186,13 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(f"with warm_start=True the classes must stay {self.classes_}, got {classes}")
         self.classes_ = classes
         samples = Samples(X, encode(y, classes), weights)
-        task = self._task(samples, self._draw_seed(), self.max_iter, self.early_stopping)
+        return self._task(samples, self._draw_seed(), self.max_iter, self.early_stopping), samples, start
+
+    def _train_dense(self, task: Task, samples: Samples, start: Start | None, on_event: Listener | None) -> DenseModel:
         # Without a fixed seed no two trainings are the same, and there is nothing to look up.
         repeatable = self.memory is not None and isinstance(self.random_state, numbers.Integral)
-        memory = check_memory(self.memory) if repeatable else None
+        folder = os.fspath(self.memory) if isinstance(self.memory, os.PathLike) else self.memory
+        memory = check_memory(folder) if repeatable else None
         return train_dense(task, samples, start, memory, self._listener(on_event))
 
     def _task(self, samples: Samples, seed: int, epochs: int, early_stopping: bool) -> Task:
@@ -204,12 +214,23 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
         fraction = float(self.validation_fraction) if early_stopping else 0.0
         return Task(network, recipe, seed, fraction, str(device), precision)
 
-    def _start(self, optimiser: Training | None) -> Start:
-        """Where the fitted network stands, to go on from."""
-        training = Training([*self.coefs_, *(self.intercepts_ if self.fit_intercept else [])])
-        if optimiser is not None:
-            training.moments, training.n_steps = optimiser.moments, optimiser.n_steps
+    def _start(self, going_on: bool) -> Start:
+        """Where the fitted network stands; `going_on` keeps the optimiser's memory, if it is of use."""
+        fitted = tuple(coef.shape[1] for coef in self.coefs_[:-1])
+        wanted = self._network().sizes[1:-1]
+        if fitted != wanted:
+            raise ValueError(
+                f"hidden_layer_sizes={wanted} cannot go on from the fitted {fitted}: set it back, "
+                "or fit a new classifier"
+            )
+        training = Training(self._parameters())
+        if going_on and self._optimiser is not None and self._optimiser[0] == self._optimiser_key():
+            training.moments, training.n_steps = self._optimiser[1].moments, self._optimiser[1].n_steps
         return Start(training, [*self.masks_, *(self.intercept_masks_ if self.fit_intercept else [])])
+
+    def _optimiser_key(self) -> tuple[str, bool]:
+        """An optimiser's memory is of use only to the same optimiser of the same parameters."""
+        return self.solver, bool(self.fit_intercept)
 
     def _draw_seed(self) -> int:
         if isinstance(self.random_state, numbers.Integral):

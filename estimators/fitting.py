@@ -182,15 +182,11 @@ def _train(
 def _train_here(task: Task, samples: Samples, start: Start | None, tell: Listener) -> Training:
     validation = None
     if task.recipe.early_stopping:
-        rows, held_out = train_test_split(
-            np.arange(len(samples.codes)),
-            test_size=task.validation_fraction,
-            stratify=samples.codes,
-            random_state=task.seed_for("split"),
-        )
-        evaluator = Evaluator(samples.inputs[held_out], torch.device(task.device), task.precision)
-        validation = evaluator, samples.codes[held_out]
-        samples = samples.rows(np.asarray(rows))
+        rows, held_out = _split(task, samples)
+        kept_out = samples.rows(held_out)
+        evaluator = Evaluator(kept_out.inputs, torch.device(task.device), task.precision)
+        validation = evaluator, kept_out.codes, kept_out.weights
+        samples = samples.rows(rows)
     if start is None:
         start = Start(Training(task.network.initial_parameters(task.seed_for("start"))), [])
     return train(
@@ -203,6 +199,21 @@ def _train_here(task: Task, samples: Samples, start: Start | None, tell: Listene
         validation=validation,
         on_event=tell,
     )
+
+
+def _split(task: Task, samples: Samples) -> list[NDArray]:
+    """Indices of the samples to train on and of those to hold out, stratified by class."""
+    n, fraction = len(samples.codes), task.validation_fraction
+    try:
+        parts = train_test_split(
+            np.arange(n), test_size=fraction, stratify=samples.codes, random_state=task.seed_for("split")
+        )
+    except ValueError as error:
+        raise ValueError(
+            f"early_stopping=True cannot hold out validation_fraction={fraction:g} of {n} samples with every class "
+            "on both sides: give more samples or another fraction"
+        ) from error
+    return [np.asarray(part) for part in parts]
 
 
 def _on_device(samples: Samples, task: Task) -> Data:

@@ -53,6 +53,9 @@ COLUMNS = (
     "speedup",
 )
 
+#: Parameters of the classifier that can change without another training.
+PRUNING_PARAMETERS = ("criterion", "granularity", "scope", "norm", "order", "prune_output", "fine_tune_iter")
+
 RULES = ("best", "one-standard-error")
 
 
@@ -110,18 +113,20 @@ def iter_sparsity_path(
         If a parameter, a sparsity or the data cannot be used; before anything is trained.
     """
     sparsities = check_sparsities(sparsities)
+    _check_variants(variants)
     if (X_test is None) != (y_test is None):
         raise ValueError("X_test and y_test go together: give both or neither")
     pruned_as = [clone_with(estimator, **variant) for variant in variants]
     for variant in pruned_as:
         check_parameters(variant)
     trained = pruned_as[0]
-    dense = trained._fit_dense(X, y, sample_weight, on_event)
+    task, samples, start = trained._prepare(X, y, sample_weight)
     for variant in pruned_as:
         _copy_data_attributes(trained, variant)
-    trained.precision_ = dense.task.precision
-    network = dense.task.network
+    trained.precision_ = task.precision
     test = None if X_test is None or y_test is None else _Test(trained, X_test, y_test)
+    dense = trained._train_dense(task, samples, start, on_event)
+    network = task.network
     points = len(sparsities) * len(pruned_as)
     for v, variant in enumerate(pruned_as):
         choices = variant._choices()
@@ -153,6 +158,14 @@ def iter_sparsity_path(
             if on_event is not None:
                 on_event(PointEnded(row, v * len(sparsities) + s + 1, points))
             yield PathPoint(row, network, model, dense, variant)
+
+
+def _check_variants(variants: Sequence[Mapping[str, Any]]) -> None:
+    """All variants share one training, so they may differ in the pruning only."""
+    if not variants:
+        raise ValueError("variants must have at least one way of pruning; [{}] is that of the estimator itself")
+    for name in (name for variant in variants for name in variant if name not in PRUNING_PARAMETERS):
+        raise ValueError(f"variants may set {', '.join(PRUNING_PARAMETERS)}, got {name}")
 
 
 def _copy_data_attributes(source: BasePrunedClassifier, target: BasePrunedClassifier) -> None:
@@ -229,7 +242,10 @@ def to_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 def check_sparsities(sparsities: Sequence[float]) -> list[float]:
     """Numbers from 0 to 1, as a list of at least one; ValueError otherwise."""
-    values = [float(sparsity) for sparsity in np.atleast_1d(np.asarray(sparsities, dtype=float))]
+    try:
+        values = [float(sparsity) for sparsity in np.atleast_1d(np.asarray(sparsities, dtype=float))]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"sparsities must be numbers from 0 to 1 and at least one, got {sparsities!r}") from error
     wrong = [value for value in values if not 0 <= value <= 1]
     if not values or wrong:
         got = f"got {wrong[0]:g}" if wrong else "got none"
@@ -388,5 +404,5 @@ def _choose(scores: NDArray, sparsities: NDArray, rule: str) -> int:
     good_enough = means.max()
     if rule == "one-standard-error" and scores.shape[1] > 1:
         good_enough -= scores[means.argmax()].std(ddof=1) / np.sqrt(scores.shape[1])
-    candidates = np.flatnonzero(means >= good_enough)
+    candidates = np.flatnonzero(means >= good_enough - 1e-12)  # equal but for rounding is equal
     return int(candidates[sparsities[candidates].argmax()])

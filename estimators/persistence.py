@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import numbers
 import os
 import tempfile
 from pathlib import Path
@@ -102,7 +103,7 @@ def load(cls: type[Classifier], path: str | Path) -> Classifier:
     try:
         return _restore(cls, header, arrays)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise ModelFileError(f"{path} is a damaged model file: {error}") from error
+        raise ModelFileError(f"{path} is a damaged model file: {' '.join(str(error).split())}") from error
 
 
 def _read_header(metadata: dict[str, str] | None, cls: type, path: Path) -> dict[str, Any]:
@@ -110,7 +111,7 @@ def _read_header(metadata: dict[str, str] | None, cls: type, path: Path) -> dict
         header = json.loads((metadata or {})["prunelab"])
         if header["format"] != FORMAT:
             raise KeyError(header["format"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ModelFileError(f"{path} is a safetensors file, but not a model that prunelab saved") from error
     if header.get("version") != VERSION:
         raise ModelFileError(
@@ -123,15 +124,17 @@ def _read_header(metadata: dict[str, str] | None, cls: type, path: Path) -> dict
 
 def _restore(cls: type[Classifier], header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Classifier:
     classifier = cls()
-    parameters = {name: tuple(v) if isinstance(v, list) else v for name, v in header["parameters"].items()}
+    parameters = {name: _from_json(value) for name, value in header["parameters"].items()}
     classifier.set_params(**parameters)
     check_parameters(classifier, check_device=False)
     classifier.classes_ = _labels_from_json(header["classes"], header["classes_type"])
     classifier.n_features_in_ = int(header["n_features_in"])
-    if header["feature_names_in"] is not None:
-        classifier.feature_names_in_ = np.array(header["feature_names_in"], dtype=object)
-    for name in (*_SCALARS, *_CURVES):
-        setattr(classifier, name, header["fitted"][name])
+    names = header["feature_names_in"]
+    if names is not None:
+        if len(names) != classifier.n_features_in_ or not all(isinstance(name, str) for name in names):
+            raise ValueError("its feature names do not fit its number of features")
+        classifier.feature_names_in_ = np.array(names, dtype=object)
+    _restore_fitted(classifier, header["fitted"])
     network = classifier._network()
     for name in _LISTS:
         is_weight, is_mask = name in ("coefs", "masks"), name.endswith("masks")
@@ -149,6 +152,22 @@ def _restore(cls: type[Classifier], header: dict[str, Any], arrays: dict[str, np
     return classifier
 
 
+def _restore_fitted(classifier: BasePrunedClassifier, fitted: dict[str, Any]) -> None:
+    for name in _SCALARS:
+        kind = str if name == "precision_" else numbers.Real
+        if not isinstance(fitted[name], kind):
+            raise TypeError(f"{name} is {fitted[name]!r}")
+        setattr(classifier, name, fitted[name])
+    if classifier.precision_ not in ("float32", "bfloat16"):
+        raise ValueError(f"precision_ is {classifier.precision_!r}")
+    for name in _CURVES:
+        curve = fitted[name]
+        is_curve = isinstance(curve, list) and all(isinstance(value, numbers.Real) for value in curve)
+        if not is_curve and not (name == "validation_scores_" and curve is None):
+            raise TypeError(f"{name} is {curve!r}")
+        setattr(classifier, name, curve)
+
+
 def _parameters_to_json(classifier: BasePrunedClassifier) -> dict[str, Any]:
     parameters = classifier.get_params(deep=False)
     parameters["memory"] = None
@@ -159,10 +178,16 @@ def _to_json(value: Any) -> Any:
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and np.isinf(value):
-        return "inf" if value > 0 else "-inf"
+        return {"float": str(value)}
     if isinstance(value, (list, tuple, np.ndarray)):
         return [_to_json(item) for item in value]
     return value if isinstance(value, (str, int, float, bool)) else None
+
+
+def _from_json(value: Any) -> Any:
+    if isinstance(value, dict):
+        return float(value["float"])
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _labels_to_json(classes: np.ndarray) -> tuple[list, str]:
@@ -174,12 +199,14 @@ def _labels_to_json(classes: np.ndarray) -> tuple[list, str]:
 
 
 def _labels_from_json(labels: list, type_name: str) -> np.ndarray:
+    if type_name.startswith("<U"):  # as wide as the labels are, whatever the file says
+        type_name = "U"
     dtype = np.dtype(type_name)
     if dtype.kind not in (*_LABEL_KINDS, "O") or (dtype.kind == "O" and not all(isinstance(x, str) for x in labels)):
         raise ValueError("its class labels are neither numbers nor strings")
     classes = np.array(labels, dtype=dtype)
-    if classes.ndim != 1 or len(np.unique(classes)) != len(labels) or len(labels) < 2:
-        raise ValueError("its class labels are not a list of at least two different ones")
+    if classes.ndim != 1 or len(labels) < 2 or not np.array_equal(np.unique(classes), classes):
+        raise ValueError("its class labels are not a sorted list of at least two different ones")
     return classes
 
 

@@ -51,6 +51,8 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
         ``low``, ``high`` (95 % interval of the mean accuracy, NaN for one seed) and ``seeds`` (how many).
     """
     ways = ["criterion", "granularity", "scope", "sparsity"]
+    if frame.empty:
+        return frame.drop(columns="seed").assign(low=[], high=[], seeds=[])
     groups = frame.groupby(ways, sort=False)
     summary = groups.mean(numeric_only=True).drop(columns="seed")
     intervals = [mean_interval(accuracies.to_numpy()) for _, accuracies in groups["accuracy"]]

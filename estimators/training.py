@@ -32,7 +32,7 @@ SECONDS_BETWEEN_EVENTS = 0.1
 
 
 class TrainingDiverged(ValueError):  # noqa: N818 (what happened is the name)
-    """The loss is no longer a finite number."""
+    """The loss or the weights are no longer finite numbers."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def train(
     *,
     seed: int,
     masks: Sequence[NDArray[np.bool_] | None] | None = None,
-    validation: tuple[Evaluator, NDArray[np.int64]] | None = None,
+    validation: tuple[Evaluator, NDArray[np.int64], NDArray[np.float32] | None] | None = None,
     phase: str = "training",
     on_event: Callable[[Event], None] | None = None,
 ) -> Training:
@@ -155,7 +155,7 @@ def train(
         Of the shuffling.
     masks : sequence of ndarray of bool or None, optional
         One a parameter; what is False stays exactly zero.
-    validation : (Evaluator, class indices), optional
+    validation : (Evaluator, class indices, sample weights or None), optional
         With ``recipe.early_stopping`` the parameters of the best epoch on these data are returned.
     phase : str
         Told with the events.
@@ -207,15 +207,13 @@ def _train(network, start, data, recipe, seed, masks, validation, report) -> Tra
             report.batch(len(rows))
         mean_loss = float(total_loss) / len(data)
         if not np.isfinite(mean_loss):
-            raise TrainingDiverged(
-                f"training diverged in epoch {epoch + 1}: the loss is not a finite number; "
-                f"lower learning_rate_init (now {recipe.learning_rate_init:g}) or scale the data"
-            )
+            raise TrainingDiverged(_diverged(f"in epoch {epoch + 1}", recipe))
         result.loss_curve.append(mean_loss)
         score = None
         if validation is not None:
-            evaluator, targets = validation
-            score = evaluator.accuracy_and_loss(network, [p.cpu().numpy() for p in parameters], targets)[0]
+            evaluator, targets, weights = validation
+            arrays = [p.cpu().numpy() for p in parameters]
+            score = evaluator.accuracy_and_loss(network, arrays, targets, weights)[0]
             if not result.validation_scores or score > max(result.validation_scores):
                 best = [p.clone() for p in parameters]
             result.validation_scores.append(score)
@@ -223,11 +221,20 @@ def _train(network, start, data, recipe, seed, masks, validation, report) -> Tra
         if patience.is_over(mean_loss if score is None else -score):
             break
 
+    if not all(bool(torch.isfinite(p).all()) for p in parameters):  # the last update may have done it
+        raise TrainingDiverged(_diverged("in the last step", recipe))
     chosen = best if recipe.early_stopping and best is not None else parameters
     result.parameters = [p.cpu().numpy() for p in chosen]
     result.moments = [[moment.cpu().numpy() for moment in moments] for moments in optimiser.moments]
     result.n_steps = optimiser.n_steps
     return result
+
+
+def _diverged(when: str, recipe: Recipe) -> str:
+    return (
+        f"training diverged {when}: the loss or the weights are no longer finite numbers; "
+        f"lower learning_rate_init (now {recipe.learning_rate_init:g}) or scale the data"
+    )
 
 
 def _shuffled(n: int, seed: int, n_steps: int, epoch: int, device: torch.device) -> Tensor:

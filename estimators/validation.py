@@ -99,6 +99,15 @@ def _flag():
     return lambda value: isinstance(value, (bool, np.bool_)), "True or False"
 
 
+def _seed():
+    def check(value: Any) -> bool:
+        if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+            return int(value) >= 0
+        return value is None or isinstance(value, np.random.RandomState)
+
+    return check, "a whole number of at least 0, a RandomState or None"
+
+
 def _widths():
     def check(value: Any) -> bool:
         if not isinstance(value, (list, tuple, np.ndarray)):
@@ -120,6 +129,7 @@ _CHECKS = {
     "tol": _number(float("-inf")),
     "n_iter_no_change": _number(1, whole=True),
     "early_stopping": _flag(),
+    "random_state": _seed(),
     "validation_fraction": _number(0, 1, open_low=True, open_high=True),
     "verbose": (lambda value: isinstance(value, (bool, numbers.Integral)), "True, False or a whole number"),
     "warm_start": _flag(),

@@ -78,11 +78,14 @@ class Pruner:
             before = None if before is None else [np.any(mask, axis=0) for mask in before]
         else:
             scores = weight_scores(choices.criterion, model)
+        self._kept_before = before
         self._order = RemovalOrder(scores, choices.scope, choices.order, before)
 
     def prune(self, sparsity: float) -> Pruned:
         """Remove the fraction `sparsity` (0 to 1) of the prunable weights or units."""
         kept = self._order.masks(sparsity)
+        if self._kept_before is not None:  # a lower sparsity than before brings nothing back
+            kept = [mask & before for mask, before in zip(kept, self._kept_before, strict=True)]
         n_total = self._order.n_total
         n_removed = n_total - sum(int(np.count_nonzero(mask)) for mask in kept)
         achieved = n_removed / n_total if n_total else 0.0

@@ -243,6 +243,19 @@ def test_samples_that_weigh_nothing_do_not_choose_the_epoch(blobs, make):
     assert max(classifier.validation_scores_) > 0.9
 
 
+def test_held_out_samples_that_weigh_nothing_at_all_are_no_accident(blobs, make):
+    """The score of an epoch is then unknown, which is said, or counts every sample alike."""
+    X, y = blobs
+    weights = np.zeros(90)
+    weights[:3] = 1
+    try:
+        classifier = make(early_stopping=True, validation_fraction=0.1).fit(X, y, weights)
+    except ValueError as error:
+        assert "sample_weight" in str(error)
+    else:
+        assert np.isfinite(classifier.validation_scores_).all()
+
+
 # -- randomness ------------------------------------------------------------------------------------------
 
 
@@ -571,6 +584,17 @@ def test_a_lower_sparsity_is_reported_as_what_is_really_gone(blobs, make, granul
     assert classifier.sparsity_ == 0.5
 
 
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_the_biases_of_removed_units_stay_removed_when_weights_are_pruned_next(blobs, make, method):
+    classifier = make(warm_start=True, sparsity=0.5, granularity="unit", fit_intercept=True)
+    getattr(classifier, method)(*blobs)
+    kept = classifier.intercept_masks_
+    getattr(classifier.set_params(granularity="weight", sparsity=0.8), method)(*blobs)
+    for before, after, bias in zip(kept, classifier.intercept_masks_, classifier.intercepts_, strict=True):
+        assert not (after & ~before).any()
+        assert (bias[~before] == 0).all()
+
+
 @pytest.mark.parametrize("sizes", [(20, 10), (24,), (24, 12, 6)], ids=str)
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
 def test_another_architecture_cannot_go_on(blobs, make, method, sizes):
@@ -817,6 +841,14 @@ def test_without_a_fixed_seed_nothing_is_cached(blobs, make, tmp_path):
     for state in (None, np.random.RandomState(0)):
         for _ in range(2):
             assert trainings(make(memory=str(tmp_path), random_state=state), *blobs) == 5
+    assert not any(file.is_file() for file in tmp_path.rglob("*"))
+
+
+def test_what_goes_on_from_a_fitted_network_is_not_taken_from_memory(blobs, make, tmp_path):
+    cached, plain = (make(warm_start=True, sparsity=0.5, memory=memory) for memory in (str(tmp_path), None))
+    for _ in range(3):
+        assert trainings(cached, *blobs) == 5
+        assert_same_model(cached, plain.fit(*blobs), blobs[0])
 
 
 def test_what_comes_from_memory_may_be_changed(blobs, make, tmp_path):

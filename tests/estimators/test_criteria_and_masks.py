@@ -382,6 +382,15 @@ def test_pruning_further_keeps_what_was_removed(criterion, granularity, scope, o
         assert sum(gone) == round(0.7 * sum(entry.size for entry in entries))
 
 
+@pytest.mark.parametrize("granularities", [("weight", "unit"), ("unit", "weight")], ids=str)
+def test_what_was_removed_in_another_way_stays_removed(granularities):
+    first, second = (Choices(granularity=granularity) for granularity in granularities)
+    before = Pruner(first, random_coefs()).prune(0.5)
+    after = Pruner(second, random_coefs(seed=1), before.masks).prune(0.5)
+    for earlier, later in zip(before.masks, after.masks, strict=True):
+        assert not (later & ~earlier).any()
+
+
 def test_a_lower_sparsity_brings_nothing_back_and_says_what_is_gone():
     before = Pruner(Choices(), random_coefs()).prune(0.5)
     after = Pruner(Choices(), random_coefs(seed=1), before.masks).prune(0.2)

@@ -361,7 +361,7 @@ HEADER_CHANGES = {
     "classes of text": lambda header: header.update(classes=["a", "b", "c"]),
     "classes that are objects": lambda header: header.update(classes_type="O"),
     "classes of no type": lambda header: header.update(classes_type="nonsense"),
-    "classes of a type that is no Python": lambda header: header.update(classes_type="i8,["),
+    "classes of a type that is no Python": lambda header: header.update(classes_type="i8,("),
     "features": lambda header: header.update(n_features_in=5),
     "features in words": lambda header: header.update(n_features_in="four"),
     "nothing fitted": lambda header: header.update(fitted={}),
@@ -379,11 +379,12 @@ def test_headers_that_do_not_fit_are_refused(model_file, tmp_path, change):
     assert_refused(rewrite(model_file, tmp_path / "model", lambda header, _: change(header)), "damaged")
 
 
-def test_no_more_is_allocated_than_the_file_is_long(model_file, tmp_path):
+@pytest.mark.parametrize("byte_order", ["", "<", ">", "|", "="])
+def test_no_more_is_allocated_than_the_file_is_long(model_file, tmp_path, byte_order):
     """Also not for labels said to be a million characters wide."""
 
     def widen(header, arrays):
-        header.update(classes=["a", "b", "c"], classes_type="<U1000000")
+        header.update(classes=["a", "b", "c"], classes_type=f"{byte_order}U1000000")
 
     path = rewrite(model_file, tmp_path / "model", widen)
     try:

@@ -260,6 +260,18 @@ def test_the_callers_denormals_are_left_alone_by_a_training_that_fails(blobs, ma
     assert flushes() is flush_setting
 
 
+def test_training_itself_flushes_in_as_many_threads_as_the_caller_has(blobs, make, monkeypatch):
+    seen, shuffled = [], training._shuffled
+
+    def look(*arguments):
+        seen.append((flushes(), torch.get_num_threads()))
+        return shuffled(*arguments)
+
+    monkeypatch.setattr(training, "_shuffled", look)
+    make(max_iter=2, fine_tune_iter=1).fit(*blobs)
+    assert seen == [(True, torch.get_num_threads())] * 3
+
+
 def test_nobody_elses_arithmetic_changes():
     """Threads that torch starts for others still compute with denormals; seen in a process of its own."""
     script = """
@@ -365,7 +377,7 @@ class ScriptedScores:
 def stop_early(data, scores, **changes):
     recipe = replace(RECIPE, early_stopping=True, max_iter=len(scores), **changes)
     evaluator = ScriptedScores(scores)
-    result = train(NETWORK, start(), data, recipe, seed=0, validation=(evaluator, np.zeros(1, dtype=np.int64)))
+    result = train(NETWORK, start(), data, recipe, seed=0, validation=(evaluator, np.zeros(1, dtype=np.int64), None))
     return result, evaluator
 
 
@@ -536,6 +548,7 @@ def test_listeners_are_called_where_the_fit_was(blobs, make):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+@pytest.mark.timeout(60)
 def test_ctrl_c_ends_a_fit_that_nobody_listens_to(blobs, make):
     before = set(threading.enumerate())
     interrupt = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
