@@ -6,18 +6,14 @@ torch is imported inside the functions, so that importing this module costs noth
 from __future__ import annotations
 
 import os
-import threading
-from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, TypeVar
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
     from types import ModuleType
 
     import torch
-
-Event = TypeVar("Event")
-Result = TypeVar("Result")
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 
@@ -56,7 +52,7 @@ def resolve_device(device: str) -> torch.device:
 
     if device == "auto":
         if torch.cuda.is_available():
-            return torch.device("cuda", torch.cuda.current_device())
+            return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         resolved = torch.device(device)
@@ -73,8 +69,6 @@ def resolve_device(device: str) -> torch.device:
             )
         if resolved.index is not None and resolved.index >= count:
             raise DeviceError(f"device={device!r} does not exist here: the GPUs are cuda:0 to cuda:{count - 1}")
-        if resolved.index is None:  # the current GPU belongs to a thread, and training has one of its own
-            return torch.device("cuda", torch.cuda.current_device())
     if resolved.type == "mps" and not torch.backends.mps.is_available():
         raise DeviceError(f"device={device!r} needs an Apple GPU and there is none here; use device='cpu' or 'auto'")
     return resolved
@@ -109,67 +103,25 @@ def resolve_precision(precision: str, device: torch.device, work: float) -> str:
     return "bfloat16" if work >= BFLOAT16_PAYS_FROM and multiplies_bfloat16(device) else "float32"
 
 
-def run_with_denormals_flushed(
-    compute: Callable[[Callable[[Event], None]], Result], on_event: Callable[[Event], None] | None
-) -> Result:
-    """Run a training in a thread of its own, where denormal numbers count as zero.
+@contextmanager
+def flushed_denormals() -> Iterator[None]:
+    """Treat denormal numbers as zero while the block runs.
 
     Adam's moments of units that have died decay into denormal numbers, which some processors handle ten
-    times slower than normal ones. The setting belongs to a thread, and torch's pool threads inherit it when
-    they are created, one pool for each thread that computes. So a fresh thread is the one way to have it
-    for all of a training, and for nobody else's arithmetic.
-
-    Parameters
-    ----------
-    compute : callable
-        Called in the new thread with a function that tells events. That function raises, and so ends the
-        computing, once nobody listens any more.
-    on_event : callable, optional
-        Called in the calling thread with each event; an exception there, or Ctrl-C, ends the computing.
-
-    Returns
-    -------
-    What `compute` returned; what it raised is raised here.
+    times slower than normal ones. The setting belongs to a thread. The calling thread gets its own back.
+    Torch's pool threads take it over when they are created, and keep it: those that torch started before
+    prunelab first computed something do not have it, so in such a process only a part of the work is sped
+    up. (A thread with a pool of its own for every training would cure that, but OpenMP lets the threads of
+    a second pool sleep instead of spin, which costs more than it gains.)
     """
     import torch
 
-    n_threads = torch.get_num_threads()
-    events: SimpleQueue[Event | None] = SimpleQueue()
-    abandoned = threading.Event()
-    outcome: list[Result] = []
-    errors: list[BaseException] = []
-
-    def tell(event: Event) -> None:
-        if abandoned.is_set():
-            raise _AbandonedError
-        events.put(event)
-
-    def work() -> None:
-        torch.set_num_threads(n_threads)  # the caller's number, which a new thread does not know
-        torch.set_flush_denormal(True)
-        try:
-            outcome.append(compute(tell))
-        except BaseException as error:  # for the caller, whatever it is
-            errors.append(error)
-        finally:
-            events.put(None)
-
-    thread = threading.Thread(target=work, name="prunelab-training", daemon=True)
-    thread.start()
+    were_flushed = (torch.tensor(1e-40) * 1.0).item() == 0.0
+    torch.set_flush_denormal(True)
     try:
-        while (event := events.get()) is not None:
-            if on_event is not None:
-                on_event(event)
+        yield
     finally:
-        abandoned.set()
-        thread.join()
-    if errors:
-        raise errors[0]
-    return outcome[0]
-
-
-class _AbandonedError(Exception):
-    """Nobody waits for the result of a training any more."""
+        torch.set_flush_denormal(were_flushed)
 
 
 def import_torchvision() -> ModuleType:

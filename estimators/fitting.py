@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from sklearn.model_selection import train_test_split
 
-from .backend import run_with_denormals_flushed
+from .backend import flushed_denormals
 from .inference import Evaluator, as_tensor
 from .pruning.pruner import Pruned, Pruner
 from .training import Data, Recipe, Training, train
@@ -158,14 +158,17 @@ def prune(dense: DenseModel, pruned: Pruned, fine_tune_iter: int = 0, on_event: 
     if fine_tune_iter == 0:
         return PrunedModel(parameters, pruned, parameters)
     recipe = replace(dense.task.recipe, max_iter=fine_tune_iter, early_stopping=False)
-
-    def retrain(tell: Listener) -> Training:
-        seed = dense.task.seed_for("fine-tune")
-        data = _on_device(dense.samples, dense.task)
-        start = Training(parameters)
-        return train(network, start, data, recipe, seed=seed, masks=masks, phase="fine-tuning", on_event=tell)
-
-    fine_tuning = run_with_denormals_flushed(retrain, on_event)
+    with flushed_denormals():
+        fine_tuning = train(
+            network,
+            Training(parameters),
+            _on_device(dense.samples, dense.task),
+            recipe,
+            seed=dense.task.seed_for("fine-tune"),
+            masks=masks,
+            phase="fine-tuning",
+            on_event=on_event,
+        )
     return PrunedModel(fine_tuning.parameters, pruned, parameters, fine_tuning)
 
 
@@ -176,10 +179,6 @@ def _train(
     start: Start | None,
     on_event: Listener | None,
 ) -> Training:
-    return run_with_denormals_flushed(lambda tell: _train_here(task, samples, start, tell), on_event)
-
-
-def _train_here(task: Task, samples: Samples, start: Start | None, tell: Listener) -> Training:
     validation = None
     if task.recipe.early_stopping:
         rows, held_out = _split(task, samples)
@@ -189,16 +188,17 @@ def _train_here(task: Task, samples: Samples, start: Start | None, tell: Listene
         samples = samples.rows(rows)
     if start is None:
         start = Start(Training(task.network.initial_parameters(task.seed_for("start"))), [])
-    return train(
-        task.network,
-        start.training,
-        _on_device(samples, task),
-        task.recipe,
-        seed=task.seed_for("shuffle"),
-        masks=start.masks or None,
-        validation=validation,
-        on_event=tell,
-    )
+    with flushed_denormals():
+        return train(
+            task.network,
+            start.training,
+            _on_device(samples, task),
+            task.recipe,
+            seed=task.seed_for("shuffle"),
+            masks=start.masks or None,
+            validation=validation,
+            on_event=on_event,
+        )
 
 
 def _split(task: Task, samples: Samples) -> list[NDArray]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from .backend import flushed_denormals
 from .pruning.compact import compact
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Evaluator:
 
     def _on_device(self, network: MLPNetwork, parameters: Sequence[NDArray[np.float32]]) -> Tensor:
         network, parameters = compacted(network, parameters)
-        with torch.inference_mode():
+        with flushed_denormals(), torch.inference_mode():
             dtype = self._dtype_for(network)
             tensors = [as_tensor(p).to(self._device, dtype) for p in parameters]
             rows = max(1, _BLOCK_ELEMENTS // max(network.sizes))
