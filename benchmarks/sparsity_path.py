@@ -41,7 +41,7 @@ class Trained(PrunedMLPClassifier):
 
     dense: DenseModel
 
-    def _fit_dense(self, *_: object) -> DenseModel:
+    def _train_dense(self, *_: object) -> DenseModel:
         self.classes_ = torch.arange(self.dense.task.network.sizes[-1]).numpy()
         self.n_features_in_ = self.dense.task.network.sizes[0]
         return self.dense
@@ -134,7 +134,7 @@ def walk(data: Bunch, precision: str, granularity: str) -> None:
     """Everything a path does but train; the training data are not looked at."""
     estimator = Trained(granularity=granularity, precision=precision)
     path = iter_sparsity_path(
-        estimator, data.X_train, data.y_train, sparsities=SPARSITIES, X_test=data.X_test, y_test=data.y_test
+        estimator, data.X_train[:100], data.y_train[:100], sparsities=SPARSITIES, X_test=data.X_test, y_test=data.y_test
     )
     for _ in path:
         pass
