@@ -147,7 +147,8 @@ def make_pruner(dense: DenseModel, choices: Choices) -> Pruner:
     """Score and rank the weights or units of a dense model."""
     n_layers = dense.task.network.n_layers
     masks = None if dense.masks is None else dense.masks[:n_layers]
-    return Pruner(choices, dense.coefs, masks, seed=dense.task.seed_for("prune"))
+    bias_masks = None if dense.masks is None else dense.masks[n_layers:] or None
+    return Pruner(choices, dense.coefs, masks, bias_masks, seed=dense.task.seed_for("prune"))
 
 
 def prune(dense: DenseModel, pruned: Pruned, fine_tune_iter: int = 0, on_event: Listener | None = None) -> PrunedModel:

@@ -60,8 +60,10 @@ class Evaluator:
     ) -> tuple[float, float]:
         """Fraction predicted right and mean cross-entropy; `targets` are class indices.
 
-        With `weights`, one a sample, both are weighted means.
+        With `weights`, one a sample, both are weighted means; weights that are all zero count as equal.
         """
+        if weights is not None and not weights.any():
+            weights = None
         logits = self._on_device(network, parameters).cpu()
         classes = as_tensor(targets)
         hits = (logits.argmax(dim=1) == classes).double().numpy()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import numbers
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -199,12 +200,11 @@ def _labels_to_json(classes: np.ndarray) -> tuple[list, str]:
 
 
 def _labels_from_json(labels: list, type_name: str) -> np.ndarray:
-    if type_name.startswith("<U"):  # as wide as the labels are, whatever the file says
-        type_name = "U"
-    dtype = np.dtype(type_name)
-    if dtype.kind not in (*_LABEL_KINDS, "O") or (dtype.kind == "O" and not all(isinstance(x, str) for x in labels)):
+    match = re.fullmatch(r"[<>=|]?([biufU])\d{1,9}|(object)", type_name)
+    if match is None or (match[2] and not all(isinstance(label, str) for label in labels)):
         raise ValueError("its class labels are neither numbers nor strings")
-    classes = np.array(labels, dtype=dtype)
+    # Strings become as wide as they are, whatever the file says.
+    classes = np.array(labels, dtype="U" if match[1] == "U" else type_name)
     if classes.ndim != 1 or len(labels) < 2 or not np.array_equal(np.unique(classes), classes):
         raise ValueError("its class labels are not a sorted list of at least two different ones")
     return classes

@@ -56,6 +56,8 @@ class Pruner:
         The trained weights.
     masks : sequence of ndarray of bool, optional
         What an earlier pruning left; what it removed stays removed, and goes first.
+    bias_masks : sequence of ndarray of bool, optional
+        The same of the biases.
     seed : int
         For criteria that draw random numbers.
     """
@@ -65,11 +67,12 @@ class Pruner:
         choices: Choices,
         coefs: Sequence[NDArray[np.floating]],
         masks: Sequence[Mask] | None = None,
+        bias_masks: Sequence[Mask] | None = None,
         seed: int = 0,
     ):
         self._choices = choices
         self._shapes = [coef.shape for coef in coefs]
-        self._before = masks
+        self._before, self._biases_before = masks, bias_masks
         n_prunable = len(coefs) if choices.prune_output else len(coefs) - 1
         model = Model(coefs[:n_prunable], seed=seed)
         before = None if masks is None else list(masks[:n_prunable])
@@ -98,4 +101,6 @@ class Pruner:
             masks = [*kept, *(np.ones(shape, dtype=bool) for shape in self._shapes[len(kept) :])]
         if self._before is not None:
             masks = [mask & before for mask, before in zip(masks, self._before, strict=True)]
+        if self._biases_before is not None:
+            bias_masks = [mask & before for mask, before in zip(bias_masks, self._biases_before, strict=True)]
         return Pruned(masks, bias_masks, achieved)
