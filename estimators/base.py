@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+    from .fitting import Monitor
     from .network import MLPNetwork
-    from .training import Event
+    from .training import Checkpoint, Event
 
     Listener = Callable[[Event], None]
 
@@ -188,12 +189,20 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
         samples = Samples(X, encode(y, classes), weights)
         return self._task(samples, self._draw_seed(), self.max_iter, self.early_stopping), samples, start
 
-    def _train_dense(self, task: Task, samples: Samples, start: Start | None, on_event: Listener | None) -> DenseModel:
+    def _train_dense(
+        self,
+        task: Task,
+        samples: Samples,
+        start: Start | None,
+        on_event: Listener | None,
+        checkpoint: Checkpoint | None = None,
+        monitor: Monitor | None = None,
+    ) -> DenseModel:
         # Without a fixed seed no two trainings are the same, and there is nothing to look up.
         repeatable = self.memory is not None and isinstance(self.random_state, numbers.Integral)
         folder = os.fspath(self.memory) if isinstance(self.memory, os.PathLike) else self.memory
         memory = check_memory(folder) if repeatable else None
-        return train_dense(task, samples, start, memory, self._listener(on_event))
+        return train_dense(task, samples, start, memory, self._listener(on_event), checkpoint, monitor)
 
     def _task(self, samples: Samples, seed: int, epochs: int, early_stopping: bool) -> Task:
         network = self._make_network(samples.inputs.shape[1], len(self.classes_))

@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from .network import MLPNetwork
     from .pruning.masks import Mask
     from .pruning.pruner import Choices
-    from .training import Event
+    from .training import Checkpoint, Event
 
     Listener = Callable[[Event], None]
+    Monitor = Callable[[list[NDArray[np.float32]]], float]
 
 #: Part of the key of cached trainings; raised whenever training gives other numbers than before.
 _CACHE_VERSION = 1
@@ -121,6 +122,8 @@ def train_dense(
     start: Start | None = None,
     memory: Memory | None = None,
     on_event: Listener | None = None,
+    checkpoint: Checkpoint | None = None,
+    monitor: Monitor | None = None,
 ) -> DenseModel:
     """Train a network on the samples, or fetch the very same training from `memory`.
 
@@ -134,12 +137,18 @@ def train_dense(
         Used only for trainings that start fresh.
     on_event : callable, optional
         Told the progress; a training that comes from memory has none.
+    checkpoint : Checkpoint, optional
+        Of the same training; it goes on from there.
+    monitor : callable, optional
+        Told the parameters after every epoch; see `train`.
     """
     if memory is None or start is not None:
-        training = _train(None, task, samples, start, on_event)
+        training = _train(None, task, samples, start, on_event, checkpoint, monitor)
     else:
-        cached = cast("Any", memory).cache(_train, ignore=["task", "samples", "start", "on_event"])
-        training = cached(_key(task, samples), task, samples, start, on_event)
+        cached = cast("Any", memory).cache(
+            _train, ignore=["task", "samples", "start", "on_event", "checkpoint", "monitor"]
+        )
+        training = cached(_key(task, samples), task, samples, start, on_event, checkpoint, monitor)
     return DenseModel(task, training, samples, None if start is None else start.masks)
 
 
@@ -179,6 +188,8 @@ def _train(
     samples: Samples,
     start: Start | None,
     on_event: Listener | None,
+    checkpoint: Checkpoint | None,
+    monitor: Monitor | None,
 ) -> Training:
     validation = None
     if task.recipe.early_stopping:
@@ -199,6 +210,8 @@ def _train(
             masks=start.masks or None,
             validation=validation,
             on_event=on_event,
+            checkpoint=checkpoint,
+            monitor=monitor,
         )
 
 

@@ -17,6 +17,8 @@ from .accounting import count_cost
 from .base import warn_of_emptied_layers
 from .fitting import make_pruner, prune
 from .mlp import PrunedMLPClassifier
+from .parameters import check_sparsities
+from .presets import ORIGINAL_SPARSITIES
 from .training import PointEnded
 from .validation import check_inputs, check_labelled, check_parameters, check_weights, clone_with, encode
 
@@ -30,12 +32,9 @@ if TYPE_CHECKING:
     from .fitting import DenseModel, PrunedModel
     from .inference import Evaluator
     from .network import MLPNetwork
-    from .training import Event
+    from .training import Checkpoint, Event
 
     Listener = Callable[[Event], None]
-
-#: The sparsities of the original experiment.
-ORIGINAL_SPARSITIES = (0.0, 0.25, 0.50, 0.60, 0.70, 0.80, 0.90, 0.95, 0.97, 0.99)
 
 #: The columns of a table of results, one row a point.
 COLUMNS = (
@@ -76,6 +75,14 @@ class PathPoint:
         classifier._publish(self.dense, self.model)
         return classifier
 
+    def to_dense_classifier(self) -> BasePrunedClassifier:
+        """The fitted classifier before the pruning."""
+        classifier = clone_with(self.estimator, sparsity=0.0)
+        _copy_data_attributes(self.estimator, classifier)
+        unpruned = make_pruner(self.dense, classifier._choices()).prune(0.0)
+        classifier._publish(self.dense, prune(self.dense, unpruned))
+        return classifier
+
 
 def iter_sparsity_path(
     estimator: BasePrunedClassifier,
@@ -88,6 +95,9 @@ def iter_sparsity_path(
     y_test: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
     on_event: Listener | None = None,
+    checkpoint: Checkpoint | None = None,
+    skip: int = 0,
+    watch: bool = False,
 ) -> Iterator[PathPoint]:
     """Train once, then prune to one sparsity after the other, yielding each as it is done.
 
@@ -106,6 +116,12 @@ def iter_sparsity_path(
         For accuracy and loss, which are NaN without.
     on_event : callable, optional
         Told the progress.
+    checkpoint : Checkpoint, optional
+        From an event of the same path, told before it was interrupted: its training goes on from there.
+    skip : int, default=0
+        Points at the beginning to leave out, because they are known already.
+    watch : bool, default=False
+        Whether to score the test data after every epoch, and to tell it in the events (nothing else uses it).
 
     Raises
     ------
@@ -125,13 +141,17 @@ def iter_sparsity_path(
         _copy_data_attributes(trained, variant)
     trained.precision_ = task.precision
     test = None if X_test is None or y_test is None else _Test(trained, X_test, y_test)
-    dense = trained._train_dense(task, samples, start, on_event)
     network = task.network
+    monitor = None if test is None or not watch else lambda arrays: test.score_parameters(network, arrays)[0]
+    dense = trained._train_dense(task, samples, start, on_event, checkpoint, monitor)
     points = len(sparsities) * len(pruned_as)
     for v, variant in enumerate(pruned_as):
+        first = min(max(skip - v * len(sparsities), 0), len(sparsities))
+        if first == len(sparsities):
+            continue
         choices = variant._choices()
         pruner = make_pruner(dense, choices)
-        for s, sparsity in enumerate(sparsities):
+        for s, sparsity in enumerate(sparsities[first:], first):
             pruned = pruner.prune(sparsity)
             warn_of_emptied_layers(pruned, sparsity)
             model = prune(dense, pruned, variant.fine_tune_iter, on_event)
@@ -238,19 +258,6 @@ def to_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Rows of results as a DataFrame, with the columns in their order also when there are no rows."""
     extra = [name for name in (rows[0] if rows else {}) if name not in COLUMNS]
     return pd.DataFrame(list(rows), columns=[*COLUMNS, *extra])
-
-
-def check_sparsities(sparsities: Sequence[float]) -> list[float]:
-    """Numbers from 0 to 1, as a list of at least one; ValueError otherwise."""
-    try:
-        values = [float(sparsity) for sparsity in np.atleast_1d(np.asarray(sparsities, dtype=float))]
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"sparsities must be numbers from 0 to 1 and at least one, got {sparsities!r}") from error
-    wrong = [value for value in values if not 0 <= value <= 1]
-    if not values or wrong:
-        got = f"got {wrong[0]:g}" if wrong else "got none"
-        raise ValueError(f"sparsities must be numbers from 0 to 1 and at least one, {got}")
-    return values
 
 
 class _Test:

@@ -36,6 +36,43 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95) -> tuple[float, f
     return mean, float(mean - half), float(mean + half)
 
 
+#: How far, in accuracy, a curve falls below its beginning before it counts as past its knee.
+KNEE_DROP = 0.02
+
+
+def knee(sparsities: ArrayLike, accuracies: ArrayLike, drop: float = KNEE_DROP) -> float:
+    """Where a curve of accuracy against sparsity has fallen by `drop`.
+
+    That is the sparsity at which the curve, drawn straight from point to point, first is `drop` (two points in
+    a hundred by default) below its value at the lowest sparsity.
+
+    Parameters
+    ----------
+    sparsities, accuracies : array-like of shape (n,)
+        In any order; points that are not finite are left out, equal sparsities are averaged.
+    drop : float, default=0.02
+
+    Returns
+    -------
+    float
+        NaN if the curve has fewer than two points or never falls so far.
+    """
+    x, y = np.asarray(sparsities, dtype=float), np.asarray(accuracies, dtype=float)
+    known = np.isfinite(x) & np.isfinite(y)
+    x, group = np.unique(x[known], return_inverse=True)
+    if len(x) < 2:
+        return float("nan")
+    y = np.bincount(group, weights=y[known]) / np.bincount(group)
+    level = y[0] - drop
+    below = np.flatnonzero(y <= level)
+    if not len(below):
+        return float("nan")
+    i = int(below[0])
+    if i == 0:
+        return float(x[0])
+    return float(x[i - 1] + (x[i] - x[i - 1]) * (y[i - 1] - level) / (y[i - 1] - y[i]))
+
+
 def summarise(frame: pd.DataFrame) -> pd.DataFrame:
     """Average a table of results over its seeds.
 

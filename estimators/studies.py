@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .path import ORIGINAL_SPARSITIES, iter_sparsity_path
+from .path import iter_sparsity_path
+from .presets import BOTH_GRANULARITIES, ORIGINAL_SPARSITIES, variants_of
 from .validation import clone_with
 
 if TYPE_CHECKING:
@@ -15,33 +15,7 @@ if TYPE_CHECKING:
 
     from .base import BasePrunedClassifier
     from .path import PathPoint
-    from .training import Event
-
-BOTH_GRANULARITIES = ({"granularity": "weight"}, {"granularity": "unit"})
-
-
-@dataclass(frozen=True)
-class Preset:
-    """A named experiment: the data set, parameters that differ from the estimator's defaults, sparsities."""
-
-    description: str
-    dataset: str
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    sparsities: Sequence[float] = ORIGINAL_SPARSITIES
-
-
-PRESETS = {
-    "original": Preset(
-        'the experiment "Experiments in Pruning": 784-1000-1000-500-200-10 without biases on MNIST, 3 epochs',
-        dataset="mnist",
-        parameters={"max_iter": 3},
-    ),
-    "digits": Preset(
-        "the same network on the small digits that ship with scikit-learn, 20 epochs",
-        dataset="digits",
-        parameters={"max_iter": 20},
-    ),
-}
+    from .training import Checkpoint, Event
 
 
 def sweep(
@@ -49,10 +23,13 @@ def sweep(
     data: Bunch,
     *,
     sparsities: Sequence[float] = ORIGINAL_SPARSITIES,
-    variants: Sequence[Mapping[str, Any]] = BOTH_GRANULARITIES,
+    variants: Sequence[Mapping[str, Any]] | None = None,
     seeds: Sequence[int] = (0,),
     on_seed: Callable[[int], None] | None = None,
     on_event: Callable[[Event], None] | None = None,
+    done: Mapping[int, int] | None = None,
+    checkpoint_of: Callable[[int], Checkpoint | None] | None = None,
+    watch: bool = False,
 ) -> Iterator[PathPoint]:
     """Accuracy against sparsity for several ways of pruning and several seeds, point by point.
 
@@ -66,20 +43,30 @@ def sweep(
         From `load_dataset`: training and test data.
     sparsities : sequence of float
     variants : sequence of mappings
-        Parameters of the pruning that replace those of `estimator`; weights and units by default.
+        Parameters of the pruning that replace those of `estimator`; by default, weights and units.
     seeds : sequence of int
         Each the `random_state` of one training.
     on_seed : callable, optional
         Called with each seed before it starts.
     on_event : callable, optional
         Told the progress of training and the points done.
+    done : mapping of int to int, optional
+        How many points of a seed are known from before; they are left out.
+    checkpoint_of : callable, optional
+        The checkpoint to go on from, of a seed whose training was interrupted; see `iter_sparsity_path`.
+    watch : bool, default=False
+        Whether to tell the accuracy on the test data after every epoch.
 
     Yields
     ------
     PathPoint
         Its ``row`` has the columns of `prunelab.estimators.path.COLUMNS`.
     """
+    variants = variants_of(BOTH_GRANULARITIES) if variants is None else variants
     for seed in seeds:
+        skip = 0 if done is None else done.get(seed, 0)
+        if skip >= len(variants) * len(sparsities):
+            continue
         if on_seed is not None:
             on_seed(seed)
         yield from iter_sparsity_path(
@@ -91,4 +78,7 @@ def sweep(
             X_test=data.X_test,
             y_test=data.y_test,
             on_event=on_event,
+            checkpoint=None if checkpoint_of is None else checkpoint_of(seed),
+            skip=skip,
+            watch=watch,
         )

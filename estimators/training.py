@@ -7,7 +7,8 @@ nothing waits for the device inside an epoch.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,7 +41,9 @@ class BatchEnded:
     """Some batches of an epoch are done; told a few times a second, not every batch.
 
     `loss` is the mean of the epoch so far; on a GPU it lags a little behind, because nothing waits for it.
-    `seconds` and `samples` count from the start of this training.
+    `seconds` and `samples` count from the start of this training. `checkpoint` returns where the training
+    stands; it copies everything, so it is called only when it is wanted, and only before the event has
+    been dealt with.
     """
 
     phase: str
@@ -51,11 +54,15 @@ class BatchEnded:
     loss: float
     samples: int
     seconds: float
+    checkpoint: Callable[[], Checkpoint] = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True)
 class EpochEnded:
-    """An epoch is done: its mean loss, and the validation score where there is validation data."""
+    """An epoch is done: its mean loss, and the validation score where there is validation data.
+
+    `monitored` is what the `monitor` of the training said of the weights; `checkpoint` is as in `BatchEnded`.
+    """
 
     phase: str
     epoch: int
@@ -64,6 +71,8 @@ class EpochEnded:
     validation_score: float | None
     samples: int
     seconds: float
+    monitored: float | None
+    checkpoint: Callable[[], Checkpoint] = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -130,6 +139,40 @@ class Training:
     n_steps: int = 0
 
 
+@dataclass
+class Checkpoint:
+    """A training that was interrupted, and all it takes to go on to the very numbers it would have reached.
+
+    Attributes
+    ----------
+    training : Training
+        Parameters, the optimiser's memory, and the curves so far.
+    first_step : int
+        Updates the optimiser had made when the training began; the shuffling depends on it.
+    epoch : int
+        Epochs completed.
+    batch : int
+        Batches of the next epoch completed.
+    total_loss : float
+        Sum of the losses of that epoch's samples so far (a float32 number).
+    best : list of ndarray or None
+        The parameters of the best epoch, where validation chooses them.
+    samples : int
+        Samples trained on so far.
+    seconds : float
+        Time it has taken so far.
+    """
+
+    training: Training
+    first_step: int
+    epoch: int
+    batch: int = 0
+    total_loss: float = 0.0
+    best: Arrays | None = None
+    samples: int = 0
+    seconds: float = 0.0
+
+
 def train(
     network: MLPNetwork,
     start: Training,
@@ -141,6 +184,8 @@ def train(
     validation: tuple[Evaluator, NDArray[np.int64], NDArray[np.float32] | None] | None = None,
     phase: str = "training",
     on_event: Callable[[Event], None] | None = None,
+    checkpoint: Checkpoint | None = None,
+    monitor: Callable[[Arrays], float] | None = None,
 ) -> Training:
     """Train with mini-batches until the epochs are over or the loss stops improving.
 
@@ -161,26 +206,37 @@ def train(
         Told with the events.
     on_event : callable, optional
         Called with `BatchEnded` and `EpochEnded`; an exception it raises ends the training.
+    checkpoint : Checkpoint, optional
+        Of the same training, which goes on from there instead of from `start`. On a CPU the result is bit
+        for bit that of a training that was never interrupted.
+    monitor : callable, optional
+        Given the parameters after every epoch; what it returns is told in `EpochEnded`, and used for nothing.
 
     Raises
     ------
     TrainingDiverged
         When the loss of an epoch is not finite.
     """
+    if checkpoint is None:
+        checkpoint = Checkpoint(replace(start, loss_curve=[], validation_scores=[]), start.n_steps, epoch=0)
+    report = _Reporter(phase, recipe, on_event, checkpoint)
     with torch.inference_mode():
-        return _train(network, start, data, recipe, seed, masks, validation, _Reporter(phase, recipe, on_event))
+        return _train(network, checkpoint, data, recipe, seed, masks, validation, report, monitor)
 
 
-def _train(network, start, data, recipe, seed, masks, validation, report) -> Training:
+def _train(network, begin: Checkpoint, data, recipe, seed, masks, validation, report: _Reporter, monitor) -> Training:
+    start = begin.training
     device, dtype = data.inputs.device, data.inputs.dtype
     # Copies: the arrays of `start` belong to somebody else.
     parameters = [torch.tensor(array, device=device) for array in start.parameters]
     working = parameters if dtype == torch.float32 else [p.to(dtype) for p in parameters]
     held = _mask_tensors(masks, parameters)
     optimiser = _OPTIMISERS[recipe.solver](parameters, recipe, network.n_layers, start)
+    result = Training([], list(start.loss_curve), list(start.validation_scores))
+    best = None if begin.best is None else [torch.tensor(array, device=device) for array in begin.best]
     patience = _Patience(recipe)
-    result = Training([])
-    best: list[Tensor] | None = None
+    for cost in [-score for score in start.validation_scores] or start.loss_curve:
+        patience.epoch_cost(cost)
 
     def apply(indices: list[int], gradients: list[Tensor]) -> None:
         optimiser.update(indices, [gradient.float() for gradient in gradients])
@@ -191,10 +247,26 @@ def _train(network, start, data, recipe, seed, masks, validation, report) -> Tra
             if working is not parameters:
                 working[index].copy_(parameters[index])
 
-    for epoch in range(recipe.max_iter):
-        total_loss = torch.zeros((), device=device)
-        report.begin_epoch(epoch, len(data), total_loss)
-        for rows in _shuffled(len(data), seed, start.n_steps, epoch, device).split(recipe.batch_size):
+    def stand(epoch: int, batch: int, total_loss: Tensor | None) -> Checkpoint:
+        training = Training(
+            _copied(parameters),
+            list(result.loss_curve),
+            list(result.validation_scores),
+            [_copied(moments) for moments in optimiser.moments],
+            optimiser.n_steps,
+        )
+        loss = 0.0 if total_loss is None else float(total_loss)
+        kept = None if best is None else _copied(best)
+        return Checkpoint(training, begin.first_step, epoch, batch, loss, kept, report.samples, report.seconds)
+
+    for epoch in range(begin.epoch, recipe.max_iter):
+        if patience.is_over:
+            break
+        skipped = begin.batch if epoch == begin.epoch else 0
+        total_loss = torch.tensor(begin.total_loss if skipped else 0.0, dtype=torch.float32, device=device)
+        report.begin_epoch(epoch, len(data), total_loss, skipped)
+        batches = _shuffled(len(data), seed, begin.first_step, epoch, device).split(recipe.batch_size)
+        for batch, rows in enumerate(batches[skipped:], skipped + 1):
             weights = None if data.weights is None else data.weights[rows]
             loss, gradients = network.loss_and_gradients(working, data.inputs[rows], data.targets[rows], weights)
             if device.type == "cpu":  # update each layer while its gradient is in the cache
@@ -204,7 +276,7 @@ def _train(network, start, data, recipe, seed, masks, validation, report) -> Tra
                 indices, collected = zip(*gradients, strict=True)
                 apply(list(indices), list(collected))
             total_loss.add_(loss, alpha=len(rows))
-            report.batch(len(rows))
+            report.batch(len(rows), partial(stand, epoch, batch, total_loss))
         mean_loss = float(total_loss) / len(data)
         if not np.isfinite(mean_loss):
             raise TrainingDiverged(_diverged(f"in epoch {epoch + 1}", recipe))
@@ -217,9 +289,9 @@ def _train(network, start, data, recipe, seed, masks, validation, report) -> Tra
             if not result.validation_scores or score > max(result.validation_scores):
                 best = [p.clone() for p in parameters]
             result.validation_scores.append(score)
-        report.end_epoch(epoch, mean_loss, score)
-        if patience.is_over(mean_loss if score is None else -score):
-            break
+        patience.epoch_cost(mean_loss if score is None else -score)
+        monitored = None if monitor is None else monitor([p.cpu().numpy() for p in parameters])
+        report.end_epoch(epoch, mean_loss, score, monitored, partial(stand, epoch + 1, 0, None))
 
     if not all(bool(torch.isfinite(p).all()) for p in parameters):  # the last update may have done it
         raise TrainingDiverged(_diverged("in the last step", recipe))
@@ -228,6 +300,10 @@ def _train(network, start, data, recipe, seed, masks, validation, report) -> Tra
     result.moments = [[moment.cpu().numpy() for moment in moments] for moments in optimiser.moments]
     result.n_steps = optimiser.n_steps
     return result
+
+
+def _copied(tensors: list[Tensor]) -> Arrays:
+    return [tensor.cpu().numpy().copy() for tensor in tensors]
 
 
 def _diverged(when: str, recipe: Recipe) -> str:
@@ -342,41 +418,50 @@ class _Patience:
         self._best = np.inf
         self._waited = 0
 
-    def is_over(self, cost: float) -> bool:
+    @property
+    def is_over(self) -> bool:
+        return self._waited >= self._recipe.n_iter_no_change
+
+    def epoch_cost(self, cost: float) -> None:
         self._waited = 0 if cost <= self._best - self._recipe.tol else self._waited + 1
         self._best = min(self._best, cost)
-        return self._waited >= self._recipe.n_iter_no_change
 
 
 class _Reporter:
     """Turns the loop's progress into events, at most a few a second."""
 
-    def __init__(self, phase: str, recipe: Recipe, on_event: Callable[[Event], None] | None):
+    def __init__(self, phase: str, recipe: Recipe, on_event: Callable[[Event], None] | None, begin: Checkpoint):
         self._phase = phase
         self._recipe = recipe
         self._on_event = on_event
-        self._started = self._last = time.monotonic()
-        self._samples = 0
+        self._last = time.monotonic()
+        self._started = self._last - begin.seconds
+        self.samples = begin.samples
 
-    def begin_epoch(self, epoch: int, n: int, total_loss: Tensor) -> None:
-        self._epoch, self._batch, self._seen = epoch + 1, 0, 0
+    @property
+    def seconds(self) -> float:
+        """Time this training has taken, interruptions not counted."""
+        return time.monotonic() - self._started
+
+    def begin_epoch(self, epoch: int, n: int, total_loss: Tensor, batches_done: int) -> None:
+        self._epoch, self._batch, self._seen = epoch + 1, batches_done, batches_done * self._recipe.batch_size
         self._batches = -(-n // self._recipe.batch_size)
         self._total_loss = total_loss
         on_gpu = total_loss.device.type == "cuda"
         self._mailbox = torch.zeros((), pin_memory=True) if on_gpu else None
         self._posted = 0
 
-    def batch(self, n: int) -> None:
+    def batch(self, n: int, checkpoint: Callable[[], Checkpoint]) -> None:
         self._batch += 1
         self._seen += n
-        self._samples += n
+        self.samples += n
         now = time.monotonic()
         if self._on_event is None or now - self._last < SECONDS_BETWEEN_EVENTS:
             return
         self._last = now
         loss = self._running_loss()
         place = (self._epoch, self._recipe.max_iter, self._batch, self._batches)
-        self._on_event(BatchEnded(self._phase, *place, loss, self._samples, now - self._started))
+        self._on_event(BatchEnded(self._phase, *place, loss, self.samples, now - self._started, checkpoint))
 
     def _running_loss(self) -> float:
         if self._mailbox is None:
@@ -387,8 +472,15 @@ class _Reporter:
         self._posted = self._seen
         return loss
 
-    def end_epoch(self, epoch: int, loss: float, score: float | None) -> None:
+    def end_epoch(
+        self,
+        epoch: int,
+        loss: float,
+        score: float | None,
+        monitored: float | None,
+        checkpoint: Callable[[], Checkpoint],
+    ) -> None:
         if self._on_event is not None:
-            seconds = time.monotonic() - self._started
             place = (epoch + 1, self._recipe.max_iter)
-            self._on_event(EpochEnded(self._phase, *place, loss, score, self._samples, seconds))
+            figures = (loss, score, self.samples, self.seconds, monitored)
+            self._on_event(EpochEnded(self._phase, *place, *figures, checkpoint))

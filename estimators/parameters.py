@@ -1,0 +1,151 @@
+"""The estimators' parameters: their defaults, and which values they can have.
+
+Importing this module loads neither torch nor scikit-learn, so that a form can check what is typed into it.
+"""
+
+from __future__ import annotations
+
+import numbers
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .backend import PRECISIONS
+from .pruning.criteria import GRANULARITIES, NORMS, criterion_names
+from .pruning.masks import ORDERS, SCOPES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+SOLVERS = ("adam", "sgd")
+ACTIVATIONS = ("relu", "tanh", "logistic", "identity")
+
+#: The defaults of `PrunedMLPClassifier`, as in its signature.
+DEFAULTS: Mapping[str, Any] = {
+    "hidden_layer_sizes": (1000, 1000, 500, 200),
+    "activation": "relu",
+    "solver": "adam",
+    "alpha": 0.0,
+    "batch_size": 100,
+    "learning_rate_init": 0.001,
+    "momentum": 0.9,
+    "max_iter": 20,
+    "tol": 1e-4,
+    "n_iter_no_change": 10,
+    "early_stopping": False,
+    "validation_fraction": 0.1,
+    "random_state": None,
+    "verbose": False,
+    "warm_start": False,
+    "fit_intercept": False,
+    "sparsity": 0.0,
+    "criterion": "magnitude",
+    "granularity": "weight",
+    "scope": "layer",
+    "norm": 2,
+    "order": "smallest",
+    "prune_output": False,
+    "fine_tune_iter": 0,
+    "device": "auto",
+    "precision": "auto",
+    "memory": None,
+}
+
+
+def _number(
+    low: float, high: float = float("inf"), *, open_low: bool = False, open_high: bool = False, whole: bool = False
+):
+    """A check for a number in a range, and the words for it."""
+    kind = numbers.Integral if whole else numbers.Real
+    bounds = {
+        (True, True): f"between {low:g} and {high:g}",
+        (True, False): f"above {low:g}",
+        (False, True): f"from {low:g} to below {high:g}",
+        (False, False): f"from {low:g} to {high:g}",
+    }[open_low, open_high]
+    if high == float("inf"):
+        bounds = f"above {low:g}" if open_low else f"of at least {low:g}"
+
+    def check(value: Any) -> bool:
+        if not isinstance(value, kind) or isinstance(value, (bool, np.bool_)):
+            return False
+        number = float(value)
+        return (number > low if open_low else number >= low) and (number < high if open_high else number <= high)
+
+    return check, f"a {'whole ' if whole else ''}number {bounds}"
+
+
+def _one_of(choices: Sequence):
+    words = ", ".join(dict.fromkeys(repr(choice) for choice in choices))
+    return lambda value: not isinstance(value, (list, np.ndarray)) and value in choices, f"one of {words}"
+
+
+def _flag():
+    return lambda value: isinstance(value, (bool, np.bool_)), "True or False"
+
+
+def _seed():
+    def check(value: Any) -> bool:
+        if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+            return int(value) >= 0
+        return value is None or isinstance(value, np.random.RandomState)
+
+    return check, "a whole number of at least 0, a RandomState or None"
+
+
+def _widths():
+    def check(value: Any) -> bool:
+        if not isinstance(value, (list, tuple, np.ndarray)):
+            return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) > 0
+        return all(isinstance(width, numbers.Integral) and int(width) > 0 for width in value)
+
+    return check, "whole numbers above 0, such as (300, 100)"
+
+
+_CHECKS = {
+    "hidden_layer_sizes": _widths(),
+    "activation": _one_of(ACTIVATIONS),
+    "solver": _one_of(SOLVERS),
+    "alpha": _number(0),
+    "batch_size": _number(1, whole=True),
+    "learning_rate_init": _number(0, open_low=True),
+    "momentum": _number(0, 1, open_high=True),
+    "max_iter": _number(1, whole=True),
+    "tol": _number(float("-inf")),
+    "n_iter_no_change": _number(1, whole=True),
+    "early_stopping": _flag(),
+    "random_state": _seed(),
+    "validation_fraction": _number(0, 1, open_low=True, open_high=True),
+    "verbose": (lambda value: isinstance(value, (bool, numbers.Integral)), "True, False or a whole number"),
+    "warm_start": _flag(),
+    "fit_intercept": _flag(),
+    "sparsity": _number(0, 1),
+    "granularity": _one_of(GRANULARITIES),
+    "scope": _one_of(SCOPES),
+    "norm": (lambda value: not isinstance(value, np.ndarray) and value in (*NORMS, "inf"), "1, 2 or inf"),
+    "order": _one_of(ORDERS),
+    "prune_output": _flag(),
+    "fine_tune_iter": _number(0, whole=True),
+    "device": (lambda value: isinstance(value, str), "a name such as 'auto', 'cpu' or 'cuda'"),
+    "precision": _one_of(PRECISIONS),
+}
+
+
+def check_value(name: str, value: Any) -> None:
+    """Raise ValueError, one sentence, if the parameter cannot have this value."""
+    checks = {**_CHECKS, "criterion": _one_of(criterion_names())}
+    if name in checks and not checks[name][0](value):
+        raise ValueError(f"{name} must be {checks[name][1]}, got {value!r}")
+
+
+def check_sparsities(sparsities: Sequence[float]) -> list[float]:
+    """Numbers from 0 to 1, as a list of at least one; ValueError otherwise."""
+    try:
+        values = [float(sparsity) for sparsity in np.atleast_1d(np.asarray(sparsities, dtype=float))]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"sparsities must be numbers from 0 to 1 and at least one, got {sparsities!r}") from error
+    wrong = [value for value in values if not 0 <= value <= 1]
+    if not values or wrong:
+        got = f"got {wrong[0]:g}" if wrong else "got none"
+        raise ValueError(f"sparsities must be numbers from 0 to 1 and at least one, {got}")
+    return values

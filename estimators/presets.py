@@ -1,0 +1,90 @@
+"""Named experiments, and the values that describe one.
+
+Plain data: importing this module loads neither torch nor scikit-learn, so that a program which only shows
+what there is to choose from starts at once.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+#: The sparsities of the original experiment.
+ORIGINAL_SPARSITIES = (0.0, 0.25, 0.50, 0.60, 0.70, 0.80, 0.90, 0.95, 0.97, 0.99)
+
+#: The parameters that tell one way of pruning from another; experiments compare several values of them.
+WAYS = ("criterion", "granularity", "scope", "norm", "order")
+
+BOTH_GRANULARITIES = {"granularity": ("weight", "unit")}
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named experiment.
+
+    Attributes
+    ----------
+    title : str
+        A few words.
+    description : str
+        One sentence.
+    dataset : str
+        Its data.
+    parameters : mapping
+        What differs from the estimator's defaults.
+    ways : mapping of str to sequence
+        Values of `WAYS` to compare; every combination is a curve.
+    sparsities : sequence of float
+    """
+
+    title: str
+    description: str
+    dataset: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    ways: Mapping[str, Sequence[Any]] = field(default_factory=lambda: dict(BOTH_GRANULARITIES))
+    sparsities: Sequence[float] = ORIGINAL_SPARSITIES
+
+
+PRESETS = {
+    "digits": Preset(
+        "Original, on digits",
+        "the original network and pruning on the small digits that ship with scikit-learn, 20 epochs",
+        dataset="digits",
+        parameters={"max_iter": 20},
+    ),
+    "original": Preset(
+        "Original, on MNIST",
+        'the experiment "Experiments in Pruning": 784-1000-1000-500-200-10 without biases on MNIST, 3 epochs',
+        dataset="mnist",
+        parameters={"max_iter": 3},
+    ),
+    "quick": Preset(
+        "Quick look",
+        "a small network on the digits: every part of the experiment in two or three seconds",
+        dataset="digits",
+        parameters={"hidden_layer_sizes": (300, 100), "max_iter": 8},
+    ),
+    "global": Preset(
+        "Global against layer",
+        "ranking weights and units across the whole network against ranking them layer by layer",
+        dataset="digits",
+        parameters={"max_iter": 20},
+        ways={"granularity": ("weight", "unit"), "scope": ("layer", "global")},
+    ),
+    "largest": Preset(
+        "Largest against smallest",
+        "what happens if the largest weights or units are deleted instead of the smallest",
+        dataset="digits",
+        parameters={"max_iter": 20},
+        ways={"granularity": ("weight", "unit"), "order": ("smallest", "largest")},
+    ),
+}
+
+
+def variants_of(ways: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """Every combination of the values, a mapping of parameters each; ``[{}]`` if there are none."""
+    return [dict(zip(ways, values, strict=True)) for values in itertools.product(*ways.values())]

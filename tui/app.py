@@ -1,0 +1,231 @@
+"""The app: five screens over the run store, and the manners of a terminal program.
+
+Nothing is computed in this process: runs have workers (`runs.supervisor`), and what the screens want to know of
+models and data they ask the service (`runs.client`). So neither torch nor scikit-learn is imported here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import select
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import App
+
+from ..estimators.datasets import data_home
+from .keys import bindings
+from .runs import supervisor
+from .runs.client import Service
+from .runs.store import Run, RunError, RunStore, read_json, write_json
+from .screens.base import LabScreenBase
+from .screens.compare import CompareScreen
+from .screens.data import DataScreen
+from .screens.dialogs import Choice
+from .screens.explore import ExploreScreen
+from .screens.help import HelpScreen
+from .screens.lab import LabScreen
+from .screens.runs import RunsScreen
+from .widgets.navigation import Navigation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from textual.app import SystemCommand
+    from textual.screen import Screen
+
+TICK = 0.25
+
+THEMES = ("textual-dark", "textual-light", "nord", "gruvbox", "tokyo-night", "solarized-light", "textual-ansi")
+
+
+class PrunelabApp(App[None]):
+    """The lab.
+
+    Parameters
+    ----------
+    store : RunStore, optional
+        Where the runs are.
+    run : Run, optional
+        Shown first; by default the one that runs, if any.
+    data_root : str, optional
+        Where the data sets are looked for.
+    ascii_only : bool
+        Draw with ASCII characters only.
+    """
+
+    TITLE = "prunelab"
+    CSS_PATH = "app.tcss"
+    ENABLE_COMMAND_PALETTE = True
+    MODES: ClassVar = {
+        "lab": LabScreen,
+        "explore": ExploreScreen,
+        "runs": RunsScreen,
+        "compare": CompareScreen,
+        "data": DataScreen,
+    }
+    DEFAULT_MODE = "lab"
+    BINDINGS = bindings("everywhere")
+
+    def __init__(
+        self,
+        store: RunStore | None = None,
+        *,
+        run: Run | None = None,
+        data_root: str | None = None,
+        ascii_only: bool = False,
+    ):
+        super().__init__()
+        self.store = RunStore() if store is None else store
+        self.service = Service()
+        self.data_root = data_root
+        self.ascii_only = ascii_only
+        #: The run that the lab shows.
+        self.run_shown = run
+        #: The run whose model the explorer shows.
+        self.run_explored: Run | None = None
+        #: The runs that are compared.
+        self.runs_compared: list[Run] = []
+        self._settings_path = data_home() / "settings.json"
+
+    # -- going about -----------------------------------------------------------------------------------------
+
+    async def action_go(self, place: str) -> None:
+        """Show a screen."""
+        if isinstance(self.screen, LabScreenBase):
+            await self.switch_mode(place)
+
+    async def show_run(self, run: Run) -> None:
+        """Show a run in the lab."""
+        self.run_shown = run
+        await self.switch_mode("lab")
+
+    async def explore_run(self, run: Run) -> None:
+        """Prune the model of a run by hand."""
+        self.run_explored = run
+        await self.switch_mode("explore")
+
+    async def compare_runs(self, runs: list[Run]) -> None:
+        """Compare the curves of some runs."""
+        self.runs_compared = runs
+        await self.switch_mode("compare")
+
+    def action_help(self) -> None:
+        """Show the keys."""
+        if isinstance(self.screen, LabScreenBase):
+            self.push_screen(HelpScreen(self.screen.NAME))
+
+    def action_next_theme(self) -> None:
+        """Change the colours."""
+        i = THEMES.index(self.theme) if self.theme in THEMES else -1
+        self.theme = THEMES[(i + 1) % len(THEMES)]
+
+    async def action_quit(self) -> None:
+        """Quit; if the run that the lab shows is running, ask what becomes of it."""
+        run = self.run_shown
+        if run is None or not run.is_alive():
+            self.exit()
+            return
+
+        def answered(answer: str | None) -> None:
+            if answer is None or answer == "back":
+                return
+            if answer == "stop":
+                self.stop_run(run)
+            self.exit()
+
+        self.push_screen(
+            Choice(
+                f"{run.name or run.id} is running.",
+                [("d", "detach", "Leave it running"), ("s", "stop", "Stop it"), ("b", "back", "Back")],
+            ),
+            answered,
+        )
+
+    def stop_run(self, run: Run) -> None:
+        """Ask a run to stop; the second time, end its process at once."""
+        try:
+            if supervisor.stop(run):
+                self.notify("It finishes its step and stops. Stop it again to end it at once.")
+            else:
+                supervisor.kill(run)
+        except RunError as error:
+            self.notify(str(error), severity="error")
+
+    def get_system_commands(self, screen: Screen) -> Iterable[SystemCommand]:
+        """What the palette lists: Textual's own commands, and the actions of the screen at hand."""
+        from textual.app import SystemCommand
+
+        from .keys import KEYS
+
+        for key in [*KEYS.get(getattr(screen, "NAME", ""), []), *KEYS["everywhere"]]:
+            if key.action not in ("command_palette", "quit"):
+                owner = screen if key in KEYS.get(getattr(screen, "NAME", ""), []) else self
+                yield SystemCommand(
+                    key.help[0].upper() + key.help[1:],
+                    f"key {key.key.split(',')[0]}",
+                    lambda action=key.action, owner=owner: self.call_later(self.run_action, action, owner),
+                )
+        yield from (c for c in super().get_system_commands(screen) if c.title in ("Theme", "Quit", "Screenshot"))
+
+    # -- living in a terminal --------------------------------------------------------------------------------
+
+    def on_mount(self) -> None:
+        """Restore the theme, look for what is new four times a second, and end when the terminal is gone."""
+        settings = read_json(self._settings_path) or {}
+        if settings.get("theme") in self.available_themes:
+            self.theme = settings["theme"]
+        self.set_class(self.ascii_only, "-ascii")
+        self.watch(self, "theme", self._keep_theme, init=False)
+        if self.run_shown is None:
+            with contextlib.suppress(RunError):
+                self.run_shown = next((run for run in self.store.runs()[:50] if run.is_alive()), None)
+        self.set_interval(TICK, self._tick)
+        if not self.is_headless:
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGHUP, signal.SIGTERM):
+                loop.add_signal_handler(number, self.exit)
+            threading.Thread(target=self._watch_terminal, args=(loop,), daemon=True).start()
+
+    async def on_unmount(self) -> None:
+        """End the service."""
+        await self.service.close()
+
+    def _tick(self) -> None:
+        supervisor.reap()
+        if isinstance(self.screen, LabScreenBase):
+            self.screen.tick()
+
+    def _keep_theme(self, theme: str) -> None:
+        with contextlib.suppress(OSError):
+            self._settings_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_json(self._settings_path, {"theme": theme})
+
+    def _watch_terminal(self, loop: asyncio.AbstractEventLoop) -> None:
+        """End the app when its terminal is gone: Textual would go on reading nothing, as fast as it can."""
+        with contextlib.suppress(OSError, ValueError, RuntimeError):
+            hangup = select.poll()
+            hangup.register(sys.__stdin__.fileno(), 0)  # type: ignore[union-attr]  # only what cannot be masked
+            hangup.poll()
+            loop.call_soon_threadsafe(self.exit)
+            # It may not get so far, with a driver that waits for the terminal: the run does not need us.
+            threading.Timer(3.0, os._exit, args=(1,)).start()
+
+
+def say_activity(app: PrunelabApp, text: str) -> None:
+    """Say on the line on top what runs."""
+    for navigation in app.screen.query(Navigation):
+        navigation.show_activity(text)
+
+
+def run_app(
+    run: Run | None = None, *, data_root: str | None = None, ascii_only: bool = False, store: RunStore | None = None
+) -> int:
+    """Open the app; returns the exit status."""
+    app = PrunelabApp(store, run=run, data_root=data_root, ascii_only=ascii_only)
+    app.run()
+    return app.return_code or 0

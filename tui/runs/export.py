@@ -1,0 +1,110 @@
+"""What comes out of a run, as files for other programs: CSV, JSON, an SVG picture, and the dense network."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .store import RunError, replace_file
+
+if TYPE_CHECKING:
+    from .store import Run
+
+FORMATS = {
+    "csv": "the table of points, for pandas and spreadsheets",
+    "json": "the table as a list of objects",
+    "svg": "a picture of the curves",
+    "model": "the dense network of the first seed, a model file (.safetensors)",
+}
+
+_ENDINGS = {"model": "safetensors"}
+
+
+def default_name(run: Run, kind: str) -> str:
+    """A file name for an export of a run."""
+    stem = "".join(c if c.isalnum() or c in "-_." else "-" for c in run.name or run.id).strip("-.") or run.id
+    return f"{stem}.{_ENDINGS.get(kind, kind)}"
+
+
+def export(run: Run, kind: str, path: str | os.PathLike[str], seed: int | None = None) -> Path:
+    """Write a file.
+
+    Parameters
+    ----------
+    run : Run
+    kind : str
+        One of `FORMATS`.
+    path : path-like
+        The file, or a folder in which it gets its default name.
+    seed : int, optional
+        Of the model; the first that is there by default.
+
+    Returns
+    -------
+    Path
+        The file written.
+
+    Raises
+    ------
+    RunError
+        If there is nothing to write, or it cannot be written.
+    """
+    target = Path(os.path.expanduser(path))
+    target = target / default_name(run, kind) if target.is_dir() else target
+    try:
+        if kind == "model":
+            _copy_model(run, target, seed)
+        else:
+            rows = run.points()
+            if not rows:
+                raise RunError(f"{run.id} has no finished points yet: there is nothing to export")
+            replace_file(target, {"csv": csv_text, "json": json_text, "svg": svg_text}[kind](rows).encode())
+            target.chmod(0o644)
+    except OSError as error:
+        raise RunError(f"cannot write {target}: {error.strerror or error}") from error
+    return target
+
+
+def csv_text(rows: list[dict[str, Any]]) -> str:
+    """Rows as CSV with a header."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def json_text(rows: list[dict[str, Any]]) -> str:
+    """Rows as a JSON list of objects."""
+    return json.dumps(rows, indent=2) + "\n"
+
+
+def svg_text(
+    rows: list[dict[str, Any]], width: int = 100, height: int = 28, title: str = "Accuracy after pruning"
+) -> str:
+    """The curves as a picture of a terminal."""
+    from rich.console import Console
+    from rich.text import Text
+
+    from ...estimators.presets import WAYS
+    from ..plotting import plot_accuracy_curves
+
+    rows = [row for row in rows if row["accuracy"] is not None]
+    plot = plot_accuracy_curves(rows, width=width, height=height, title=None, group_by=WAYS)
+    console = Console(record=True, width=width, file=io.StringIO(), force_terminal=True, color_system="256")
+    console.print(Text.from_ansi(plot), no_wrap=True)
+    return console.export_svg(title=title)
+
+
+def _copy_model(run: Run, target: Path, seed: int | None) -> None:
+    seeds = run.models()
+    chosen = seed if seed is not None else next(iter(seeds), None)
+    if chosen is None or chosen not in seeds:
+        which = "" if seed is None else f" of seed {seed}"
+        raise RunError(f"{run.id} has no network{which} to export: its training is not done, or it was not kept")
+    shutil.copyfile(run.model_path(chosen), target)

@@ -1,0 +1,182 @@
+"""What to run: a data set, a training, the ways of pruning to compare, and the seeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...estimators.parameters import DEFAULTS, check_sparsities, check_value
+from ...estimators.presets import BOTH_GRANULARITIES, ORIGINAL_SPARSITIES, PRESETS, WAYS, variants_of
+
+#: Parameters of the classifier that a run does not take: they are said in other fields, or make no sense here.
+EXCLUDED = ("sparsity", "random_state", "verbose", "warm_start", "memory", *WAYS)
+
+MAX_POINTS = 100_000
+
+
+class SpecError(ValueError):
+    """A run cannot be described so; the message says why. `field` is what to mend."""
+
+    def __init__(self, message: str, field: str = ""):
+        super().__init__(message)
+        self.field = field
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """An experiment: train once a seed, prune in every way to every sparsity.
+
+    Attributes
+    ----------
+    dataset : str
+        A name or the path of a file, as `load_dataset` takes it.
+    parameters : mapping
+        The classifier's parameters that differ from its defaults; those in `EXCLUDED` are not among them.
+    ways : mapping of str to sequence
+        Values of the parameters `WAYS`; every combination is a curve.
+    sparsities : sequence of float
+        From 0 to 1.
+    seeds : sequence of int
+        Each trains a network of its own.
+    data_root : str or None
+        Where the named data sets lie.
+    preset : str
+        The preset it came from, or nothing.
+    name : str
+        What the user calls it, or nothing.
+    """
+
+    dataset: str = "digits"
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    ways: Mapping[str, Sequence[Any]] = field(default_factory=lambda: dict(BOTH_GRANULARITIES))
+    sparsities: Sequence[float] = ORIGINAL_SPARSITIES
+    seeds: Sequence[int] = (0,)
+    data_root: str | None = None
+    preset: str = ""
+    name: str = ""
+
+    @classmethod
+    def from_preset(cls, name: str, **changes: Any) -> RunSpec:
+        """The experiment of a preset; KeyError if there is none of that name."""
+        preset = PRESETS[name]
+        fields = {
+            "dataset": preset.dataset,
+            "parameters": dict(preset.parameters),
+            "ways": dict(preset.ways),
+            "sparsities": tuple(preset.sparsities),
+            "preset": name,
+        }
+        return cls(**{**fields, **changes})
+
+    @property
+    def variants(self) -> list[dict[str, Any]]:
+        """The ways of pruning, a mapping of parameters each, in the order in which they run."""
+        return variants_of(self.ways)
+
+    @property
+    def points_per_seed(self) -> int:
+        """Pruned networks a seed."""
+        return math.prod(len(values) for values in self.ways.values()) * len(self.sparsities)
+
+    @property
+    def n_points(self) -> int:
+        """Pruned networks in all."""
+        return self.points_per_seed * len(self.seeds)
+
+    def parameter(self, name: str) -> Any:
+        """The value of a parameter of the training."""
+        return self.parameters.get(name, DEFAULTS[name])
+
+    def problems(self) -> dict[str, str]:
+        """What cannot be: a sentence for each field or parameter with a wrong value; empty if all is well.
+
+        Whether the data and the device exist is not looked at.
+        """
+        found: dict[str, str] = {}
+        if not self.dataset.strip():
+            found["dataset"] = "dataset must be a name or the path of a file"
+        for name, value in self.parameters.items():
+            if name not in DEFAULTS or name in EXCLUDED:
+                found[name] = f"there is no parameter {name}"
+            else:
+                _note(found, name, value)
+        for name, values in self.ways.items():
+            if name not in WAYS:
+                found[name] = f"there is no way of pruning called {name}"
+            elif not values:
+                found[name] = f"{name} must have at least one value"
+            for value in values:
+                _note(found, name, value)
+        try:
+            check_sparsities(self.sparsities)
+        except ValueError as error:
+            found["sparsities"] = str(error)
+        if not self.seeds or any(seed < 0 or seed >= 2**32 for seed in self.seeds):
+            found["seeds"] = "seeds must be whole numbers of at least 0, and at least one"
+        elif len(set(self.seeds)) < len(self.seeds):
+            found["seeds"] = "seeds must all be different"
+        if not found and self.n_points > MAX_POINTS:
+            found["sparsities"] = f"{self.n_points:,} points are more than the {MAX_POINTS:,} that a run may have"
+        return found
+
+    def check(self) -> None:
+        """Raise SpecError for the first problem."""
+        for name, sentence in self.problems().items():
+            raise SpecError(sentence, name)
+
+    def to_json(self) -> dict[str, Any]:
+        """The spec as JSON knows it."""
+        return {
+            "dataset": self.dataset,
+            "parameters": {name: _to_json(value) for name, value in self.parameters.items()},
+            "ways": {name: [_to_json(value) for value in values] for name, values in self.ways.items()},
+            "sparsities": list(self.sparsities),
+            "seeds": list(self.seeds),
+            "data_root": self.data_root,
+            "preset": self.preset,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_json(cls, data: Any) -> RunSpec:
+        """The inverse of `to_json`; SpecError if the data are something else."""
+        try:
+            spec = cls(
+                dataset=_typed(data["dataset"], str),
+                parameters={name: _from_json(value) for name, value in data["parameters"].items()},
+                ways={name: tuple(_from_json(value) for value in values) for name, values in data["ways"].items()},
+                sparsities=tuple(float(value) for value in data["sparsities"]),
+                seeds=tuple(_typed(value, int) for value in data["seeds"]),
+                data_root=None if data.get("data_root") is None else _typed(data["data_root"], str),
+                preset=_typed(data.get("preset", ""), str),
+                name=_typed(data.get("name", ""), str),
+            )
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise SpecError(f"this does not describe a run: {error!r}") from error
+        spec.check()
+        return spec
+
+
+def _note(found: dict[str, str], name: str, value: Any) -> None:
+    try:
+        check_value(name, value)
+    except ValueError as error:
+        found[name] = str(error)
+
+
+def _typed(value: Any, kind: type) -> Any:
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise TypeError(f"{value!r} is not of type {kind.__name__}")
+    return value
+
+
+def _to_json(value: Any) -> Any:
+    if isinstance(value, float) and math.isinf(value):
+        return "inf"
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _from_json(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

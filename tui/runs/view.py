@@ -1,0 +1,326 @@
+"""What is known of a run, put together from its events. The worker keeps one, and so does everybody who watches."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...estimators.presets import WAYS
+from ...estimators.statistics import knee
+from .store import EventReader, Run
+
+if TYPE_CHECKING:
+    from .spec import RunSpec
+
+Row = dict[str, Any]
+
+MAX_LOG_LINES = 500
+
+
+@dataclass
+class TrainingCurve:
+    """One training as it was told: the loss within and after the epochs, and the accuracies after them.
+
+    Attributes
+    ----------
+    seed : int
+    phase : str
+        "training" or "fine-tuning".
+    loss : list of (float, float)
+        Epochs (a fraction within an epoch) and the mean loss of the epoch so far.
+    epoch_loss : list of (float, float)
+        Epochs and their mean loss.
+    accuracy : list of (float, float)
+        Epochs and the accuracy on the test data after them.
+    validation : list of (float, float)
+        The same on held-out training data, where there are any.
+    """
+
+    seed: int
+    phase: str
+    loss: list[tuple[float, float]] = field(default_factory=list)
+    epoch_loss: list[tuple[float, float]] = field(default_factory=list)
+    accuracy: list[tuple[float, float]] = field(default_factory=list)
+    validation: list[tuple[float, float]] = field(default_factory=list)
+
+
+class RunView:
+    """The state of a run, fed with events by `apply`.
+
+    Attributes
+    ----------
+    spec : RunSpec
+    rows : list of dict
+        The points finished: rows of the table of results, with the five `WAYS` in each.
+    layers, units : list
+        For each point, ``[kept, total]`` of every layer's weights and units.
+    curves : list of TrainingCurve
+        The trainings, in their order; the last is the one that runs.
+    batch : dict or None
+        The latest progress within a training: the fields of a ``batch`` or ``epoch`` event; None between trainings.
+    seed : int or None
+        The seed at hand.
+    device, precision, source, reason : str
+        As known so far; empty if not.
+    sizes : list of int
+        Widths of the layers, input and output included; empty until the first training is done.
+    n_train, n_test : int
+        How many samples there are.
+    log : list of (float, str)
+        When, and what happened, in words.
+    ended : str
+        "finished", "stopped" or "failed" if that is the last that happened, else empty.
+    """
+
+    def __init__(self, spec: RunSpec):
+        self.spec = spec
+        self.rows: list[Row] = []
+        self.layers: list[list[list[int]]] = []
+        self.units: list[list[list[int]]] = []
+        self.curves: list[TrainingCurve] = []
+        self.batch: dict[str, Any] | None = None
+        self.seed: int | None = None
+        self.device = self.precision = self.source = self.reason = self.ended = ""
+        self.sizes: list[int] = []
+        self.classes: list[str] = []
+        self.n_train = self.n_test = 0
+        self.log: list[tuple[float, str]] = []
+        self.seconds = 0.0  # worked, interruptions not counted
+        self.started: float | None = None
+        self._last_time: float | None = None
+        self.training_seconds = 0.0
+        self.training_samples = 0
+
+    def apply(self, event: dict[str, Any]) -> None:
+        """Take an event in. Events of kinds that are not known (of a newer version) change nothing."""
+        kind, when = event["type"], event.get("t")
+        if when is not None:
+            if kind != "started" and self._last_time is not None:
+                self.seconds += max(0.0, when - self._last_time)
+            self._last_time = when
+        take = getattr(self, f"_take_{kind}", None)
+        if take is not None:
+            take(event)
+
+    # -- figures ---------------------------------------------------------------------------------------------
+
+    @property
+    def n_points(self) -> int:
+        """Points of the whole run."""
+        return self.spec.n_points
+
+    @property
+    def samples_per_second(self) -> float:
+        """How fast the training at hand, or the last one, is; 0 before the first figure."""
+        return self.training_samples / self.training_seconds if self.training_seconds else 0.0
+
+    @property
+    def epochs_done(self) -> float:
+        """Epochs of the training at hand, with a fraction."""
+        if self.batch is None:
+            return 0.0
+        if "batch" not in self.batch:
+            return float(self.batch["epoch"])
+        return self.batch["epoch"] - 1 + self.batch["batch"] / self.batch["batches"]
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Of the training at hand, by its speed so far; None if nothing is known."""
+        done = self.epochs_done
+        if self.batch is None or not done or not self.batch["seconds"]:
+            return None
+        return self.batch["seconds"] * (self.batch["epochs"] - done) / done
+
+    @property
+    def dense_accuracy(self) -> float | None:
+        """Mean accuracy at the lowest sparsity, over the seeds that have it."""
+        lowest = min(self.spec.sparsities)
+        values = [row["accuracy"] for row in self.rows if row["sparsity"] == lowest and row["accuracy"] is not None]
+        return float(np.mean(values)) if values else None
+
+    def knees(self) -> dict[str, float]:
+        """The knee (see `knee`) of every curve that has one, by the curve's name."""
+        curves: dict[str, list[Row]] = {}
+        for row in self.rows:
+            curves.setdefault(curve_name(row, self.spec), []).append(row)
+        knees = {
+            name: knee([row["sparsity"] for row in rows], [_number(row["accuracy"]) for row in rows])
+            for name, rows in curves.items()
+        }
+        return {name: value for name, value in knees.items() if value == value}
+
+    def figures(self) -> dict[str, Any]:
+        """A summary for `status.json`: what a list of runs shows."""
+        return {
+            "points": len(self.rows),
+            "n_points": self.n_points,
+            "seed": self.seed,
+            "batch": self.batch,
+            "dense_accuracy": self.dense_accuracy,
+            "knees": self.knees(),
+            "started": self.started,
+            "updated": time.time(),
+            "seconds": round(self.seconds, 3),
+            "device": self.device,
+            "precision": self.precision,
+        }
+
+    # -- events ----------------------------------------------------------------------------------------------
+
+    def _note(self, event: dict[str, Any], text: str) -> None:
+        self.log.append((event.get("t", 0.0), text))
+        del self.log[:-MAX_LOG_LINES]
+
+    def _take_started(self, event: dict[str, Any]) -> None:
+        self.ended = self.reason = ""
+        self.batch = None
+        self.started = event["t"] if self.started is None else self.started
+        self.device, self.precision = event["device"], event["precision"]
+        self._note(event, f"{'resumed' if event['resumed'] else 'started'} on {event['host']}, process {event['pid']}")
+
+    def _take_data(self, event: dict[str, Any]) -> None:
+        self.source, self.classes = event["source"], event["classes"]
+        self.n_train, self.n_test = event["n_train"], event["n_test"]
+        self._note(event, event["source"])
+
+    def _take_seed(self, event: dict[str, Any]) -> None:
+        self.seed, self.batch = event["seed"], None
+        self._note(event, f"seed {event['seed']}")
+
+    def _take_batch(self, event: dict[str, Any]) -> None:
+        self._progress(event)
+        self._curve(event).loss.append((self.epochs_done, _number(event["loss"])))
+
+    def _take_epoch(self, event: dict[str, Any]) -> None:
+        self._progress(event)
+        curve, epoch = self._curve(event), event["epoch"]
+        curve.epoch_loss.append((epoch, _number(event["loss"])))
+        words = f"{event['phase']}: epoch {epoch}/{event['epochs']}, loss {_number(event['loss']):.4f}"
+        if event.get("monitored") is not None:
+            curve.accuracy.append((epoch, event["monitored"]))
+            words += f", test accuracy {100 * event['monitored']:.2f} %"
+        if event.get("validation_score") is not None:
+            curve.validation.append((epoch, event["validation_score"]))
+            words += f", validation {100 * event['validation_score']:.2f} %"
+        if event["phase"] == "training":
+            self._note(event, words)
+
+    def _take_dense(self, event: dict[str, Any]) -> None:
+        self.device, self.precision, self.sizes = event["device"], event["precision"], event["sizes"]
+        self.batch = None
+        self._note(event, f"seed {event['seed']} is trained: {event['epochs']} epochs, {event['precision']}")
+
+    def _take_point(self, event: dict[str, Any]) -> None:
+        row = event["row"]
+        self.rows.append(row)
+        self.layers.append(event["layers"])
+        self.units.append(event["units"])
+        self.batch = None
+        self._note(
+            event,
+            f"point {event['point']}/{event['points']}: {curve_name(row, self.spec)}, sparsity {row['sparsity']:g}: "
+            f"{100 * _number(row['accuracy']):.2f} %",
+        )
+
+    def _take_note(self, event: dict[str, Any]) -> None:
+        self._note(event, event["text"])
+
+    def _take_finished(self, event: dict[str, Any]) -> None:
+        self._end(event, "finished")
+
+    def _take_stopped(self, event: dict[str, Any]) -> None:
+        self._end(event, "stopped")
+
+    def _take_failed(self, event: dict[str, Any]) -> None:
+        self.reason = event["reason"]
+        self._end(event, f"failed: {event['reason']}")
+
+    def _end(self, event: dict[str, Any], words: str) -> None:
+        self.ended, self.batch = event["type"], None
+        self._note(event, words)
+
+    def _progress(self, event: dict[str, Any]) -> None:
+        self.batch = {name: event[name] for name in _PROGRESS if name in event}
+        self.training_seconds, self.training_samples = event["seconds"], event["samples"]
+
+    def _curve(self, event: dict[str, Any]) -> TrainingCurve:
+        """The curve that an event of a training belongs to: the last one, or a new one."""
+        seed = self.spec.seeds[0] if self.seed is None else self.seed
+        last = self.curves[-1] if self.curves else None
+        at = self.epochs_done
+        if last is None or (last.seed, last.phase) != (seed, event["phase"]):
+            self.curves.append(TrainingCurve(seed, event["phase"]))
+        elif last.loss and at < last.loss[-1][0]:
+            if event["phase"] == "training":  # resumed from a checkpoint: what came after it is told again
+                for part in (last.loss, last.epoch_loss, last.accuracy, last.validation):
+                    part[:] = [point for point in part if point[0] < at]
+            else:
+                self.curves.append(TrainingCurve(seed, event["phase"]))
+        return self.curves[-1]
+
+
+_PROGRESS = ("phase", "epoch", "epochs", "batch", "batches", "loss", "samples", "seconds")
+
+
+class RunWatcher:
+    """Follows one run: `poll` reads what is new.
+
+    Attributes
+    ----------
+    run : Run
+    view : RunView
+    state : str
+        One of `STATES`, or "gone" if the directory was deleted.
+    status : dict
+        What `status.json` said last.
+    """
+
+    def __init__(self, run: Run):
+        self.run = run
+        self.view = RunView(run.spec)
+        self.state = "running"
+        self.status: dict[str, Any] = {}
+        self._reader = EventReader(run.events_path)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether more may come without anybody doing anything."""
+        return self.state == "running"
+
+    def poll(self) -> bool:
+        """Read what is new; returns whether anything is."""
+        if not self.run.path.is_dir():
+            changed, self.state = self.state != "gone", "gone"
+            return changed
+        status = self.run.status()
+        events = self._reader.read()
+        for event in events:
+            self.view.apply(event)
+        changed = bool(events) or status != self.status or status["state"] != self.state
+        self.status, self.state = status, status["state"]
+        batch = status.get("batch")
+        known = self.view.batch
+        if self.is_live and batch is not None and known is not None and batch["samples"] > known["samples"]:
+            self.view._progress(batch)  # the status is written more often than the events
+        return changed
+
+
+def watch(run: Run) -> RunWatcher:
+    """Follow a run; RunError if it cannot be read."""
+    watcher = RunWatcher(run)
+    watcher.poll()
+    return watcher
+
+
+def curve_name(row: Row, spec: RunSpec) -> str:
+    """What tells the curve of a row from the others of its run: the values that vary; its granularity if none does."""
+    varying = [name for name in WAYS if len(spec.ways.get(name, ())) > 1]
+    return ", ".join(str(row[name]) for name in varying or ["granularity"])
+
+
+def _number(value: float | str | None) -> float:
+    """The number behind a JSON value: None is NaN."""
+    return float("nan") if value is None else float(value)
