@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,10 @@ import pytest
 # Before a test imports torch, and inherited by the processes that tests start: spinning threads make small
 # trainings many times slower where anything else runs beside the tests.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# Runs of the tests are not the user's. (Tests that need a folder of their own set it themselves.)
+_home = tempfile.TemporaryDirectory(prefix="prunelab-tests-")
+os.environ["PRUNELAB_HOME"] = _home.name
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -17,15 +17,21 @@ if TYPE_CHECKING:
 DESCRIPTION = "Find out how much of a neural network can be deleted, which parts, and what it costs."
 
 EXAMPLES = """examples:
+  prunelab                                      open the lab
   prunelab sweep                                the experiment on the digits that ship with scikit-learn
   prunelab sweep --preset original --download   the original experiment, on MNIST
   prunelab sweep --criterion magnitude,random --scope layer,global --seeds 5
   prunelab sweep --csv results.csv --json results.json
   prunelab fit --dataset mnist --sparsity 0.8 --fine-tune-iter 1 --save pruned.safetensors
+  prunelab sweep --preset original --detach     in the background; prunelab attach last shows it
+  prunelab runs                                 every run there is; show, export, resume, delete
   prunelab data mnist                           one image a class, drawn in the terminal
 
 Where standard output is not a terminal, it carries nothing but data (CSV): prunelab sweep > results.csv
 """
+
+
+PRESET_HELP = "digits, original (MNIST, as published), quick, global or largest; options add to it"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -40,9 +46,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     parser = build_parser()
     options = parser.parse_args(arguments)
-    if options.command is None:
-        parser.print_help()
-        return 0
+    if options.command in (None, "attach"):
+        from .lab import open_lab
+
+        return open_lab(options)
+    if options.command == "runs":
+        from .run_commands import run
+
+        return run(options)
     from .commands import run
 
     return run(options)
@@ -54,13 +65,19 @@ def build_parser() -> argparse.ArgumentParser:
         prog="prunelab",
         description=DESCRIPTION,
         epilog=EXAMPLES,
+        usage="prunelab [--ascii] [--data-root DIR]\n       prunelab COMMAND ...",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action=_Version, help="show the version and exit")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", parser_class=_Parser)
+    _add_lab_options(parser)
+    commands = parser.add_subparsers(
+        dest="command", metavar="COMMAND", title="commands", prog="prunelab", parser_class=_Parser
+    )
     _add_sweep(commands)
     _add_fit(commands)
     _add_data(commands)
+    _add_runs(commands)
+    _add_attach(commands)
     return parser
 
 
@@ -85,11 +102,12 @@ def _add_sweep(commands: argparse._SubParsersAction) -> None:
         "--criterion, --granularity, --scope, --norm and --order take several values with commas between "
         "them: every combination becomes a curve.",
     )
-    parser.add_argument("--preset", metavar="NAME", help="original (MNIST, as published) or digits; options add to it")
+    parser.add_argument("--preset", metavar="NAME", help=PRESET_HELP)
     parser.add_argument(
         "--sparsities", type=_numbers, metavar="S,S,...", help="fractions to remove (default: 0 to 0.99, as published)"
     )
     parser.add_argument("--seeds", type=_positive, metavar="N", default=1, help="repeat with N seeds (default: 1)")
+    parser.add_argument("--detach", action="store_true", help="run in the background, and print the run's id")
     _add_estimator_options(parser, several=True)
     _add_data_options(parser)
     _add_output_options(parser, saves="write every pruned network to this folder, a model file each")
@@ -101,7 +119,7 @@ def _add_fit(commands: argparse._SubParsersAction) -> None:
         help="train and prune one network, show what it costs, save it",
         description="Train a network, prune it to --sparsity, and show it beside the dense one.",
     )
-    parser.add_argument("--preset", metavar="NAME", help="original (MNIST, as published) or digits; options add to it")
+    parser.add_argument("--preset", metavar="NAME", help=PRESET_HELP)
     parser.add_argument(
         "--sparsity", type=float, metavar="S", default=0.5, help="fraction to remove, 0 to 1 (default: 0.5)"
     )
@@ -119,6 +137,55 @@ def _add_data(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("dataset", nargs="?", metavar="NAME", help="a data set, or an .npz or .csv file of your own")
     _add_location_options(parser)
     parser.add_argument("--ascii", action="store_true", help="draw with ASCII characters only")
+
+
+def _add_runs(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "runs",
+        help="every run there is: list, show, export, resume, stop, delete",
+        description="Without an action: list the runs. RUN is an id, the beginning of one, a name, or last.",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", title="actions", parser_class=_Parser)
+    for name, words in (
+        ("list", "list the runs, the newest first"),
+        ("show", "how a run stands: its table and curve"),
+        ("export", "write the table, a picture or the dense network to a file"),
+        ("resume", "go on with a run that was stopped or interrupted, in the background"),
+        ("stop", "let a run finish its step and stop; the second time end it at once"),
+        ("rename", "call a run something else"),
+        ("delete", "remove runs and all their files"),
+    ):
+        action = actions.add_parser(name, help=words, description=words[0].upper() + words[1:] + ".")
+        if name in ("list", "show"):
+            action.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON")
+        if name != "list":
+            action.add_argument("run", metavar="RUN", nargs="+" if name == "delete" else None, help="which run")
+        if name == "show":
+            action.add_argument("--ascii", action="store_true", help="draw with ASCII characters only")
+        if name == "export":
+            action.add_argument("--format", metavar="F", help="csv, json, svg or model (default: the file's ending)")
+            action.add_argument("--seed", type=int, metavar="N", help="of the model (the first)")
+            action.add_argument("-o", "--output", metavar="FILE", help="file or folder (default: here, by its name)")
+        if name == "rename":
+            action.add_argument("name", metavar="NAME", help="the new name")
+        if name == "delete":
+            action.add_argument("--yes", "-y", action="store_true", help="do not ask")
+
+
+def _add_attach(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "attach",
+        help="open the lab on a run",
+        description="Open the lab on RUN: an id, the beginning of one, a name, or last.",
+    )
+    parser.add_argument("run", metavar="RUN", nargs="?", default="last", help="which run (default: last)")
+    _add_lab_options(parser)
+
+
+def _add_lab_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--ascii", action="store_true", help="draw with ASCII characters only")
+    parser.add_argument("--data-root", metavar="DIR", help="where data sets lie (default: $PRUNELAB_DATA)")
 
 
 def _add_estimator_options(parser: argparse.ArgumentParser, several: bool) -> None:
@@ -181,6 +248,7 @@ def _add_location_options(parser: argparse._ActionsContainer) -> None:
 
 def _add_output_options(parser: argparse.ArgumentParser, saves: str) -> None:
     group = parser.add_argument_group("output")
+    group.add_argument("--name", metavar="NAME", help="what to call this run in the list of runs")
     group.add_argument("--csv", metavar="FILE", help="write the table as CSV; - is standard output")
     group.add_argument("--json", metavar="FILE", help="write the table as a JSON list of objects; - likewise")
     group.add_argument("--save", metavar="PATH", help=saves)

@@ -5,30 +5,32 @@ Standard output carries results, standard error progress and messages.
 
 from __future__ import annotations
 
-import itertools
+import dataclasses
 import os
+import signal
 import sys
+import tempfile
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..estimators.backend import share_processors
+from ..estimators.presets import PRESETS, WAYS
 from .output import CsvStream, Terminal, json_text, write_file
+from .runs.store import RunError
 from .status import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, UsageError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator
 
     from sklearn.utils import Bunch
 
-    from ..estimators import PrunedMLPClassifier
     from ..estimators.path import PathPoint
-    from ..estimators.studies import Preset
-
-#: Options that name a way of pruning; in a sweep each may have several values.
-WAYS = ("criterion", "granularity", "scope", "norm", "order")
+    from .runs.spec import RunSpec
+    from .runs.store import Run
+    from .runs.worker import Worker
 
 
 def run(options: argparse.Namespace) -> int:
@@ -37,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         with _warnings_as_notes():
             return {"sweep": sweep, "fit": fit, "data": data}[options.command](options)
-    except UsageError as error:
+    except (UsageError, RunError) as error:
         return _fail(options, error, EXIT_USAGE)
     except KeyboardInterrupt:
         return _fail(options, "stopped", EXIT_INTERRUPTED)
@@ -52,16 +54,10 @@ def run(options: argparse.Namespace) -> int:
 
 def sweep(options: argparse.Namespace) -> int:
     """``prunelab sweep``."""
-    preset = _preset(options)
-    values = {name: getattr(options, name) for name in WAYS if hasattr(options, name)}
-    ways = {"granularity": ["weight", "unit"], **{k: v for k, v in preset.parameters.items() if k in WAYS}, **values}
-    columns = {name: value if isinstance(value, list) else [value] for name, value in ways.items()}
-    variants = [_variant(dict(zip(columns, row, strict=True))) for row in itertools.product(*columns.values())]
-    parameters = _parameters(options, preset, without=WAYS)
-    first_seed = parameters.pop("random_state", 0)
-    sparsities = preset.sparsities if options.sparsities is None else options.sparsities
-    seeds = range(first_seed, first_seed + options.seeds)
-    study = _Study(options, preset, parameters, variants, list(sparsities), list(seeds))
+    spec = _spec(options, several=True)
+    if options.detach:
+        return _detach(options, spec)
+    study = _Study(options, spec)
     if options.save is not None:
         study.save_each_to(Path(options.save))
     return study.run()
@@ -69,11 +65,8 @@ def sweep(options: argparse.Namespace) -> int:
 
 def fit(options: argparse.Namespace) -> int:
     """``prunelab fit``: a sweep of two points, the dense network and the pruned one."""
-    preset = _preset(options)
-    parameters = _parameters(options, preset)
-    seed = parameters.pop("random_state", 0)
-    sparsities = sorted({0.0, options.sparsity})
-    study = _Study(options, preset, parameters, [{}], sparsities, [seed])
+    spec = _spec(options, several=False)
+    study = _Study(options, spec)
     if options.save is not None:
         study.save_last_to(Path(options.save))
     return study.run(plot=False)
@@ -105,36 +98,19 @@ def data(options: argparse.Namespace) -> int:
 
 
 class _Study:
-    """A sweep from the command line: checked, run, and shown, with what is finished kept whatever happens."""
+    """A run in this process: checked, computed, and shown, with what is finished kept whatever happens."""
 
-    def __init__(
-        self,
-        options: argparse.Namespace,
-        preset: Preset,
-        parameters: Mapping[str, Any],
-        variants: Sequence[Mapping[str, Any]],
-        sparsities: list[float],
-        seeds: list[int],
-    ):
-        from ..estimators import PrunedMLPClassifier
-        from ..estimators.path import check_sparsities
-        from ..estimators.validation import check_parameters
-
-        self._options = options
+    def __init__(self, options: argparse.Namespace, spec: RunSpec):
+        self._options, self._spec = options, spec
         self._terminal = Terminal.of(sys.stdout)
-        self._variants, self._seeds = variants, seeds
         self._rows: list[dict[str, Any]] = []
         self._heading: list[str] = []
         self._keep = _forget
-        with _usage_errors():
-            self._sparsities = check_sparsities(sparsities)
-            self._estimator: PrunedMLPClassifier = PrunedMLPClassifier(**parameters)
-            for variant in variants:
-                check_parameters(PrunedMLPClassifier(**{**parameters, **variant}))
+        self._is_unheard = False
         for path in (options.csv, options.json):
             if path not in (None, "-"):
                 _check_can_write(Path(path))
-        self._data: Bunch = _load(options.dataset or preset.dataset, options)
+        self._data = _check(spec, options)
 
     def save_each_to(self, folder: Path) -> None:
         """Write every point's network to a folder."""
@@ -157,61 +133,62 @@ class _Study:
         _check_can_write(path)
 
         def keep(point: PathPoint) -> None:
-            if point.row["sparsity"] == self._sparsities[-1]:
+            if point.row["sparsity"] == self._spec.sparsities[-1]:
                 point.to_classifier().save(path)
 
         self._keep = keep
 
     def run(self, plot: bool = True) -> int:
         """Run it; returns the exit status."""
-        from ..estimators import TrainingDiverged
-        from ..estimators.studies import sweep as run_sweep
         from .progress import progress_on
+        from .runs.worker import Worker
 
-        total = len(self._seeds) * len(self._variants) * len(self._sparsities)
+        total = self._spec.n_points
         shows_progress = self._terminal.is_terminal and not self._options.quiet
-        stream = None if self._shows_table() else CsvStream(sys.stdout)
-        status, message = 0, None
-        with progress_on(sys.stderr if shows_progress else None, total, len(self._seeds)) as progress:
+        stream = None if self._shows_table() or self._options.json == "-" else CsvStream(sys.stdout)
+
+        def take(point: PathPoint) -> None:
+            self._rows.append({**self._labels(point), **point.row})
+            self._heading = [self._data.source, _recipe_in_words(point)]
+            self._keep(point)
+            if stream is not None:
+                try:
+                    stream.write(point.row)
+                except BrokenPipeError:  # whoever read the output has seen enough
+                    self._is_unheard = True
+                    worker.stop()
+
+        with (
+            _new_run(self._spec) as run,
+            progress_on(sys.stderr if shows_progress else None, total, len(self._spec.seeds)) as progress,
+        ):
+            worker = Worker(run, on_event=progress.tell, on_point=take, on_seed=progress.begin_seed, data=self._data)
             try:
-                for point in run_sweep(
-                    self._estimator,
-                    self._data,
-                    sparsities=self._sparsities,
-                    variants=self._variants,
-                    seeds=self._seeds,
-                    on_seed=progress.begin_seed,
-                    on_event=progress.tell,
-                ):
-                    self._rows.append({**self._labels(point), **point.row})
-                    self._heading = [self._data.source, _recipe_in_words(point)]
-                    self._keep(point)
-                    if stream is not None and self._options.json != "-":
-                        stream.write(point.row)
-            except KeyboardInterrupt:
-                status, message = EXIT_INTERRUPTED, "stopped"
-            except TrainingDiverged as error:
-                status, message = EXIT_FAILED, str(error)
-            except (MemoryError, RuntimeError) as error:
-                if not _is_out_of_memory(error):
-                    raise
-                status = EXIT_FAILED
-                message = "out of memory: use a smaller network, fewer samples, or another --device"
+                with _stopped_by_interrupt(worker):
+                    state = worker.work()
+            finally:
+                worker.close()
             training = progress.training_summary()
-        if message is not None:
+        if self._is_unheard:
+            raise BrokenPipeError
+        if state == "finished":
+            if training and shows_progress:
+                print(training, file=sys.stderr)
+        else:
             written = " and kept" if self._rows else ""
-            message = f"{message}; {len(self._rows)} of {total} points are finished{written}"
-            _fail(self._options, message, status)
-        elif training and shows_progress:
-            print(training, file=sys.stderr)
+            message = "stopped" if state == "stopped" else worker.reason
+            done = f"{len(self._rows)} of {total} points are finished{written}"
+            _fail(self._options, f"{message}; {done}", EXIT_FAILED)
+            if run.path.is_dir() and shows_progress:
+                print(f"prunelab runs resume {run.id} goes on from here", file=sys.stderr)
         self._write(plot)
-        return status
+        return {"finished": 0, "stopped": EXIT_INTERRUPTED}.get(state, EXIT_FAILED)
 
     def _shows_table(self) -> bool:
         return self._terminal.is_terminal and "-" not in (self._options.csv, self._options.json)
 
     def _varies(self, name: str) -> bool:
-        return len({str(variant.get(name)) for variant in self._variants}) > 1
+        return len(self._spec.ways.get(name, ())) > 1
 
     def _labels(self, point: PathPoint) -> dict[str, Any]:
         """Columns for the table and the plot only: ways that tell the curves apart but are no column."""
@@ -250,31 +227,104 @@ def _forget(point: PathPoint) -> None:
     """Keep nothing of a point but its row."""
 
 
-def _preset(options: argparse.Namespace) -> Preset:
-    from ..estimators.studies import PRESETS, Preset
+def _spec(options: argparse.Namespace, several: bool) -> RunSpec:
+    """What the options and the preset ask for; `several` if a sweep."""
+    from ..estimators.parameters import DEFAULTS
+    from .runs.spec import EXCLUDED, RunSpec, SpecError
 
     if options.preset is None:
-        return Preset("", dataset="digits")
-    if options.preset not in PRESETS:
+        spec = RunSpec()
+    elif options.preset in PRESETS:
+        spec = RunSpec.from_preset(options.preset)
+    else:
         raise UsageError(f"there is no preset {options.preset!r}; the presets are {', '.join(PRESETS)}")
-    return PRESETS[options.preset]
+    given = {name: getattr(options, name) for name in DEFAULTS if name not in EXCLUDED and hasattr(options, name)}
+    ways = {name: getattr(options, name) for name in WAYS if hasattr(options, name)}
+    ways = {name: tuple(map(_norm, value if several else [value])) for name, value in ways.items()}
+    first_seed = getattr(options, "random_state", 0)
+    if several:
+        changes = {
+            "ways": {**spec.ways, **ways},
+            "sparsities": tuple(options.sparsities or spec.sparsities),
+            "seeds": tuple(range(first_seed, first_seed + options.seeds)),
+        }
+    else:
+        changes = {"ways": ways, "sparsities": tuple(sorted({0.0, options.sparsity})), "seeds": (first_seed,)}
+    spec = dataclasses.replace(
+        spec,
+        dataset=options.dataset or spec.dataset,
+        data_root=options.data_root,
+        parameters={**spec.parameters, **given},
+        name=options.name or "",
+        **changes,
+    )
+    try:
+        spec.check()
+    except SpecError as error:
+        raise UsageError(str(error)) from error
+    return spec
 
 
-def _parameters(options: argparse.Namespace, preset: Preset, without: Sequence[str] = ()) -> dict[str, Any]:
-    """The classifier's parameters that the preset or the options set."""
-    from ..estimators import PrunedMLPClassifier
+def _check(spec: RunSpec, options: argparse.Namespace) -> Bunch:
+    """Refuse what cannot run on this machine before anything is kept; returns the data."""
+    from ..estimators.backend import resolve_device
 
-    names = PrunedMLPClassifier().get_params()
-    given = {name: getattr(options, name) for name in names if hasattr(options, name)}
-    given.pop("sparsity", None)
-    return _variant({k: v for k, v in {**preset.parameters, **given}.items() if k not in without})
+    with _usage_errors():
+        resolve_device(spec.parameter("device"))
+    return _load(spec.dataset, options)
 
 
-def _variant(parameters: dict[str, Any]) -> dict[str, Any]:
-    """With the norm as a number, where it is one."""
-    if parameters.get("norm") in ("1", "2"):
-        parameters["norm"] = int(parameters["norm"])
-    return parameters
+def _detach(options: argparse.Namespace, spec: RunSpec) -> int:
+    """Let a process of its own compute the run, and say how to get at it."""
+    from .runs import supervisor
+    from .runs.store import RunStore
+
+    if options.save or options.csv or options.json:
+        raise UsageError("--detach writes no files here: use prunelab runs export when the run is finished")
+    _check(spec, options)
+    if Path(spec.dataset).expanduser().is_file():  # the worker may look from another folder
+        spec = dataclasses.replace(spec, dataset=str(Path(spec.dataset).expanduser().absolute()))
+    root = None if spec.data_root is None else str(Path(spec.data_root).expanduser().absolute())
+    run = supervisor.start(RunStore(), dataclasses.replace(spec, data_root=root))
+    print(run.id)
+    if sys.stdout.isatty():
+        print(f"prunelab attach {run.id} shows it; prunelab runs lists all runs", file=sys.stderr)
+    return 0
+
+
+@contextmanager
+def _new_run(spec: RunSpec) -> Iterator[Run]:
+    """A run in the store; where that cannot be written, one that is forgotten afterwards."""
+    from .runs.store import RunError, RunStore
+
+    try:
+        run = RunStore().create(spec)
+    except RunError as error:
+        print(f"note: {error}; this run will not be listed", file=sys.stderr)
+        with tempfile.TemporaryDirectory(prefix="prunelab-") as folder:
+            yield RunStore(folder).create(spec)
+        return
+    yield run
+
+
+@contextmanager
+def _stopped_by_interrupt(worker: Worker) -> Iterator[None]:
+    """Ctrl-C lets the worker finish its step; the second one ends everything at once."""
+
+    def stop(*_: object) -> None:
+        worker.stop()
+        signal.signal(signal.SIGINT, previous)
+
+    previous = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _norm(value: str) -> str | int:
+    """The norm as a number, where it is one."""
+    return int(value) if value in ("1", "2") else value
 
 
 def _load(name: str, options: argparse.Namespace) -> Bunch:
@@ -319,11 +369,6 @@ def _warnings_as_notes() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.showwarning = show
         yield
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    # torch's CPU allocator raises a plain RuntimeError.
-    return isinstance(error, MemoryError) or "out of memory" in str(error) or "can't allocate memory" in str(error)
 
 
 def _fail(options: argparse.Namespace, message: object, status: int) -> int:

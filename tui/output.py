@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 #: Columns of tables that are left out, in this order, where the terminal is too narrow.
-EXPENDABLE = ("loss", "classes", "image", "what", "compression")
+EXPENDABLE = ("loss", "classes", "image", "what", "compression", "took", "when", "points", "name")
 
 
 class CsvStream:
@@ -90,7 +90,7 @@ class Terminal:
         """The table, and the curve if `plot`."""
         from .plotting import plot_accuracy_curves
 
-        self._print_table(*_results_table(rows), left=("criterion", "granularity", "scope", "order"))
+        self.print_table(*_results_table(rows), left=("criterion", "granularity", "scope", "order"))
         if plot:
             plot_text = plot_accuracy_curves(
                 rows,
@@ -117,12 +117,13 @@ class Terminal:
             ]
             for info in datasets
         ]
-        self._print_table(header, rows, left={"name", "state", "what"})
+        self.print_table(header, rows, left={"name", "state", "what"})
         for info in datasets:
             if info.state != "ready":
                 print(f"{info.name}: {info.checked}", file=self.stream)
 
-    def _print_table(self, header: list[str], rows: list[list[str]], left: Collection[str] = ()) -> None:
+    def print_table(self, header: list[str], rows: list[list[str]], left: Collection[str] = ()) -> None:
+        """Cells in columns, those named in `left` flush left; an empty row is an empty line."""
         widths = [max(map(len, column)) for column in zip(header, *(row for row in rows if row), strict=True)]
         for name in EXPENDABLE:
             if name in header and sum(widths) + 2 * (len(widths) - 1) > self.width and self.is_terminal:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from prunelab.estimators import ORIGINAL_SPARSITIES, PrunedMLPClassifier, load_dataset, sweep
 from prunelab.estimators.path import to_frame
-from prunelab.estimators.studies import PRESETS
+from prunelab.estimators.presets import PRESETS
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,7 @@ from ...estimators.parameters import DEFAULTS, check_sparsities, check_value
 from ...estimators.presets import BOTH_GRANULARITIES, ORIGINAL_SPARSITIES, PRESETS, WAYS, variants_of
 
 #: Parameters of the classifier that a run does not take: they are said in other fields, or make no sense here.
-EXCLUDED = ("sparsity", "random_state", "verbose", "warm_start", "memory", *WAYS)
+EXCLUDED = ("sparsity", "random_state", "verbose", "warm_start", *WAYS)
 
 MAX_POINTS = 100_000
 

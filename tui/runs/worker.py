@@ -41,6 +41,8 @@ from .view import RunView
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sklearn.utils import Bunch
+
     from ...estimators.path import PathPoint
     from ...estimators.training import Checkpoint, Event
 
@@ -67,6 +69,10 @@ class Worker:
         Told the events of `sweep`, as they come.
     on_point : callable, optional
         Given every `PathPoint`, after it is on the disk.
+    on_seed : callable, optional
+        Told every seed before it begins.
+    data : Bunch, optional
+        The data of the run, if they are loaded already.
     """
 
     def __init__(
@@ -76,8 +82,10 @@ class Worker:
         on_event: Callable[[Event], None] | None = None,
         on_point: Callable[[PathPoint], None] | None = None,
         on_seed: Callable[[int], None] | None = None,
+        data: Bunch | None = None,
     ):
         self.run = run
+        self.data = data
         self.reason = ""
         self._lock = run.lock() if lock is None else lock
         run.sign_lock(self._lock)
@@ -147,7 +155,7 @@ class Worker:
 
         spec = self.run.spec
         resolve_device(spec.parameter("device"))  # a GPU that is not there is said before anything is loaded
-        data = load_dataset(spec.dataset, spec.data_root)
+        data = load_dataset(spec.dataset, spec.data_root) if self.data is None else self.data
         self._tell(
             "data",
             source=data.source,
@@ -286,11 +294,13 @@ class Worker:
     @contextlib.contextmanager
     def _warnings_noted(self):
         seen: set[str] = set()
+        tell_others = warnings.showwarning
 
-        def show(message: Warning | str, *_: object, **__: object) -> None:
+        def show(message: Warning | str, *details: Any, **more: Any) -> None:
             if str(message) not in seen:
                 seen.add(str(message))
                 self._tell("note", text=" ".join(str(message).split()))
+                tell_others(message, *details, **more)
 
         with warnings.catch_warnings():
             warnings.showwarning = show

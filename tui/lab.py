@@ -1,0 +1,40 @@
+"""Opening the app from the command line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from .status import EXIT_FAILED, EXIT_USAGE
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def open_lab(options: argparse.Namespace) -> int:
+    """``prunelab`` and ``prunelab attach``: the app, where there is a terminal for it."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.environ.get("TERM") == "dumb":
+        print(
+            "prunelab: the lab needs a terminal, and this is none; use prunelab sweep (see prunelab --help), "
+            "or ssh -t to get a terminal",
+            file=sys.stderr,
+        )
+        return EXIT_USAGE
+    from .runs.store import RunError, RunStore
+
+    store = RunStore()
+    run = None
+    if options.command == "attach":
+        try:
+            run = store.find(options.run)
+            _ = run.spec
+        except RunError as error:
+            print(f"prunelab attach: {error}", file=sys.stderr)
+            return EXIT_USAGE
+    try:
+        from .app import run_app
+    except ImportError as error:
+        print(f"prunelab: the lab cannot start: {error}; install prunelab again", file=sys.stderr)
+        return EXIT_FAILED
+    return run_app(run, data_root=options.data_root, ascii_only=options.ascii, store=store)

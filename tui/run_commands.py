@@ -1,0 +1,190 @@
+"""``prunelab runs``: what the run store holds, without the app. Neither Textual nor torch is imported."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .output import Terminal
+from .runs import supervisor
+from .runs.export import FORMATS, default_name, export
+from .runs.store import Run, RunError, RunStore
+from .status import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, UsageError
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run a parsed ``runs`` command; returns the exit status."""
+    action = options.action or "list"
+    try:
+        return _ACTIONS[action](options, RunStore())
+    except (RunError, UsageError) as error:
+        print(f"prunelab runs {action}: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+
+
+def _list(options: argparse.Namespace, store: RunStore) -> int:
+    summaries = [summary(one) for one in store.runs()]
+    if options.json:
+        print(json.dumps(summaries, indent=2))
+        return 0
+    if not summaries:
+        print(f"no runs yet in {store.folder}; prunelab, or prunelab sweep, makes one", file=sys.stderr)
+        return 0
+    header = ["run", "name", "state", "data", "points", "dense %", "knee %", "when", "took"]
+    rows = [
+        [
+            one["id"],
+            one["name"],
+            one["state"],
+            Path(one["dataset"]).name,
+            f"{one['points']}/{one['n_points']}",
+            "" if one["dense_accuracy"] is None else f"{100 * one['dense_accuracy']:.2f}",
+            " ".join(f"{100 * value:.0f}" for value in one["knees"].values()),
+            time.strftime("%Y-%m-%d %H:%M", time.localtime(one["created"])),
+            duration(one["seconds"]),
+        ]
+        for one in summaries
+    ]
+    Terminal.of(sys.stdout).print_table(header, rows, left={"run", "name", "state", "data"})
+    return 0
+
+
+def _show(options: argparse.Namespace, store: RunStore) -> int:
+    one = store.find(options.run)
+    rows = one.points()
+    if options.json:
+        print(json.dumps({**summary(one), "spec": one.spec.to_json(), "rows": rows}, indent=2))
+        return 0
+    facts = summary(one)
+    print(f"{facts['id']}{': ' + facts['name'] if facts['name'] else ''}")
+    state = f"{facts['state']}, {facts['points']} of {facts['n_points']} points, {duration(facts['seconds'])}"
+    print(f"{state}{': ' + facts['reason'] if facts['reason'] else ''}")
+    if facts["state"] in ("stopped", "interrupted", "failed"):
+        print(f"prunelab runs resume {one.id} goes on from there")
+    for name, value in facts["knees"].items():
+        print(f"knee of {name}: {100 * value:.1f} % removed")
+    if rows:
+        shown = [_with_numbers(row, one) for row in rows]
+        Terminal.of(sys.stdout).print_results(shown, plot=True, ascii_only=options.ascii)
+    return 0
+
+
+def _export(options: argparse.Namespace, store: RunStore) -> int:
+    one = store.find(options.run)
+    kind = options.format or _kind_of(options.output)
+    if kind not in FORMATS:
+        raise UsageError(f"--format must be one of {', '.join(FORMATS)}, got {kind!r}")
+    print(export(one, kind, options.output or default_name(one, kind), options.seed))
+    return 0
+
+
+def _resume(options: argparse.Namespace, store: RunStore) -> int:
+    one = store.find(options.run)
+    supervisor.resume(one)
+    print(one.id)
+    return 0
+
+
+def _stop(options: argparse.Namespace, store: RunStore) -> int:
+    one = store.find(options.run)
+    if not one.is_alive():
+        raise RunError(f"{one.id} is not running")
+    if supervisor.stop(one):
+        print("it finishes its step and stops; stop it again to end it at once")
+    else:
+        supervisor.kill(one)
+        print("ended")
+    return 0
+
+
+def _rename(options: argparse.Namespace, store: RunStore) -> int:
+    store.find(options.run).rename(options.name)
+    return 0
+
+
+def _delete(options: argparse.Namespace, store: RunStore) -> int:
+    chosen = list({one.id: one for one in map(store.find, options.run)}.values())
+    for one in chosen:
+        if one.is_alive():
+            raise RunError(f"{one.id} is running: stop it before you delete it")
+    if not options.yes:
+        if not sys.stdin.isatty():
+            raise UsageError("nobody is there to be asked: add --yes")
+        names = ", ".join(one.name or one.id for one in chosen)
+        if input(f"Delete {names} and all their files? [y/N] ").strip().lower() not in ("y", "yes"):
+            return EXIT_FAILED
+    for one in chosen:
+        one.delete()
+    return 0
+
+
+_ACTIONS = {
+    "list": _list,
+    "show": _show,
+    "export": _export,
+    "resume": _resume,
+    "stop": _stop,
+    "rename": _rename,
+    "delete": _delete,
+}
+
+
+def summary(one: Run) -> dict[str, Any]:
+    """How a run stands, as one flat object; also of a run that cannot be read."""
+    status = one.status()
+    facts = {"id": one.id, "name": one.name, "state": status["state"], "reason": status.get("reason", "")}
+    try:
+        spec, created = one.spec, one.created
+    except RunError as error:
+        spec, created = None, 0.0
+        facts |= {"state": "failed", "reason": str(error)}
+    return {
+        **facts,
+        "dataset": "" if spec is None else spec.dataset,
+        "preset": "" if spec is None else spec.preset,
+        "seeds": [] if spec is None else list(spec.seeds),
+        "points": status.get("points", 0),
+        "n_points": 0 if spec is None else spec.n_points,
+        "dense_accuracy": status.get("dense_accuracy"),
+        "knees": status.get("knees", {}),
+        "created": created,
+        "seconds": status.get("seconds", 0.0),
+        "device": status.get("device", ""),
+        "path": str(one.path),
+    }
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: 42 s, 3:05, 2:10:00."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _kind_of(output: str | None) -> str:
+    """The format that a file's ending asks for; CSV if there is none."""
+    ending = Path(output or "").suffix.lower().lstrip(".")
+    return {"safetensors": "model", "": "csv"}.get(ending, ending)
+
+
+def _with_numbers(row: dict[str, Any], one: Run) -> dict[str, Any]:
+    """A row with NaN and inf where JSON has none, and without the ways that the table has no need for."""
+    numbers = {
+        name: float("nan") if value is None else float(value) if value == "inf" and name != "norm" else value
+        for name, value in row.items()
+    }
+    return {k: v for k, v in numbers.items() if k not in ("norm", "order") or len(one.spec.ways.get(k, ())) > 1}
