@@ -14,6 +14,7 @@ from .runs import supervisor
 from .runs.export import FORMATS, default_name, export
 from .runs.store import Run, RunError, RunStore
 from .status import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, UsageError
+from .text import duration
 
 if TYPE_CHECKING:
     import argparse
@@ -164,15 +165,6 @@ def summary(one: Run) -> dict[str, Any]:
         "device": status.get("device", ""),
         "path": str(one.path),
     }
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words: 42 s, 3:05, 2:10:00."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def _kind_of(output: str | None) -> str:

@@ -54,3 +54,12 @@ def paint(segments: Iterable[Segment], colour: bool) -> str:
 def paint_line(segments: list[Segment], width: int, colour: bool) -> str:
     """Join segments into a line of exactly `width` columns."""
     return paint(segments, colour) + " " * (width - width_of(segments))
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: 42 s, 3:05, 2:10:00."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

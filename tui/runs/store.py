@@ -93,8 +93,9 @@ class RunStore:
         runs = self.runs()
         if text == "last" and runs:
             return runs[0]
+        runs = runs if text else []
         exact = [run for run in runs if text in (run.id, run.name)]
-        found = exact or [run for run in runs if text and (run.id.startswith(text) or run.id.endswith(f"-{text}"))]
+        found = exact or [run for run in runs if run.id.startswith(text) or run.id.endswith(f"-{text}")]
         if len(found) == 1:
             return found[0]
         if found:
@@ -236,7 +237,7 @@ class Run:
 
     def points(self) -> list[dict[str, Any]]:
         """The rows of the points that are finished, in their order, each with the five `WAYS` it was pruned in."""
-        return [event["row"] for event in self.events() if event["type"] == "point"]
+        return [event["row"] for event in EventReader(self.events_path, only="point").read()]
 
     def events(self) -> Iterator[dict[str, Any]]:
         """Everything that happened so far."""
@@ -275,11 +276,15 @@ class Run:
 
 
 class EventReader:
-    """Reads an `events.jsonl` from where it left off. A line that is not finished yet waits for the next time."""
+    """Reads an `events.jsonl` from where it left off. A line that is not finished yet waits for the next time.
 
-    def __init__(self, path: Path):
+    With `only`, it gives events of this type only, which is many times faster where there are few of them.
+    """
+
+    def __init__(self, path: Path, only: str = ""):
         self._path = path
         self._offset = 0
+        self._only, self._mark = only, f'"{only}"'.encode() if only else b""
 
     def read(self) -> list[dict[str, Any]]:
         """The events since the last call."""
@@ -296,9 +301,11 @@ class EventReader:
         self._offset += end
         events = []
         for line in data[:end].splitlines():
+            if self._mark not in line:
+                continue
             with contextlib.suppress(ValueError):
                 event = json.loads(line)
-                if isinstance(event, dict) and isinstance(event.get("type"), str):
+                if isinstance(event, dict) and isinstance(event.get("type"), str) and self._only in ("", event["type"]):
                     events.append(event)
         return events
 

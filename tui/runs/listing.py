@@ -1,0 +1,195 @@
+"""The list of all runs: what is shown of each, kept up to date by reading no more than what has changed."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from . import words
+from .store import Run, RunError
+from .view import curve_name
+
+if TYPE_CHECKING:
+    from .spec import RunSpec
+    from .store import RunStore
+
+#: Runs that are not running change only if somebody renames or resumes them: it is enough to look now and then.
+SECONDS_BETWEEN_FULL_LOOKS = 3.0
+
+UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a list shows of a run.
+
+    Attributes
+    ----------
+    run : Run
+    name : str
+        What the user calls it; empty if nothing.
+    state : str
+        One of `STATES`, or "unreadable".
+    reason : str
+        Why it failed or cannot be read.
+    spec : RunSpec or None
+        None if it cannot be read.
+    created, seconds : float
+        When, and how long it has worked.
+    points : int
+        How many are done.
+    dense : float or None
+        The accuracy of the network as it was trained.
+    knees : list of float or None
+        One a curve, in the curves' order; None for a curve without.
+    """
+
+    run: Run
+    name: str
+    state: str
+    reason: str
+    spec: RunSpec | None
+    created: float
+    seconds: float
+    points: int
+    dense: float | None
+    knees: list[float | None]
+
+    @classmethod
+    def of(cls, run: Run) -> Entry:
+        """Read a run."""
+        name, status = run.name, run.status()
+        try:
+            spec, created = run.spec, run.created
+        except RunError as error:
+            changed = os.stat(run.path).st_mtime if run.path.is_dir() else 0.0
+            return cls(run, name, UNREADABLE, str(error), None, changed, 0.0, 0, None, [])
+        knees = status.get("knees")
+        knees = knees if isinstance(knees, dict) else {}
+        curves = dict.fromkeys(curve_name({"granularity": "weight", **way}, spec) for way in spec.variants)
+        return cls(
+            run,
+            name,
+            status["state"],
+            str(status.get("reason") or ""),
+            spec,
+            created,
+            _number(status.get("seconds")) or 0.0,
+            int(_number(status.get("points")) or 0),
+            _number(status.get("dense_accuracy")),
+            [_number(knees.get(curve)) for curve in curves],
+        )
+
+    @property
+    def id(self) -> str:
+        """The name of its directory."""
+        return self.run.id
+
+    @property
+    def title(self) -> str:
+        """What it is called in a list."""
+        return words.title(self.run, self.name)
+
+    @property
+    def dataset(self) -> str:
+        """The name of its data."""
+        return "" if self.spec is None else words.dataset(self.spec)
+
+    @property
+    def is_resumable(self) -> bool:
+        """Whether there is something to go on with."""
+        return self.state in ("stopped", "interrupted", "failed")
+
+    def matches(self, text: str) -> bool:
+        """Whether every word of a text is found in what tells this run from others."""
+        spec = self.spec
+        said = [self.name, self.id, self.state]
+        if spec is not None:
+            said += [spec.dataset, spec.preset, words.what(spec), words.ways(spec)]
+        everything = " ".join(said).lower()
+        return all(word in everything for word in text.lower().split())
+
+
+class Listing:
+    """All runs of a store. `refresh` reads what is new.
+
+    Attributes
+    ----------
+    entries : dict of str to Entry
+        By the runs' ids, the newest first.
+    problem : str
+        Why the runs cannot be listed; empty if they can.
+    """
+
+    def __init__(self, store: RunStore):
+        self.entries: dict[str, Entry] = {}
+        self.problem = ""
+        self._store = store
+        self._unread: list[Run] = []
+        self._stamps: dict[str, int] = {}
+        self._folder_stamp = -1
+        self._next_full_look = 0.0
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every run has been read."""
+        return not self._unread
+
+    def refresh(self, *, fully: bool = False, seconds: float = math.inf) -> bool:
+        """Read what is new, the newest runs first, and return whether anything was.
+
+        Parameters
+        ----------
+        fully : bool
+            Look at all runs, not only at those that may change by themselves.
+        seconds : float
+            Leave off after this time, and go on at the next call.
+        """
+        until = time.monotonic() + seconds
+        before, problem = self.entries, self.problem
+        stamp = _stamp(self._store.folder)
+        if fully or stamp != self._folder_stamp or time.monotonic() >= self._next_full_look:
+            self._folder_stamp = stamp
+            self._look_at_all()
+        entries = dict(self.entries)
+        for entry in self.entries.values():
+            if entry.state == "running":
+                entries[entry.id] = Entry.of(entry.run)
+        are_new = False
+        while self._unread and time.monotonic() < until:
+            run = self._unread.pop()
+            # The stamp first: what is written between the two makes the next look read it again.
+            self._stamps[run.id] = _stamp(run.path)
+            are_new |= run.id not in entries
+            entries[run.id] = Entry.of(run)
+        self.entries = dict(sorted(entries.items(), reverse=True)) if are_new else entries
+        return self.entries != before or self.problem != problem
+
+    def _look_at_all(self) -> None:
+        try:
+            runs = self._store.runs()
+            self.problem = ""
+        except RunError as error:
+            runs, self.problem = [], str(error)
+        there = {run.id for run in runs}
+        self.entries = {name: entry for name, entry in self.entries.items() if name in there}
+        self._stamps = {name: stamp for name, stamp in self._stamps.items() if name in there}
+        self._unread = [run for run in reversed(runs) if self._stamps.get(run.id) != _stamp(run.path)]
+        self._next_full_look = time.monotonic() + SECONDS_BETWEEN_FULL_LOOKS
+
+
+def _stamp(folder: os.PathLike[str]) -> int:
+    """Changes whenever a file in a folder is made, replaced or removed, as a run's status and name are."""
+    try:
+        return os.stat(folder).st_mtime_ns
+    except OSError:
+        return -1
+
+
+def _number(value: Any) -> float | None:
+    """A number, or None for whatever else a damaged file may hold."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if is_number else None

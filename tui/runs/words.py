@@ -1,0 +1,94 @@
+"""What a run does, in words: for lists, headings and details."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...estimators.presets import PRESETS, WAYS
+from .spec import RunSpec
+
+if TYPE_CHECKING:
+    from .store import Run
+
+#: Parameters that `network` and `training` tell already.
+_TOLD = ("hidden_layer_sizes", "activation", "fit_intercept", "max_iter", "batch_size", "solver", "learning_rate_init")
+
+
+def title(run: Run, name: str | None = None) -> str:
+    """What a run is called in a list: its name, else its id without the time, which the list shows anyway."""
+    name = run.name if name is None else name
+    if name:
+        return name
+    parts = run.id.split("-", 2)
+    return parts[2] if len(parts) == 3 and parts[0].isdigit() and parts[1].isdigit() else run.id
+
+
+def dataset(spec: RunSpec) -> str:
+    """The name of the data set, or of its file."""
+    return Path(spec.dataset).name
+
+
+def widths(spec: RunSpec) -> str:
+    """The hidden layers: "300-100"."""
+    sizes = spec.parameter("hidden_layer_sizes")
+    sizes = sizes if isinstance(sizes, (list, tuple)) else [sizes]
+    return "-".join(map(str, sizes)) or "no hidden layer"
+
+
+def what(spec: RunSpec) -> str:
+    """The preset, if that is all there is to say; else the network and its training in short."""
+    if spec.preset in PRESETS:
+        same = RunSpec.from_preset(spec.preset, **{name: getattr(spec, name) for name in ("seeds", "data_root", "name")})
+        if same.to_json() == spec.to_json():
+            return PRESETS[spec.preset].title
+    epochs = spec.parameter("max_iter")
+    return f"{widths(spec)}, {epochs} epoch{'s' * (epochs != 1)}"
+
+
+def ways(spec: RunSpec) -> str:
+    """How it prunes, in short: the values that are compared; if there is one way only, its granularity."""
+    compared = [values for values in spec.ways.values() if len(values) > 1]
+    compared = compared or [spec.ways.get("granularity", ("weight",))]
+    return ", ".join("/".join(map(str, values)) for values in compared)
+
+
+def training(spec: RunSpec) -> str:
+    """The network and how it is trained, in a sentence."""
+    parts = [
+        f"network {widths(spec)} ({spec.parameter('activation')}, "
+        f"{'with' if spec.parameter('fit_intercept') else 'no'} biases)",
+        f"{spec.parameter('max_iter')} epochs in batches of {spec.parameter('batch_size')}",
+        f"{spec.parameter('solver')} {spec.parameter('learning_rate_init'):g}",
+    ]
+    others = {name: value for name, value in spec.parameters.items() if name not in _TOLD}
+    return "; ".join([*parts, *(f"{name} {value}" for name, value in others.items())])
+
+
+def pruning(spec: RunSpec) -> str:
+    """What it prunes, how far, and with which seeds, in a sentence."""
+    parts = [f"{name} {'/'.join(map(str, spec.ways[name]))}" for name in WAYS if name in spec.ways]
+    return "; ".join([*(parts or ["weights"]), f"sparsity {_range(spec.sparsities)}", f"seed {_range(spec.seeds)}"])
+
+
+def _range(values: Sequence[Any]) -> str:
+    if len(values) <= 3:
+        return ", ".join(f"{value:g}" for value in values)
+    return f"{min(values):g} to {max(values):g} ({len(values)} values)"
+
+
+def size(n_bytes: int) -> str:
+    """Bytes in words."""
+    number = float(n_bytes)
+    for unit in ("bytes", "KB", "MB"):
+        if number < 1000:
+            return f"{number:.0f} {unit}" if unit == "bytes" or number >= 10 else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:.1f} GB"
+
+
+def folder(path: Path) -> str:
+    """A path, with ~ for the home directory."""
+    home = Path.home()
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
