@@ -35,13 +35,31 @@ def test_estimators_never_import_the_terminal_side():
     assert not loaded & {"plotext", "textual", "matplotlib"}
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["sweep", "--help"], ["data", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["sweep", "--help"], ["data", "--help"], ["runs", "--help"]]
+)
 def test_help_and_version_load_nothing_heavy(arguments):
     loaded = modules_after(
         "from prunelab.tui.cli import main\nimport io, contextlib\n"
         f"with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()): main({arguments!r})"
     )
     assert not loaded & {"torch", "sklearn", "pandas", "numpy", "textual", "rich"}
+
+
+@pytest.mark.parametrize("arguments", [["runs"], ["runs", "show", "nothing"]])
+def test_the_list_of_runs_loads_neither_torch_nor_textual(arguments):
+    loaded = modules_after(
+        "from prunelab.tui.cli import main\nimport io, contextlib\n"
+        f"with contextlib.redirect_stderr(io.StringIO()): main({arguments!r})"
+    )
+    assert "prunelab.tui.runs.store" in loaded
+    assert not loaded & {"torch", "sklearn", "pandas", "textual"}
+
+
+def test_the_app_never_computes():
+    loaded = modules_after("import prunelab.tui.app")
+    assert "textual" in loaded
+    assert not loaded & {"torch", "torchvision", "sklearn", "pandas", "scipy"}
 
 
 def test_every_public_name_can_be_imported():

@@ -18,7 +18,7 @@ import pexpect
 import pytest
 from prunelab.estimators import PrunedMLPClassifier, load_dataset, sparsity_path
 from prunelab.estimators.path import COLUMNS, ORIGINAL_SPARSITIES
-from prunelab.tui.cli import build_parser, main
+from prunelab.tui.cli import main
 
 QUICK = ["--layers", "64", "--epochs", "2", "--device", "cpu"]
 PRUNELAB = [sys.executable, "-m", "prunelab.tui.cli"]
@@ -173,7 +173,7 @@ def test_own_file(tmp_path):
         (["sweep", "--sparsities", "a"], "not a list of numbers"),
         (["sweep", "--criterion", "magic"], "criterion must be one of 'magnitude', 'random', got 'magic'"),
         (["sweep", "--norm", "3"], "norm must be 1, 2 or inf"),
-        (["sweep", "--preset", "none"], "the presets are original, digits"),
+        (["sweep", "--preset", "none"], "the presets are digits, original"),
         (["sweep", "--seeds", "0"], "at least 1"),
         (["sweep", "--dataset", "no-such-file.npz"], "no-such-file.npz"),
         (["sweep", "--dataset", "mnits"], "mnist"),
@@ -326,7 +326,9 @@ def test_every_parameter_has_an_option(command):
         assert f"--{name.replace('_', '-')}" in help_text
 
 
-def test_without_a_command_the_help_is_shown():
+def test_without_a_terminal_the_lab_says_what_to_use_instead():
     result = prunelab()
-    assert result.returncode == 0
-    assert result.stdout == build_parser().format_help()
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert "prunelab sweep" in result.stderr
+    assert result.stderr.count("\n") == 1

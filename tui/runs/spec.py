@@ -58,7 +58,7 @@ class RunSpec:
     name: str = ""
 
     @classmethod
-    def from_preset(cls, name: str, **changes: Any) -> RunSpec:
+    def from_preset(cls, name: str, /, **changes: Any) -> RunSpec:
         """The experiment of a preset; KeyError if there is none of that name."""
         preset = PRESETS[name]
         fields = {

@@ -254,8 +254,10 @@ class Worker:
         if self.run.spec.points_per_seed > 1:
             bare = Training(training.parameters, training.loss_curve, training.validation_scores)
             self._save_checkpoint(Checkpoint(bare, 0, task.recipe.max_iter))
-        if len(self.run.spec.seeds) <= MODELS_KEPT or self._seed == self.run.spec.seeds[0]:
-            point.to_dense_classifier().save(self.run.model_path(self._seed))
+        path = self.run.model_path(self._seed)
+        is_wanted = len(self.run.spec.seeds) <= MODELS_KEPT or self._seed == self.run.spec.seeds[0]
+        if is_wanted and not path.exists():
+            point.to_dense_classifier().save(path)
         self._tell(
             "dense",
             seed=self._seed,
@@ -308,7 +310,11 @@ class Worker:
 
 
 class EventLog:
-    """The writing end of `events.jsonl`; a line that an earlier worker did not finish is cut off first.
+    """The writing end of `events.jsonl`.
+
+    Readers take whole lines only. So an event that has to be safe is put on the disk before the end of its line
+    is written: nobody is told what a power cut could take back. A last line that an earlier worker did not end
+    is ended if all of it is there, and cut off otherwise.
 
     Attributes
     ----------
@@ -317,27 +323,43 @@ class EventLog:
     """
 
     def __init__(self, run: Run):
-        self.earlier = EventReader(run.events_path).read()
         self._descriptor = os.open(run.events_path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        size = os.fstat(self._descriptor).st_size
-        tail = b""
-        position = size
-        while position and b"\n" not in tail:
-            position = max(0, position - 65536)
-            tail = os.pread(self._descriptor, size - position, position)
-        os.ftruncate(self._descriptor, position + tail.rfind(b"\n") + 1)
+        self._mend()
+        self.earlier = EventReader(run.events_path).read()
 
     def append(self, event: dict[str, Any], *, sync: bool = False) -> None:
-        """Write a line; with `sync`, it is on the disk when this returns."""
-        line = json.dumps(_finite(event), allow_nan=False).encode() + b"\n"
-        while line:
-            line = line[os.write(self._descriptor, line) :]
+        """Write a line; with `sync`, it is on the disk before anybody can read it."""
+        line = json.dumps(_finite(event), allow_nan=False).encode()
         if sync:
+            self._write(line)
             os.fsync(self._descriptor)
+            self._write(b"\n")
+        else:
+            self._write(line + b"\n")
 
     def close(self) -> None:
         """Close the file."""
         os.close(self._descriptor)
+
+    def _write(self, data: bytes) -> None:
+        while data:
+            data = data[os.write(self._descriptor, data) :]
+
+    def _mend(self) -> None:
+        size = position = os.fstat(self._descriptor).st_size
+        tail = b""
+        while position and b"\n" not in tail:
+            position = max(0, position - 65536)
+            tail = os.pread(self._descriptor, size - position, position)
+        unfinished = tail[tail.rfind(b"\n") + 1 :]
+        if not unfinished:
+            return
+        try:
+            json.loads(unfinished)
+        except ValueError:
+            os.ftruncate(self._descriptor, size - len(unfinished))
+        else:
+            self._write(b"\n")
 
 
 def _finite(value: Any) -> Any:

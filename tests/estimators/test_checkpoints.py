@@ -1,0 +1,134 @@
+"""Trainings that are interrupted and go on: the same numbers as without the interruption, bit for bit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from prunelab.estimators import PrunedMLPClassifier, iter_sparsity_path
+from prunelab.estimators.checkpoints import CheckpointError, load_checkpoint, save_checkpoint
+from prunelab.estimators.training import BatchEnded, EpochEnded
+from sklearn.datasets import make_classification
+
+X, Y = make_classification(400, 20, n_informative=10, n_classes=3, random_state=0)
+X = X.astype(np.float32)
+SPARSITIES = (0.0, 0.5, 0.9)
+WAYS = ({"granularity": "weight"}, {"granularity": "unit"})
+
+
+class Interrupted(Exception):  # noqa: N818 (it is not an error)
+    pass
+
+
+def path(classifier, **settings):
+    return list(
+        iter_sparsity_path(
+            classifier,
+            X[:300],
+            Y[:300],
+            sparsities=SPARSITIES,
+            variants=WAYS,
+            X_test=X[300:],
+            y_test=Y[300:],
+            **settings,
+        )
+    )
+
+
+def interrupted_at(classifier, where, monkeypatch):
+    """The checkpoint of a training that ends when `where(event)` says so."""
+    monkeypatch.setattr("prunelab.estimators.training.SECONDS_BETWEEN_EVENTS", 0.0)  # tell every batch
+    kept = []
+
+    def listen(event):
+        if isinstance(event, (BatchEnded, EpochEnded)) and where(event):
+            kept.append(event.checkpoint())
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        path(classifier, on_event=listen)
+    return kept[0]
+
+
+def in_the_middle(event):
+    return isinstance(event, BatchEnded) and (event.epoch, event.batch) == (3, 5)
+
+
+def between_epochs(event):
+    return isinstance(event, EpochEnded) and event.epoch == 2
+
+
+def after_the_last_epoch(event):
+    return isinstance(event, EpochEnded) and event.epoch == event.epochs
+
+
+@pytest.mark.parametrize("where", [in_the_middle, between_epochs, after_the_last_epoch])
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"solver": "sgd", "alpha": 0.1, "fit_intercept": True},
+        {"early_stopping": True},
+        {"precision": "bfloat16"},
+        {"batch_size": 7},  # a short batch at the end of every epoch
+    ],
+    ids=str,
+)
+def test_going_on_from_a_checkpoint_gives_the_very_same_network(parameters, where, tmp_path, monkeypatch):
+    classifier = PrunedMLPClassifier(
+        (30, 20), random_state=3, device="cpu", **{"max_iter": 6, "batch_size": 32, **parameters}
+    )
+    whole = path(classifier)
+    checkpoint = interrupted_at(classifier, where, monkeypatch)
+    save_checkpoint(checkpoint, tmp_path / "c.safetensors")
+    resumed = path(classifier, checkpoint=load_checkpoint(tmp_path / "c.safetensors"))
+    assert [point.row for point in resumed] == [point.row for point in whole]
+    assert resumed[0].dense.training.loss_curve == whole[0].dense.training.loss_curve
+    assert resumed[0].dense.training.n_steps == whole[0].dense.training.n_steps
+    for one, other in zip(resumed, whole, strict=True):
+        for a, b in zip(one.model.parameters, other.model.parameters, strict=True):
+            assert a.tobytes() == b.tobytes()
+
+
+def test_patience_is_remembered(monkeypatch):
+    classifier = PrunedMLPClassifier(
+        (10,), max_iter=50, learning_rate_init=1e-9, n_iter_no_change=4, random_state=0, device="cpu"
+    )
+    whole = path(classifier)[0].dense.training
+    assert len(whole.loss_curve) == 5
+    checkpoint = interrupted_at(
+        classifier, lambda event: isinstance(event, EpochEnded) and event.epoch == 3, monkeypatch
+    )
+    assert path(classifier, checkpoint=checkpoint)[0].dense.training.loss_curve == whole.loss_curve
+
+
+def test_points_that_are_known_are_left_out():
+    classifier = PrunedMLPClassifier((10,), max_iter=2, random_state=0, device="cpu")
+    rows = [point.row for point in path(classifier)]
+    for skip in range(len(rows) + 1):
+        assert [point.row for point in path(classifier, skip=skip)] == rows[skip:]
+
+
+def test_watching_the_test_data_changes_nothing_and_tells_the_accuracy():
+    classifier = PrunedMLPClassifier((10,), max_iter=3, random_state=0, device="cpu")
+    events = []
+    watched = path(classifier, watch=True, on_event=events.append)
+    assert [point.row for point in watched] == [point.row for point in path(classifier)]
+    told = [event.monitored for event in events if isinstance(event, EpochEnded)]
+    assert len(told) == 3
+    assert told[-1] == watched[0].row["accuracy"]
+
+
+def test_a_point_gives_its_dense_network_too():
+    classifier = PrunedMLPClassifier((10,), max_iter=2, random_state=0, device="cpu")
+    dense = path(classifier)[-1].to_dense_classifier()
+    fitted = classifier.fit(X[:300], Y[:300])
+    assert dense.sparsity_ == 0
+    np.testing.assert_array_equal(dense.predict_proba(X), fitted.predict_proba(X))
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", b"\x08\0\0\0\0\0\0\0{}      "])
+def test_what_is_no_checkpoint_is_refused(content, tmp_path):
+    file = tmp_path / "c.safetensors"
+    file.write_bytes(content)
+    with pytest.raises(CheckpointError, match="not a checkpoint"):
+        load_checkpoint(file)
