@@ -152,12 +152,12 @@ def train_dense(
     return DenseModel(task, training, samples, None if start is None else start.masks)
 
 
-def make_pruner(dense: DenseModel, choices: Choices) -> Pruner:
-    """Score and rank the weights or units of a dense model."""
+def make_pruner(dense: DenseModel, choices: Choices, sort: bool = True) -> Pruner:
+    """Score and rank the weights or units of a dense model; for few sparsities, better without sorting."""
     n_layers = dense.task.network.n_layers
     masks = None if dense.masks is None else dense.masks[:n_layers]
     bias_masks = None if dense.masks is None else dense.masks[n_layers:] or None
-    return Pruner(choices, dense.coefs, masks, bias_masks, seed=dense.task.seed_for("prune"))
+    return Pruner(choices, dense.coefs, masks, bias_masks, seed=dense.task.seed_for("prune"), sort=sort)
 
 
 def prune(dense: DenseModel, pruned: Pruned, fine_tune_iter: int = 0, on_event: Listener | None = None) -> PrunedModel:

@@ -16,15 +16,16 @@ from .backend import flushed_denormals
 from .pruning.compact import compact
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
 
     from .network import MLPNetwork
 
-#: The rows of a block are limited so that its widest activations are at most this many numbers.
-_BLOCK_ELEMENTS = 2**26
+#: The rows of a block are limited so that its widest activations are at most this many numbers: a block takes a
+#: few hundredths of a second on a CPU, so whoever computes block by block can give up soon.
+_BLOCK_ELEMENTS = 2**21
 
 #: Up to this many products (rows times weights) float32 networks are evaluated in float64: it takes no time
 #: worth having, and a sample then gets the same probabilities alone as among others.
@@ -43,13 +44,20 @@ class Evaluator:
     """
 
     def __init__(self, inputs: NDArray[np.float32], device: torch.device, precision: str):
-        self._device = device
+        self.device, self.precision = device, precision
         self._dtype = getattr(torch, precision)
         self._inputs = as_tensor(inputs).to(device, self._dtype)
 
     def logits(self, network: MLPNetwork, parameters: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         """Logits, shape (n, classes)."""
         return self._on_device(network, parameters).cpu().numpy()
+
+    def iter_logits(
+        self, network: MLPNetwork, parameters: Sequence[NDArray[np.float32]]
+    ) -> Iterator[NDArray[np.float32]]:
+        """The same logits, some rows at a time: the caller may stop in between."""
+        for block in self._blocks(network, parameters):
+            yield block.cpu().numpy()
 
     def accuracy_and_loss(
         self,
@@ -64,25 +72,35 @@ class Evaluator:
         """
         if weights is not None and not weights.any():
             weights = None
-        logits = self._on_device(network, parameters).cpu()
-        classes = as_tensor(targets)
-        hits = (logits.argmax(dim=1) == classes).double().numpy()
-        losses = torch.nn.functional.cross_entropy(logits.double(), classes, reduction="none").numpy()
+        hits, losses = hits_and_losses(self.logits(network, parameters), targets)
         return float(np.average(hits, weights=weights)), float(np.average(losses, weights=weights))
 
     def _on_device(self, network: MLPNetwork, parameters: Sequence[NDArray[np.float32]]) -> Tensor:
+        blocks = list(self._blocks(network, parameters))
+        return blocks[0] if len(blocks) == 1 else torch.cat(blocks)
+
+    def _blocks(self, network: MLPNetwork, parameters: Sequence[NDArray[np.float32]]) -> Iterator[Tensor]:
         network, parameters = compacted(network, parameters)
-        with flushed_denormals(), torch.inference_mode():
-            dtype = self._dtype_for(network)
-            tensors = [as_tensor(p).to(self._device, dtype) for p in parameters]
-            rows = max(1, _BLOCK_ELEMENTS // max(network.sizes))
-            blocks = [network.forward(tensors, block.to(dtype)) for block in self._inputs.split(rows)]
-            return blocks[0] if len(blocks) == 1 else torch.cat(blocks)
+        dtype = self._dtype_for(network)
+        tensors = [as_tensor(p).to(self.device, dtype) for p in parameters]
+        for block in self._inputs.split(max(1, _BLOCK_ELEMENTS // max(network.sizes))):
+            with flushed_denormals(), torch.inference_mode():  # not while the caller has the turn
+                logits = network.forward(tensors, block.to(dtype))
+            yield logits
 
     def _dtype_for(self, network: MLPNetwork) -> torch.dtype:
         is_small = len(self._inputs) * network.n_weights <= _FLOAT64_UP_TO
-        has_float64 = self._device.type != "mps"
+        has_float64 = self.device.type != "mps"
         return torch.float64 if self._dtype == torch.float32 and is_small and has_float64 else self._dtype
+
+
+def hits_and_losses(
+    logits: NDArray[np.float32], targets: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """For every sample, 1 if its class has the highest logit and 0 if not, and its cross-entropy."""
+    scores, classes = as_tensor(logits), as_tensor(targets)
+    hits = (scores.argmax(dim=1) == classes).double().numpy()
+    return hits, torch.nn.functional.cross_entropy(scores.double(), classes, reduction="none").numpy()
 
 
 def compacted(

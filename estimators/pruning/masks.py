@@ -25,7 +25,8 @@ ORDERS = ("smallest", "largest")
 class RemovalOrder:
     """The order in which the entries of some arrays of scores are removed.
 
-    The scores are sorted once; the masks of any number of sparsities then cost a comparison each.
+    The scores are sorted once; the masks of any number of sparsities then cost a comparison each. Without
+    sorting, each costs a partition, a fifth of the time of a sort: for the first masks as soon as can be.
 
     Parameters
     ----------
@@ -37,6 +38,8 @@ class RemovalOrder:
         Which scores go first.
     kept : sequence of ndarray of bool, optional
         Shaped as the scores: what is False was removed before and goes before everything else.
+    sort : bool, default=True
+        Whether to sort; the masks are the same.
 
     Raises
     ------
@@ -50,6 +53,7 @@ class RemovalOrder:
         scope: str = "layer",
         order: str = "smallest",
         kept: Sequence[Mask] | None = None,
+        sort: bool = True,
     ):
         if any(np.isnan(array).any() for array in scores):
             raise ValueError("cannot rank what to prune: some scores are not numbers (NaN)")
@@ -60,7 +64,7 @@ class RemovalOrder:
         self._shapes = [array.shape for array in scores]
         if scope == "global":
             flat = [np.concatenate(flat)] if flat else []
-        self._groups = [(group, np.sort(group)) for group in flat]
+        self._groups = [(group, np.sort(group) if sort else None) for group in flat]
         self._is_global = scope == "global"
 
     @property
@@ -77,13 +81,13 @@ class RemovalOrder:
         return [mask.reshape(shape) for mask, shape in zip(kept, self._shapes, strict=True)]
 
 
-def _keep_all_but(count: int, scores: NDArray[np.floating], ranked: NDArray[np.floating]) -> Mask:
-    """Mask without the `count` first entries in the order of (score, index); `ranked` is `scores` sorted."""
+def _keep_all_but(count: int, scores: NDArray[np.floating], ranked: NDArray[np.floating] | None) -> Mask:
+    """Mask without the `count` first entries in the order of (score, index); `ranked` is `scores` sorted, if known."""
     if count == 0:
         return np.ones(len(scores), dtype=bool)
-    threshold = ranked[count - 1]
+    threshold = np.partition(scores, count - 1)[count - 1] if ranked is None else ranked[count - 1]
     kept = scores > threshold
-    surplus = int(np.searchsorted(ranked, threshold, side="right")) - count
+    surplus = len(scores) - int(np.count_nonzero(kept)) - count
     if surplus:  # more entries tie with the threshold than may go: those with the highest index stay
         kept[np.flatnonzero(scores == threshold)[-surplus:]] = True
     return kept

@@ -60,6 +60,8 @@ class Pruner:
         The same of the biases.
     seed : int
         For criteria that draw random numbers.
+    sort : bool, default=True
+        Pays with many sparsities; see `RemovalOrder`.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Pruner:
         masks: Sequence[Mask] | None = None,
         bias_masks: Sequence[Mask] | None = None,
         seed: int = 0,
+        sort: bool = True,
     ):
         self._choices = choices
         self._shapes = [coef.shape for coef in coefs]
@@ -82,7 +85,7 @@ class Pruner:
         else:
             scores = weight_scores(choices.criterion, model)
         self._kept_before = before
-        self._order = RemovalOrder(scores, choices.scope, choices.order, before)
+        self._order = RemovalOrder(scores, choices.scope, choices.order, before, sort)
 
     def prune(self, sparsity: float) -> Pruned:
         """Remove the fraction `sparsity` (0 to 1) of the prunable weights or units."""

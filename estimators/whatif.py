@@ -1,0 +1,294 @@
+"""A trained network to prune by hand: any sparsity, any way, measured while one waits.
+
+Sweeps compute a curve; this computes one point of it, fast, and everything there is to know of that point. The
+figures are those of the sweep: the same masks, the same arithmetic.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .accounting import Cost, count_cost
+from .backend import DeviceError, resolve_device
+from .fitting import DenseModel, Samples, make_pruner, prune
+from .inference import hits_and_losses
+from .parameters import check_value
+from .path import PathPoint
+from .presets import WAYS
+from .training import Training
+from .validation import check_labelled, clone_with, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from .base import BasePrunedClassifier
+    from .fitting import PrunedModel
+    from .inference import Evaluator
+    from .pruning.pruner import Choices, Pruner
+
+#: Rankings kept: enough to go back and forth between a few ways of pruning.
+_PRUNERS_KEPT = 4
+
+#: From this many products (test samples times weights) on, which take a tenth of a second, estimates are worth having.
+_ESTIMATE_FROM = 4 * 10**9
+
+
+@dataclass(frozen=True)
+class Cut:
+    """One pruning of the network.
+
+    Attributes
+    ----------
+    sparsity : float
+        The fraction asked for.
+    achieved_sparsity : float
+        The fraction of the prunable weights or units removed.
+    layers, units : list of [int, int]
+        For every layer, how many weights are left, and how many units with a weight that leads to them; of how many.
+    cost : Cost
+    emptied_layers : list of int
+        Indices of the layers that have no weight left.
+    model : PrunedModel
+    estimator : PrunedMLPClassifier
+        Its parameters say how it was pruned.
+    """
+
+    sparsity: float
+    achieved_sparsity: float
+    layers: list[list[int]]
+    units: list[list[int]]
+    cost: Cost
+    emptied_layers: list[int]
+    model: PrunedModel
+    estimator: BasePrunedClassifier
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How good a network is on test data.
+
+    Attributes
+    ----------
+    accuracy, loss : float
+    class_accuracy : list of float
+        The part of every class that is predicted right; NaN for a class without samples.
+    predictions : ndarray of int64
+        Class indices, one a sample looked at.
+    is_estimate : bool
+        Whether only a part of the samples was looked at.
+    """
+
+    accuracy: float
+    loss: float
+    class_accuracy: list[float]
+    predictions: NDArray[np.int64]
+    is_estimate: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a pruning changes: indices of test samples.
+
+    Attributes
+    ----------
+    broken : ndarray of int
+        Right before the pruning and wrong after it.
+    wrong_before : ndarray of int
+        Wrong before it.
+    right : ndarray of int
+        Right before it and after it.
+    n_mended : int
+        How many of those wrong before are right after it.
+    """
+
+    broken: NDArray[np.intp]
+    wrong_before: NDArray[np.intp]
+    right: NDArray[np.intp]
+    n_mended: int
+
+
+class WhatIf:
+    """A fitted classifier, its test data, and any pruning of it.
+
+    Parameters
+    ----------
+    classifier : PrunedMLPClassifier
+        Fitted; it is not changed. What it removed stays removed, and it is the "before" of every comparison.
+    X_test, y_test : array-like
+    sample_size : int, default=1000
+        How many test samples estimates look at.
+
+    Attributes
+    ----------
+    classifier : PrunedMLPClassifier
+        A copy that computes on a device that this machine has.
+    before : Scores
+        Of the classifier as it is.
+    sample : ndarray of int
+        The test samples that estimates look at: always the same, evenly from every class.
+    n_test : int
+    device, precision : str
+        Where and how predictions are computed.
+
+    Raises
+    ------
+    ValueError
+        If the data do not fit the classifier.
+    """
+
+    def __init__(
+        self, classifier: BasePrunedClassifier, X_test: ArrayLike, y_test: ArrayLike, *, sample_size: int = 1000
+    ):
+        self.classifier = _on_this_machine(classifier)
+        X, y = check_labelled(self.classifier, X_test, y_test, reset=False)
+        self.codes = encode(y, self.classifier.classes_)
+        self.n_test = len(X)
+        self._network = self.classifier._network()
+        self._dense = _dense_model(self.classifier, X, self.codes)
+        self._pruners: dict[Choices, Pruner] = {}
+        self._evaluator: Evaluator = self.classifier._evaluator(X)
+        self.device, self.precision = str(self._evaluator.device), self._evaluator.precision
+        self.before = self._score(self._evaluator.logits(self._network, self._dense.training.parameters), self.codes)
+        self.sample = _even_sample(self.codes, sample_size)
+        self._sample_evaluator: Evaluator = self.classifier._evaluator(X[self.sample])
+        self._sample_before = self._score(
+            self._sample_evaluator.logits(self._network, self._dense.training.parameters), self.codes[self.sample]
+        )
+
+    @property
+    def estimates_pay(self) -> bool:
+        """Whether measuring on all test data takes so long that a person would like an estimate first."""
+        return self.n_test > 2 * len(self.sample) and self.n_test * self._network.n_weights >= _ESTIMATE_FROM
+
+    def prune(self, sparsity: float, **ways: Any) -> Cut:
+        """Remove a fraction of the weights or units, in the classifier's own way but for what `ways` says.
+
+        Parameters
+        ----------
+        sparsity : float
+        **ways
+            Values of `prunelab.estimators.presets.WAYS`.
+
+        Raises
+        ------
+        ValueError
+            If there is no such way, or a value cannot be.
+        """
+        for name, value in {"sparsity": sparsity, **ways}.items():
+            if name not in ("sparsity", *WAYS):
+                raise ValueError(f"there is no way of pruning called {name}: there are {', '.join(WAYS)}")
+            check_value(name, value)
+        estimator = clone_with(self.classifier, sparsity=sparsity, **ways)
+        pruned = self._pruner(estimator._choices()).prune(float(sparsity))
+        model = prune(self._dense, pruned)
+        n_layers = self._network.n_layers
+        coefs, intercepts = model.parameters[:n_layers], model.parameters[n_layers:]
+        return Cut(
+            sparsity=float(sparsity),
+            achieved_sparsity=pruned.achieved_sparsity,
+            layers=[[int(np.count_nonzero(mask)), mask.size] for mask in pruned.masks],
+            units=[[int(np.count_nonzero((coef != 0).any(axis=0))), coef.shape[1]] for coef in coefs],
+            cost=count_cost(coefs, intercepts, self._network.fit_intercept),
+            emptied_layers=pruned.emptied_layers,
+            model=model,
+            estimator=estimator,
+        )
+
+    def scores(self, cut: Cut) -> Scores:
+        """Measure on all test data."""
+        *_, scores = self.iter_scores(cut)
+        assert scores is not None
+        return scores
+
+    def iter_scores(self, cut: Cut) -> Iterator[Scores | None]:
+        """Measure on all test data: None after each part of them, so that the caller may stop, then the scores."""
+        blocks = []
+        for block in self._evaluator.iter_logits(self._network, cut.model.parameters):
+            blocks.append(block)
+            yield None
+        yield self._score(np.concatenate(blocks), self.codes)
+
+    def estimate(self, cut: Cut) -> Scores:
+        """Measure on the sample, and conclude to all test data.
+
+        What the pruning changes on the sample is added to what is known of all data before the pruning, which is
+        closer than the sample alone.
+        """
+        logits = self._sample_evaluator.logits(self._network, cut.model.parameters)
+        now, before, known = self._score(logits, self.codes[self.sample]), self._sample_before, self.before
+        change = np.subtract(now.class_accuracy, before.class_accuracy)
+        return Scores(
+            accuracy=float(np.clip(known.accuracy + now.accuracy - before.accuracy, 0, 1)),
+            loss=max(0.0, known.loss + now.loss - before.loss),
+            class_accuracy=np.clip(known.class_accuracy + change, 0, 1).tolist(),
+            predictions=now.predictions,
+            is_estimate=True,
+        )
+
+    def outcome(self, scores: Scores) -> Outcome:
+        """Sort the test samples by what a pruning changes; `scores` are exact ones."""
+        was_right, is_right = self.before.predictions == self.codes, scores.predictions == self.codes
+        return Outcome(
+            broken=np.flatnonzero(was_right & ~is_right),
+            wrong_before=np.flatnonzero(~was_right),
+            right=np.flatnonzero(was_right & is_right),
+            n_mended=int(np.count_nonzero(is_right & ~was_right)),
+        )
+
+    def to_classifier(self, cut: Cut) -> BasePrunedClassifier:
+        """The pruned network as a fitted classifier, to predict with or to save."""
+        describing = ("classes_", "n_features_in_", "feature_names_in_")
+        for name in [name for name in describing if hasattr(self.classifier, name)]:
+            setattr(cut.estimator, name, getattr(self.classifier, name))
+        row = {"sparsity": cut.sparsity}
+        return PathPoint(row, self._network, cut.model, self._dense, cut.estimator).to_classifier()
+
+    def _pruner(self, choices: Choices) -> Pruner:
+        if choices.granularity == "weight":
+            choices = replace(choices, norm=2.0)  # it makes no difference to weights
+        pruner = self._pruners.pop(choices, None) or make_pruner(self._dense, choices, sort=False)
+        self._pruners[choices] = pruner  # at the end: the oldest stands first
+        for oldest in list(self._pruners)[:-_PRUNERS_KEPT]:
+            del self._pruners[oldest]
+        return pruner
+
+    def _score(self, logits: NDArray[np.float32], codes: NDArray[np.int64]) -> Scores:
+        hits, losses = hits_and_losses(logits, codes)
+        n_classes = len(self.classifier.classes_)
+        totals = np.bincount(codes, minlength=n_classes)
+        right = np.bincount(codes, weights=hits, minlength=n_classes)
+        by_class = np.divide(right, totals, out=np.full(n_classes, np.nan), where=totals > 0)
+        return Scores(float(np.mean(hits)), float(np.mean(losses)), by_class.tolist(), logits.argmax(axis=1))
+
+
+def _on_this_machine(classifier: BasePrunedClassifier) -> BasePrunedClassifier:
+    """A copy that computes where the classifier was fitted, or if that is not here, on what is."""
+    classifier = copy.copy(classifier)
+    try:
+        resolve_device(classifier.device)
+    except DeviceError:
+        classifier.device = "auto"
+    return classifier
+
+
+def _dense_model(classifier: BasePrunedClassifier, X: NDArray[np.float32], codes: NDArray[np.int64]) -> DenseModel:
+    """What the classifier was when it was trained, as far as pruning goes: without its training data."""
+    training = Training(classifier._parameters(), classifier.loss_curve_, classifier.validation_scores_ or [])
+    samples = Samples(X, codes)
+    task = classifier._task(samples, classifier.seed_, epochs=classifier.n_iter_, early_stopping=False)
+    masks = [*classifier.masks_, *(classifier.intercept_masks_ if classifier.fit_intercept else [])]
+    removed = any(not mask.all() for mask in masks)
+    return DenseModel(replace(task, precision=classifier.precision_), training, samples, masks if removed else None)
+
+
+def _even_sample(codes: NDArray[np.int64], size: int) -> NDArray[np.intp]:
+    """Indices at equal distances along the samples sorted by class: of every class its share."""
+    size = min(size, len(codes))
+    positions = ((np.arange(size) + 0.5) * len(codes) / size).astype(np.intp)
+    return np.sort(np.argsort(codes, kind="stable")[positions])

@@ -1,0 +1,305 @@
+"""Answers the questions of the explore screen, in the service process: a finished network, pruned by hand.
+
+======================  ============================================================================================
+``explore.prune``       asked with ``model`` (the path of a model file), ``dataset`` and ``data_root`` (its test data),
+                        ``sparsity``, ``ways``, and ``first`` and ``count`` (which pictures of the gallery). Answered
+                        with ``doing`` (words, while something takes seconds), ``network`` (the fields of `Network`),
+                        ``figures`` (of `Figures`: an estimate, if that is worth it, then the exact ones) and, beside
+                        the exact ones, ``gallery`` (of `Gallery`)
+``explore.save``        asked with ``model, dataset, data_root, sparsity, ways, path``. Answered with ``doing``, then
+                        ``saved``, the path of the file written
+======================  ============================================================================================
+
+The classes here are what the app reads the answers with, so nothing heavy may be imported before it is needed.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    from numpy.typing import NDArray
+
+    from ...estimators.base import BasePrunedClassifier
+    from ...estimators.whatif import Cut, Scores, WhatIf
+    from .service import Answer, Request
+
+
+@dataclass(frozen=True)
+class Network:
+    """The network before the pruning, and its test data.
+
+    Attributes
+    ----------
+    sizes : list of int
+        Widths of the layers, input and output included.
+    classes : list of str
+    n_test : int
+    has_images : bool
+        Whether a sample can be drawn.
+    device, precision : str
+        Of the computing.
+    accuracy, loss : float
+    class_accuracy : list of float
+        NaN for a class without test data.
+    """
+
+    sizes: list[int]
+    classes: list[str]
+    n_test: int
+    has_images: bool
+    device: str
+    precision: str
+    accuracy: float
+    loss: float
+    class_accuracy: list[float]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What is left of the network; see `prunelab.estimators.whatif.Cut` and `Scores`.
+
+    Attributes
+    ----------
+    n_samples : int
+        How many test samples were looked at.
+    """
+
+    sparsity: float
+    achieved_sparsity: float
+    is_estimate: bool
+    n_samples: int
+    accuracy: float
+    loss: float
+    class_accuracy: list[float]
+    layers: list[list[int]]
+    units: list[list[int]]
+    parameters: int
+    nonzero: int
+    compression: float
+    speedup: float
+    emptied_layers: list[int]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A test image: its class, what was predicted before and after the pruning, and its pixels as bytes in base 64."""
+
+    truth: int
+    before: int
+    after: int
+    shape: list[int]
+    pixels: str
+
+    @property
+    def image(self) -> NDArray[np.uint8]:
+        """The pixels, shape (height, width)."""
+        return np.frombuffer(base64.b64decode(self.pixels), dtype=np.uint8).reshape(self.shape)
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Test images: first those that the pruning breaks, then those that were wrong before, then the others.
+
+    Attributes
+    ----------
+    sparsity : float
+        Of the pruning.
+    n_broken, n_wrong_before, n_right : int
+        How many there are of each kind.
+    n_mended : int
+        How many of those wrong before are right after it.
+    first : int
+        The place of the first picture among them all.
+    pictures : list of Picture
+        Empty if the data are no images.
+    """
+
+    sparsity: float
+    n_broken: int
+    n_wrong_before: int
+    n_right: int
+    n_mended: int
+    first: int
+    pictures: list[Picture]
+
+
+def gallery_of(answer: dict[str, Any]) -> Gallery:
+    """Read a gallery from an answer."""
+    return Gallery(**{**answer, "pictures": [Picture(**picture) for picture in answer["pictures"]]})
+
+
+class Explorer:
+    """What was loaded last, and measured last: the next question is most likely about the same.
+
+    Every step is kept as soon as it is done, so a request that is overtaken has not worked for nothing.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[Any, Any]] = {}
+
+    def prune(self, request: Request) -> Iterator[Answer]:
+        """Prune and measure: see the module."""
+        subject = yield from self._subject(request)
+        yield {"network": asdict(subject.network)}
+        cut, scores = yield from self._measured(subject, request["sparsity"], request["ways"])
+        gallery = subject.gallery(cut.sparsity, scores, request["first"], request["count"])
+        yield {"figures": asdict(_figures(cut, scores)), "gallery": asdict(gallery)}
+
+    def save(self, request: Request) -> Iterator[Answer]:
+        """Write the pruned network to a model file: see the module."""
+        subject = yield from self._subject(request)
+        path = Path(os.path.expanduser(request["path"]))
+        what_if = subject.what_if
+        what_if.to_classifier(what_if.prune(request["sparsity"], **request["ways"])).save(path)
+        yield {"saved": str(path.absolute())}
+
+    def _measured(
+        self, subject: _Subject, sparsity: float, ways: dict[str, Any]
+    ) -> Generator[Answer, None, tuple[Cut, Scores]]:
+        """Prune and measure, unless it is what was measured last."""
+        key = subject.key, sparsity, ways
+        known: tuple[Cut, Scores] | None = self._look_up("measured", key)
+        if known is not None:
+            return known
+        cut = subject.what_if.prune(sparsity, **ways)
+        if subject.what_if.estimates_pay:
+            yield {"figures": asdict(_figures(cut, subject.what_if.estimate(cut)))}
+        scores = None
+        for scores in subject.what_if.iter_scores(cut):
+            if scores is None:
+                yield {}
+        return self._keep("measured", key, (cut, scores))
+
+    def _subject(self, request: Request) -> Generator[Answer, None, _Subject]:
+        """What the request is about, loaded as far as it is not there yet."""
+        path, source = request["model"], (request["dataset"], request["data_root"])
+        key = path, source
+        subject: _Subject | None = self._look_up("subject", key)
+        if subject is not None:
+            return subject
+        if "torch" not in sys.modules:
+            yield {"doing": "loading PyTorch and scikit-learn"}
+        from ...estimators import PrunedMLPClassifier, load_dataset
+        from ...estimators.whatif import WhatIf
+
+        yield {"doing": "reading the network"}
+        classifier: BasePrunedClassifier = PrunedMLPClassifier.load(path)
+        data = self._look_up("data", source)
+        if data is None:
+            yield {"doing": f"reading the data set {source[0]}"}
+            bunch = load_dataset(*source)
+            classes, shape = list(map(str, bunch.class_names)), bunch.image_shape
+            data = self._keep("data", source, _TestData(bunch.X_test, bunch.y_test, classes, shape))
+            del bunch  # the training data take most of the room
+        yield {"doing": f"measuring the network on {len(data.y):,} samples"}
+        what_if = WhatIf(classifier, data.X, data.y)
+        return self._keep("subject", key, _Subject(key, what_if, data))
+
+    def _look_up(self, name: str, key: Any) -> Any:
+        kept_for, value = self._kept.get(name, (None, None))
+        return value if kept_for == key else None
+
+    def _keep(self, name: str, key: Any, value: Any) -> Any:
+        self._kept[name] = key, value
+        return value
+
+
+class _TestData:
+    """Test data, and how to draw them."""
+
+    def __init__(self, X: NDArray[np.float32], y: NDArray[Any], classes: list[str], shape: tuple[int, ...] | None):
+        self.X, self.y, self.classes = X, y, classes
+        self._shape = shape
+        self._low, self._high = float(X.min()), float(X.max())
+        self.has_images = shape is not None and self._grey(X[0]) is not None
+
+    def pixels(self, index: int) -> NDArray[np.uint8]:
+        """A sample as an image of bytes."""
+        image = self._grey(self.X[index])
+        assert image is not None
+        return np.rint(255 * (image - self._low) / max(self._high - self._low, 1e-9)).astype(np.uint8)
+
+    def _grey(self, sample: NDArray[np.float32]) -> NDArray[np.float32] | None:
+        """A sample as one grey image; None if it is none."""
+        image = np.squeeze(sample.reshape(self._shape or (1,)))
+        if image.ndim == 3 and min(image.shape) in (3, 4):  # colours
+            image = image.mean(axis=int(np.argmin(image.shape)))
+        return image if image.ndim == 2 else None
+
+
+class _Subject:
+    """A network with its test data."""
+
+    def __init__(self, key: Any, what_if: WhatIf, data: _TestData):
+        self.key, self.what_if, self._data = key, what_if, data
+        classifier, before = what_if.classifier, what_if.before
+        self.network = Network(
+            sizes=[*(coef.shape[0] for coef in classifier.coefs_), classifier.coefs_[-1].shape[1]],
+            classes=data.classes,
+            n_test=what_if.n_test,
+            has_images=data.has_images,
+            device=what_if.device,
+            precision=what_if.precision,
+            accuracy=before.accuracy,
+            loss=before.loss,
+            class_accuracy=before.class_accuracy,
+        )
+
+    def gallery(self, sparsity: float, scores: Scores, first: int, count: int) -> Gallery:
+        """Some of the test images, in the order of the gallery."""
+        outcome = self.what_if.outcome(scores)
+        groups = outcome.broken, outcome.wrong_before, outcome.right
+        chosen = np.concatenate(groups)[first : first + count] if self._data.has_images else []
+        return Gallery(
+            sparsity=sparsity,
+            n_broken=len(groups[0]),
+            n_wrong_before=len(groups[1]),
+            n_right=len(groups[2]),
+            n_mended=outcome.n_mended,
+            first=first,
+            pictures=[self._picture(int(index), scores) for index in chosen],
+        )
+
+    def _picture(self, index: int, scores: Scores) -> Picture:
+        pixels = self._data.pixels(index)
+        return Picture(
+            truth=int(self.what_if.codes[index]),
+            before=int(self.what_if.before.predictions[index]),
+            after=int(scores.predictions[index]),
+            shape=list(pixels.shape),
+            pixels=base64.b64encode(pixels.tobytes()).decode("ascii"),
+        )
+
+
+def _figures(cut: Cut, scores: Scores) -> Figures:
+    return Figures(
+        sparsity=cut.sparsity,
+        achieved_sparsity=cut.achieved_sparsity,
+        is_estimate=scores.is_estimate,
+        n_samples=len(scores.predictions),
+        accuracy=scores.accuracy,
+        loss=scores.loss,
+        class_accuracy=scores.class_accuracy,
+        layers=cut.layers,
+        units=cut.units,
+        parameters=cut.cost.parameters,
+        nonzero=cut.cost.nonzero,
+        compression=cut.cost.compression,
+        speedup=cut.cost.speedup,
+        emptied_layers=cut.emptied_layers,
+    )
+
+
+_explorer = Explorer()
+
+OPERATIONS = {"prune": _explorer.prune, "save": _explorer.save}
