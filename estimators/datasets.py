@@ -71,7 +71,7 @@ _IDX_DATASETS = {
     "kmnist": IdxDataset(
         name="kmnist",
         folder="KMNIST",
-        description="cursive Japanese characters, 28x28",
+        description="Japanese characters, 28x28",
         download_mb=21,
         class_names=("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
         verified="archive",
@@ -205,6 +205,7 @@ def load_dataset(
     *,
     download: bool = False,
     progress: Callable[[str], object] | None = None,
+    on_bytes: Callable[[int], object] | None = None,
 ) -> Bunch:
     """Load a data set, split into training and test data and normalised.
 
@@ -223,6 +224,9 @@ def load_dataset(
         Download a named data set that is missing or damaged. Files that were damaged are replaced.
     progress : callable, optional
         Called with one sentence before a download starts.
+    on_bytes : callable, optional
+        Called with the number of bytes that have arrived, several times a second while a download lasts, in
+        another thread.
 
     Returns
     -------
@@ -242,6 +246,13 @@ def load_dataset(
         source : str
             One sentence: where the data came from and what was done to them.
 
+        and for files also
+
+        feature_names : list of str, or None
+            The columns of a `.csv` file without the label.
+        feature_mean, feature_scale : ndarray of shape (n_features,), or None
+            Mean and standard deviation of the training data in the file, where the features were standardised.
+
     Raises
     ------
     DatasetError
@@ -251,7 +262,7 @@ def load_dataset(
         return _load_digits()
     try:
         if name in _IDX_DATASETS:
-            return load_idx(_IDX_DATASETS[str(name)], data_folder(root), download, progress)
+            return load_idx(_IDX_DATASETS[str(name)], data_folder(root), download, progress, on_bytes)
         path = Path(os.path.expanduser(name))
         if path.name == name and path.suffix.lower() not in (".npz", ".csv"):
             raise DatasetError(_unknown_name(str(name)))

@@ -11,9 +11,11 @@ import gzip
 import hashlib
 import math
 import os
+import re
 import socket
 import sys
 import tempfile
+import threading
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 DOWNLOAD_TIMEOUT = 30.0
 """Seconds a download may stay silent before it counts as failed."""
 
+SECONDS_BETWEEN_LOOKS = 0.2
+"""How often the bytes that have arrived are told."""
 
 State = Literal["ready", "not downloaded", "damaged"]
 
@@ -102,7 +106,13 @@ def idx_state(dataset: IdxDataset, folder: Path) -> tuple[State, str]:
     return "ready", "all files are there with the right sizes; the content is verified when it is loaded"
 
 
-def load_idx(dataset: IdxDataset, root: Path, download: bool, progress: Callable[[str], object] | None) -> Bunch:
+def load_idx(
+    dataset: IdxDataset,
+    root: Path,
+    download: bool,
+    progress: Callable[[str], object] | None,
+    on_bytes: Callable[[int], object] | None,
+) -> Bunch:
     """Load a data set from under `root`, downloading it if need be and allowed."""
     from sklearn.utils import Bunch
 
@@ -113,7 +123,7 @@ def load_idx(dataset: IdxDataset, root: Path, download: bool, progress: Callable
     except (DatasetError, OSError):
         if not download:
             raise
-        arrays = _download(dataset, root, progress)
+        arrays = _download(dataset, root, progress, on_bytes)
         origin = ", downloaded just now"
     X_train, y_train, X_test, y_test = arrays
     return Bunch(
@@ -202,7 +212,12 @@ def parse_idx(content: bytes, path: Path) -> NDArray[np.uint8]:
 # Downloading --------------------------------------------------------------------------------------------
 
 
-def _download(dataset: IdxDataset, root: Path, progress: Callable[[str], object] | None) -> list[NDArray[np.uint8]]:
+def _download(
+    dataset: IdxDataset,
+    root: Path,
+    progress: Callable[[str], object] | None,
+    on_bytes: Callable[[int], object] | None,
+) -> list[NDArray[np.uint8]]:
     """Let torchvision download a data set, verify it, put it into its place, and return its arrays.
 
     The files arrive in a temporary folder beside their place and are moved only when they are verified,
@@ -214,8 +229,9 @@ def _download(dataset: IdxDataset, root: Path, progress: Callable[[str], object]
     try:
         _make_private(root)
         with tempfile.TemporaryDirectory(dir=root, prefix=".download-") as temporary:
-            _run_torchvision(dataset.folder, Path(temporary))
             arrived = idx_folder(dataset, Path(temporary))
+            with contextlib.nullcontext() if on_bytes is None else _watched(arrived, on_bytes):
+                _run_torchvision(dataset.folder, Path(temporary))
             arrays = [_read(dataset, file, arrived) for file in idx_files(dataset)]
             _make_private(folder)
             for path in arrived.iterdir():
@@ -227,7 +243,7 @@ def _download(dataset: IdxDataset, root: Path, progress: Callable[[str], object]
         ) from error
     except Exception as error:  # torchvision and the network raise nearly anything
         raise DatasetError(
-            f"{dataset.folder} could not be downloaded ({one_line(error)}): check the connection and that "
+            f"{dataset.folder} could not be downloaded ({_reason(error)}): check the connection and that "
             f"{root} can be written, {_otherwise(dataset, folder)}"
         ) from error
     return arrays
@@ -252,6 +268,24 @@ def _socket_timeout(seconds: float) -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
+@contextlib.contextmanager
+def _watched(folder: Path, on_bytes: Callable[[int], object]) -> Iterator[None]:
+    """Tell how many bytes of archives are in a folder, as torchvision does not tell anybody else."""
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(SECONDS_BETWEEN_LOOKS):
+            on_bytes(sum(path.stat().st_size for path in folder.glob("*.gz")))
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
+
+
 def _make_private(folder: Path) -> None:
     """Create a folder and the missing ones above it, open to their owner only."""
     for path in (*reversed(folder.parents), folder):
@@ -259,6 +293,12 @@ def _make_private(folder: Path) -> None:
 
 
 # Messages -----------------------------------------------------------------------------------------------
+
+
+def _reason(error: BaseException) -> str:
+    """Why a download failed: the first failure, of those that torchvision tells together."""
+    network = re.search(r"<urlopen error (?:\[Errno -?\d+\] )?([^>]+)>", str(error))
+    return f"no connection: {one_line(OSError(network[1]))}" if network else one_line(error)
 
 
 def _how(dataset: IdxDataset) -> str:

@@ -62,14 +62,15 @@ def load_file(path: Path, names: Sequence[str]) -> Bunch:
     limit = MAX_NPZ_BYTES if suffix == ".npz" else MAX_CSV_BYTES
     if path.stat().st_size > limit:
         raise DatasetError(f"{path} is too large ({limit} bytes at most): save fewer samples, or as .npz")
-    parts, notes = _read_npz(path) if suffix == ".npz" else _read_csv(path)
-    return _prepare(parts, notes, path)
+    if suffix == ".npz":
+        return _prepare(_read_npz(path), [], None, path)
+    return _prepare(*_read_csv(path), path)
 
 
 # Checking, splitting and scaling ------------------------------------------------------------------------
 
 
-def _prepare(parts: list[Part], notes: list[str], path: Path) -> Bunch:
+def _prepare(parts: list[Part], notes: list[str], feature_names: list[str] | None, path: Path) -> Bunch:
     """Check, split and scale the data of a file: one part, or the training and the test data."""
     from sklearn.utils import Bunch
 
@@ -86,10 +87,11 @@ def _prepare(parts: list[Part], notes: list[str], path: Path) -> Bunch:
     sample_shape = X_train.shape[1:]
     X_train, X_test = X_train.reshape(len(X_train), -1), X_test.reshape(len(X_test), -1)
     pixels = _are_pixels(X_train, X_test)
+    mean = scale = None
     if pixels:
         X_train, X_test = scale_pixels(X_train), scale_pixels(X_test)
     else:
-        X_train, X_test = _standardise(X_train, X_test, path)
+        X_train, X_test, mean, scale = _standardise(X_train, X_test, path)
     scaling = "pixels scaled from 0..255 to [-1, 1]" if pixels else "features standardised on the training part"
     return Bunch(
         X_train=X_train,
@@ -97,6 +99,9 @@ def _prepare(parts: list[Part], notes: list[str], path: Path) -> Bunch:
         X_test=X_test,
         y_test=y_test,
         image_shape=_image_shape(sample_shape, pixels),
+        feature_names=feature_names,
+        feature_mean=mean,
+        feature_scale=scale,
         class_names=[str(label) for label in classes],
         name=path.name,
         source=f"the file {path}, {', '.join([*notes, scaling])}",
@@ -206,8 +211,11 @@ def _image_shape(sample_shape: tuple[int, ...], pixels: bool) -> tuple[int, ...]
     return (side, side) if pixels and side * side == n_features >= MIN_PIXELS else None
 
 
-def _standardise(X_train: Array, X_test: Array, path: Path) -> list[NDArray[np.float32]]:
-    """Give every feature mean 0 and variance 1 on the training data; constant features become 0."""
+def _standardise(X_train: Array, X_test: Array, path: Path) -> list[Array]:
+    """Give every feature mean 0 and variance 1 on the training data; constant features become 0.
+
+    Returns the two parts, and the means and the standard deviations that were there.
+    """
     with np.errstate(all="ignore"):
         mean = X_train.mean(axis=0, dtype=np.float64)
         scale = X_train.std(axis=0, dtype=np.float64)
@@ -220,13 +228,13 @@ def _standardise(X_train: Array, X_test: Array, path: Path) -> list[NDArray[np.f
             scaled.append(X.astype(np.float32, order="C"))
     if not all(np.isfinite(X).all() for X in scaled):
         raise DatasetError(f"{path} has numbers too large or too close together to standardise: rescale them")
-    return scaled
+    return [*scaled, mean, scale]
 
 
 # .npz ---------------------------------------------------------------------------------------------------
 
 
-def _read_npz(path: Path) -> tuple[list[Part], list[str]]:
+def _read_npz(path: Path) -> list[Part]:
     """Read the arrays of a `.npz` file once their headers have been found harmless."""
     try:
         with zipfile.ZipFile(path) as archive:
@@ -242,7 +250,7 @@ def _read_npz(path: Path) -> tuple[list[Part], list[str]]:
         raise DatasetError(
             f"{path} is not a sound .npz file ({one_line(error)}): save it again with numpy.savez"
         ) from error
-    return [(keys[i], arrays[i], keys[i + 1], arrays[i + 1]) for i in range(0, len(keys), 2)], []
+    return [(keys[i], arrays[i], keys[i + 1], arrays[i + 1]) for i in range(0, len(keys), 2)]
 
 
 def _choose_keys(archive: zipfile.ZipFile, path: Path) -> tuple[str, ...]:
@@ -285,8 +293,8 @@ def _check_headers(archive: zipfile.ZipFile, keys: tuple[str, ...], path: Path) 
 # .csv ---------------------------------------------------------------------------------------------------
 
 
-def _read_csv(path: Path) -> tuple[list[Part], list[str]]:
-    """Read a `.csv` file with a header line into features and labels."""
+def _read_csv(path: Path) -> tuple[list[Part], list[str], list[str]]:
+    """Read a `.csv` file with a header line into features and labels, notes, and the names of the features."""
     import pandas as pd
 
     try:
@@ -303,9 +311,10 @@ def _read_csv(path: Path) -> tuple[list[Part], list[str]]:
     _check_header(frame, path)
     by_name = {str(name).strip().casefold(): name for name in reversed(frame.columns)}
     label = next((by_name[name] for name in LABEL_COLUMNS if name in by_name), frame.columns[-1])
-    X, y = _csv_features(frame.drop(columns=[label]), path), _csv_labels(frame[label], path)
+    table = frame.drop(columns=[label])
+    X, y = _csv_features(table, path), _csv_labels(frame[label], path)
     part = ("the feature table", X, f"the label column {label!r}", y)
-    return [part], [f"labels from the column {label!r}", *notes]
+    return [part], [f"labels from the column {label!r}", *notes], list(map(str, table.columns))
 
 
 def _check_header(frame: pd.DataFrame, path: Path) -> None:

@@ -18,6 +18,8 @@ from .text import centred, clean, fitted, paint
 SHADES = " ░▒▓█"
 ASCII_SHADES = " .:-=+*#%@"
 
+LEAST_IMAGE_WIDTH = 7  # In columns: what is smaller cannot be recognised.
+
 Array = npt.NDArray[np.float64]
 Limits = tuple[float, float]
 
@@ -157,6 +159,34 @@ def draw_gallery(
         lines = [*zip(*drawn, strict=True), captions]
         blocks.append("\n".join((" " * gap).join(line) + " " * (width - used) for line in lines))
     return f"\n{' ' * width}\n".join(blocks)
+
+
+def fit_images(shape: tuple[int, int], count: int, width: int, height: int) -> tuple[int, int]:
+    """Choose the width of the images of a gallery so that they are as large as possible.
+
+    Parameters
+    ----------
+    shape : tuple of (int, int)
+        Height and width of an image in pixels.
+    count : int
+        At least so many images shall fit, if they can be made small enough.
+    width, height : int
+        The room for `draw_gallery`, in columns and lines.
+
+    Returns
+    -------
+    image_width, capacity : int
+        What to give to `draw_gallery`, and how many images there is room for, at least one.
+    """
+    native = shape[1]
+    least = min(native, LEAST_IMAGE_WIDTH)
+    tile, capacity = least, 1
+    for tile in range(max(width, least), least - 1, -1):
+        lines = max(1, round(shape[0] * tile / native / 2)) + 2  # the caption, and a blank line
+        capacity = (width + 1) // (tile + 1) * ((height + 1) // lines)
+        if capacity >= count:
+            return tile, capacity
+    return tile, max(1, capacity)
 
 
 def _gallery_layout(count: int, native: int, width: int, image_width: int | None) -> tuple[int, int, int]:

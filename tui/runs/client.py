@@ -12,6 +12,9 @@ from typing import Any
 
 _LINE_LIMIT = 64 * 2**20
 
+#: So long the process may take to tidy up when it is ended.
+SECONDS_TO_END = 1.0
+
 
 class ServiceError(Exception):
     """The service could not do what was asked; the message says why."""
@@ -84,11 +87,16 @@ class Service:
         await self._running()
 
     async def close(self) -> None:
-        """End the process."""
+        """End the process, and whatever it is doing."""
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
-            await self._process.wait()
+                self._process.terminate()
+            try:
+                await asyncio.wait_for(self._process.wait(), SECONDS_TO_END)
+            except TimeoutError:
+                with contextlib.suppress(ProcessLookupError):
+                    self._process.kill()
+                await self._process.wait()
         if self._reader is not None:
             self._reader.cancel()
 

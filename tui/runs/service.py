@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import signal
 import sys
 import threading
 import traceback
@@ -22,7 +23,8 @@ from typing import Any
 Answer = dict[str, Any]
 
 #: The modules that answer, by the beginning of the operations' names. Each has ``OPERATIONS``: names to functions
-#: of a `Request` that yield answers. A module is imported when it is first needed.
+#: of a `Request` that yield answers. A module is imported when it is first needed. An empty answer is not sent: it is
+#: a chance to be overtaken.
 MODULES = {"explore": ".explorer", "data": ".browser"}
 
 
@@ -56,6 +58,8 @@ def main() -> int:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # a run may want the processors at the same time
+    # Asked to end, it tidies up first: temporary folders do not stay behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     waiting: queue.Queue[Request | None] = queue.Queue()
     newest: dict[str, int] = {}
     threading.Thread(target=_read, args=(waiting, newest), daemon=True).start()
@@ -80,6 +84,7 @@ def _read(waiting: queue.Queue[Request | None], newest: dict[str, int]) -> None:
         waiting.put(Request(fields, newest))
     waiting.put(None)
     # The app is gone: whatever is being computed is for nobody.
+    os.kill(os.getpid(), signal.SIGTERM)
     threading.Timer(2.0, os._exit, args=(0,)).start()
 
 
@@ -94,7 +99,8 @@ def _answer(request: Request, answer: Callable[..., None]) -> None:
             if request.is_overtaken:
                 answer(request, True, overtaken=True)
                 return
-            answer(request, False, **part)
+            if part:
+                answer(request, False, **part)
         answer(request, True)
     except BrokenPipeError:
         raise

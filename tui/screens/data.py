@@ -1,20 +1,425 @@
-"""The data screen."""
+"""The data screen: which data sets there are, what they look like, and fetching them."""
 
 from __future__ import annotations
 
-from textual.app import ComposeResult
-from textual.widgets import Static
+import base64
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
 
+import numpy as np
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.widgets import OptionList, Static
+from textual.worker import Worker
+
+from ...estimators.datasets import data_folder
+from ..features import draw_features
+from ..images import draw_gallery, fit_images
 from ..keys import bindings
+from ..plotting import draw_bars
+from ..runs.client import Overtaken, Service, ServiceError
+from ..runs.spec import RunSpec
+from ..text import clean
+from ..widgets.data_list import DataList, Entry, known_entries
+from ..widgets.picture import Picture
+from ..widgets.plot import Plot
 from .base import LabScreenBase
+from .dialogs import Prompt
+
+#: So many images shall be on a page, if they can still be recognised: one of each class, most often.
+IMAGES_WANTED = 10
+
+PARTS = ("training", "test")
+
+
+@dataclass
+class Download:
+    """A download that is going on."""
+
+    entry: Entry
+    started: float
+    arrived: int = 0
 
 
 class DataScreen(LabScreenBase):
-    """To come."""
+    """A list of data sets; beside it the images or columns of the chosen one, and how many of each class."""
 
     NAME = "data"
-    BINDINGS = bindings("data")
+    BINDINGS: ClassVar = [
+        *bindings("data"),
+        *(Binding(str(i), f"choose({i})", "the class with this number", show=False) for i in range(1, 10)),
+    ]
+
+    DEFAULT_CSS = """
+    DataScreen #side { width: 34%; min-width: 32; max-width: 42; }
+    DataScreen #sets { max-height: 50%; padding: 0; background: $background; }
+    DataScreen #classes { height: 1fr; scrollbar-size-vertical: 1; }
+    DataScreen .panel { border-subtitle-color: $text-muted; }
+    DataScreen #bars { height: auto; }
+    DataScreen #about { height: auto; max-height: 3; color: $text-muted; }
+    DataScreen #page { height: 1fr; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._entries: list[Entry] = []
+        self._entry: Entry | None = None
+        self._part = "training"
+        #: A class, or None for one image of each.
+        self._choice: int | None = None
+        self._start = 0
+        self._total = 0
+        #: Downloads have a process of their own, so that everything else is answered meanwhile.
+        self._downloads = Service()
+        self._download: Download | None = None
+        self._downloader: Worker[None] | None = None
 
     def body(self) -> ComposeResult:
-        """Nothing yet."""
-        yield Static("data")
+        """The list above the classes, and the page."""
+        with Horizontal():
+            with Vertical(id="side"):
+                sets = DataList(id="sets", classes="panel")
+                sets.border_title = "Data sets"
+                yield sets
+                with VerticalScroll(id="classes", classes="panel", can_focus=False) as classes:
+                    classes.border_title = "Classes"
+                    yield Plot(id="bars")
+            with Vertical(id="page", classes="panel"):
+                yield Picture(id="picture")
+                yield Static(id="about")
+
+    async def on_unmount(self) -> None:
+        """End a download that is going on."""
+        await self._downloads.close()
+
+    # -- the list --------------------------------------------------------------------------------------------
+
+    def on_mount(self) -> None:
+        """Focus the list."""
+        self.query_one(DataList).focus()
+
+    def on_screen_resume(self) -> None:
+        """Look again at what is there: it may have been fetched or damaged meanwhile."""
+        self._entries = known_entries(self.lab.data_root, self._entries)
+        self._list_entries()
+        super().on_screen_resume()
+
+    def _list_entries(self, at: int | None = None) -> None:
+        self.query_one(DataList).show_entries(self._entries, at)
+
+    def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
+        """Show the data set at the cursor."""
+        entry = self._entries[event.option_index]
+        if entry is not self._entry:
+            self._entry = entry
+            self._part, self._choice, self._start, self._total = "training", None, 0, 0
+            self._show_entry()
+
+    def _set_state(self, entry: Entry, state: str, trouble: str = "") -> None:
+        entry.state, entry.trouble = state, trouble
+        self._list_entries()
+        if entry is self._entry:
+            self._show_entry()
+
+    # -- the chosen data set ---------------------------------------------------------------------------------
+
+    def _show_entry(self) -> None:
+        """Show what can be shown of the chosen data set, and ask for what is not known of it."""
+        entry = self._entry
+        self.refresh_bindings()
+        for group in ("describe", "page"):
+            self.workers.cancel_group(self, group)
+        if entry is None:
+            return
+        page, picture = self.query_one("#page"), self.query_one(Picture)
+        page.border_title, page.border_subtitle = clean(entry.title, self.lab.ascii_only), ""
+        self.query_one("#about", Static).display = False
+        self.query_one("#classes").border_subtitle = ""
+        self.query_one("#bars", Plot).styles.height = 0
+        if self._download is not None and self._download.entry is entry:
+            self._show_download(self._download)
+        elif entry.state == "ready":
+            if not entry.about:
+                picture.say(f"Loading {entry.title}")
+            self.run_worker(partial(self._describe, entry), group="describe")
+        else:
+            how = f"Press d to download it (about {entry.download_mb} MB) to {data_folder(self.lab.data_root)}."
+            what_next = "Press d to try to download it." if entry.trouble else how
+            trouble = entry.trouble or f"the data set {entry.title} is not on this machine"
+            picture.say(_sentence(trouble), *([what_next] if entry.download_mb else []))
+
+    async def _describe(self, entry: Entry) -> None:
+        try:
+            if not entry.about:
+                entry.about = await self._ask("describe", entry)
+        except Overtaken:
+            return
+        except ServiceError as error:
+            self._set_state(entry, "damaged", str(error))
+            return
+        self.refresh_bindings()
+        self._show_classes(entry)
+        about = self.query_one("#about", Static)
+        about.update(_sentence(clean(entry.about["source"], self.lab.ascii_only)))
+        about.display = self.size.height >= 30
+        self._show_page()
+
+    async def _ask(self, op: str, entry: Entry, **fields: Any) -> dict[str, Any]:
+        return await self.lab.service.ask(
+            f"data.{op}", group=f"data.{op}", name=entry.name, root=self.lab.data_root, **fields
+        )
+
+    def _show_classes(self, entry: Entry) -> None:
+        """How many samples of each class there are, the class on the page marked."""
+        names, counts = entry.about["class_names"], entry.about["counts"][self._part]
+        mark = [">" if i == self._choice else " " for i in range(len(names))]
+        rows = [
+            (f"{m}{name}", count / max(counts), f"{count:,}")
+            for m, name, count in zip(mark, names, counts, strict=True)
+        ]
+        bars = self.query_one("#bars", Plot)
+        bars.styles.height = len(rows)
+        bars.show(lambda width, _, colour, a: draw_bars(rows, width=width, colour=colour, ascii_only=a))
+        self.query_one("#classes").border_subtitle = f"{sum(counts):,} {self._part} samples"
+
+    def on_resize(self) -> None:
+        """Another size has room for more images, or fewer."""
+        self.call_after_refresh(self._after_resize)
+
+    def _after_resize(self) -> None:
+        if self._entry is not None:
+            self._show_entry()
+
+    # -- pages -----------------------------------------------------------------------------------------------
+
+    def _show_page(self) -> None:
+        if self._entry is not None and self._entry.about:
+            show = self._show_features if self._entry.is_table else self._show_images
+            self.run_worker(partial(show, self._entry), group="page", exclusive=True)
+
+    @property
+    def _page_length(self) -> int:
+        """How many images, or columns, a page has."""
+        assert self._entry is not None
+        if self._entry.is_table:
+            return max(1, self.query_one(Picture).size.height - 1)
+        n_classes = len(self._entry.about["class_names"])
+        return min(n_classes, self._layout[1]) if self._choice is None else self._layout[1]
+
+    @property
+    def _layout(self) -> tuple[int, int]:
+        """How wide the images are, and how many there is room for."""
+        assert self._entry is not None
+        size = self.query_one(Picture).size
+        about = self._entry.about
+        wanted = len(about["class_names"]) if self._choice is None else IMAGES_WANTED
+        return fit_images(about["image_shape"], wanted, size.width, size.height)
+
+    async def _show_images(self, entry: Entry) -> None:
+        names = entry.about["class_names"]
+        image_width, count = self._layout[0], self._page_length
+        choice, start = self._choice, self._start
+        try:
+            page = await self._ask("images", entry, part=self._part, choice=choice, start=start, count=count)
+        except Overtaken:
+            return
+        except ServiceError as error:
+            self._set_state(entry, "damaged", str(error))
+            return
+        self._total = page["total"]
+        images = np.frombuffer(base64.b64decode(page["pixels"]), np.uint8).reshape(page["shape"])
+        captions = [f"#{i}" for i in page["indices"]] if choice is not None else [names[i] for i in page["classes"]]
+
+        def draw(width: int, _height: int, colour: bool, ascii_only: bool) -> str:
+            return draw_gallery(
+                list(images),
+                captions,
+                width=width,
+                image_width=image_width,
+                colour=colour,
+                ascii_only=ascii_only,
+                limits=(0, 255),
+            )
+
+        self.query_one(Picture).show(draw)
+        if choice is None and count == len(names):
+            self._say_page(f"one of each class, {start // count + 1} of {self._total // count:,}")
+        else:
+            what = "one of each class" if choice is None else f"class {names[choice]}"
+            self._say_page(f"{what}, {start + 1:,} to {min(start + count, self._total):,} of {self._total:,}")
+
+    async def _show_features(self, entry: Entry) -> None:
+        count, start = self._page_length, self._start
+        try:
+            page = await self._ask("features", entry, part=self._part, start=start, count=count, rows=20)
+        except Overtaken:
+            return
+        except ServiceError as error:
+            self._set_state(entry, "damaged", str(error))
+            return
+        self._total = page["total"]
+        labels = [entry.about["class_names"][i] for i in page["classes"]]
+        figures = list(zip(page["mean"], page["min"], page["max"], strict=True))
+
+        def draw(width: int, _height: int, colour: bool, ascii_only: bool) -> str:
+            return draw_features(
+                page["names"], figures, page["rows"], labels, width=width, colour=colour, ascii_only=ascii_only
+            )
+
+        self.query_one(Picture).show(draw)
+        self._say_page(f"features {start + 1} to {start + len(page['names'])} of {self._total:,}")
+
+    def _say_page(self, text: str) -> None:
+        assert self._entry is not None
+        page = self.query_one("#page")
+        page.border_title = clean(f"{self._entry.title}, {self._part} data", self.lab.ascii_only)
+        page.border_subtitle = clean(text, self.lab.ascii_only)
+
+    def _turn_to(self, choice: int | None, start: int = 0) -> None:
+        assert self._entry is not None
+        self._choice, self._start = choice, start
+        self._show_classes(self._entry)
+        self._show_page()
+
+    def action_turn_page(self, step: int) -> None:
+        """The next page, or the one before."""
+        start = max(0, self._start + step * self._page_length)
+        if start < self._total and start != self._start:
+            self._start = start
+            self._show_page()
+
+    def action_step_choice(self, step: int) -> None:
+        """The next class, or the one before; before the first, one image of each."""
+        assert self._entry is not None
+        last = len(self._entry.about["class_names"]) - 1
+        at = -1 if self._choice is None else self._choice
+        at = at + step if -1 <= at + step <= last else -1 if step > 0 else last
+        self._turn_to(None if at < 0 else at)
+
+    def action_choose(self, choice: int | None = None) -> None:
+        """The images of a class, or one of each."""
+        assert self._entry is not None
+        if choice is None or choice < len(self._entry.about["class_names"]):
+            self._turn_to(choice)
+
+    def action_toggle_part(self) -> None:
+        """The test data instead of the training data, and back."""
+        self._part = PARTS[1 - PARTS.index(self._part)]
+        self._turn_to(self._choice)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
+        """Whether a key can do anything now; the footer shows only those that can."""
+        entry = self._entry
+        has_page = entry is not None and bool(entry.about) and entry.state == "ready"
+        if action in ("turn_page", "toggle_part"):
+            return has_page
+        if action in ("choose", "step_choice"):
+            return has_page and entry is not None and not entry.is_table
+        if action == "download":
+            return entry is not None and entry.state != "ready" and bool(entry.download_mb) and self._download is None
+        if action == "cancel_download":
+            return self._download is not None
+        if action == "run":
+            return entry is not None and entry.state == "ready"
+        return True
+
+    # -- files of the person's own ---------------------------------------------------------------------------
+
+    def action_open_file(self) -> None:
+        """Ask for a path and show what is there."""
+        self.app.push_screen(Prompt("The path of a .npz or .csv file:", placeholder="~/data.csv"), self._open_file)
+
+    def _open_file(self, text: str | None) -> None:
+        if text:
+            path = Path(text).expanduser().absolute()
+            self.run_worker(partial(self._add_file, path), group="open", exclusive=True)
+
+    async def _add_file(self, path: Path) -> None:
+        entry = next((entry for entry in self._entries if entry.name == str(path)), None)
+        if entry is None:
+            entry = Entry(str(path), path.name, "your own file")
+        try:
+            entry.about = await self._ask("describe", entry)
+        except Overtaken:
+            return
+        except ServiceError as error:
+            self.notify(_sentence(str(error)), severity="error", timeout=15)
+            return
+        kind = "images" if entry.about["image_shape"] else f"{entry.about['n_features']:,} features"
+        entry.description, entry.state, entry.trouble = f"your file, {kind}", "ready", ""
+        if entry not in self._entries:
+            self._entries.append(entry)
+        self._list_entries(self._entries.index(entry))
+        if entry is self._entry:
+            self._show_entry()
+
+    # -- downloads -------------------------------------------------------------------------------------------
+
+    def action_download(self) -> None:
+        """Fetch the chosen data set."""
+        if self._entry is not None and self._download is None:
+            self._download = Download(self._entry, time.monotonic())
+            self._downloader = self.run_worker(partial(self._fetch, self._download), group="download")
+            self._show_entry()
+
+    async def _fetch(self, download: Download) -> None:
+        entry = download.entry
+        try:
+            async for answer in self._downloads.stream("data.download", name=entry.name, root=self.lab.data_root):
+                download.arrived = answer["arrived"]
+                if entry is self._entry:
+                    self._show_download(download)
+        except ServiceError as error:
+            self._download = None
+            # What failed is said where the data set is shown, and at once if that is elsewhere.
+            if entry is not self._entry or self.app.screen is not self:
+                self.notify(_sentence(str(error)), severity="error", timeout=15)
+            self._set_state(entry, entry.state, str(error))
+        else:
+            self._download = None
+            self.notify(f"{entry.title} has arrived.")
+            self._set_state(entry, "ready")
+        finally:
+            await self._downloads.close()
+
+    async def action_cancel_download(self) -> None:
+        """Stop fetching; what has arrived is thrown away."""
+        if self._download is None or self._downloader is None:
+            return
+        entry, self._download = self._download.entry, None
+        self._downloader.cancel()
+        await self._downloads.close()
+        self.notify(f"The download of {entry.title} is cancelled.")
+        self._set_state(entry, entry.state)
+
+    def _show_download(self, download: Download) -> None:
+        seconds, total = time.monotonic() - download.started, download.entry.download_mb * 1e6
+        part = min(download.arrived / total, 0.99)
+        text = f"{download.arrived / 1e6:.1f} of about {total / 1e6:.0f} MB, {seconds:.0f} s"
+        if part > 0.02:
+            text += f", about {seconds * (1 - part) / part:.0f} s left"
+
+        def draw(width: int, _height: int, colour: bool, ascii_only: bool) -> str:
+            title = f"Downloading {download.entry.title}" if download.arrived else "Asking for the download"
+            bar = draw_bars(
+                [("", part, f"{part:4.0%}")], width=min(width - 2, 60), colour=colour, ascii_only=ascii_only
+            )
+            lines = ["", title, "", bar, "", text, "", "Press x to cancel it."]
+            return "\n".join(f" {line}" for line in lines)
+
+        self.query_one(Picture).show(draw)
+
+    # -- runs ------------------------------------------------------------------------------------------------
+
+    async def action_run(self) -> None:
+        """Set up a run with the chosen data set."""
+        if self._entry is not None:
+            await self.lab.edit_spec(RunSpec(dataset=self._entry.name, data_root=self.lab.data_root))
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}".rstrip(".") + "."

@@ -1,0 +1,201 @@
+"""Answers about data sets for the app's data screen; runs in the service process (see `prunelab.tui.runs.service`).
+
+==================  ==========================================  ====================================================
+operation           wants                                       answers
+==================  ==========================================  ====================================================
+``data.describe``   ``name``, ``root``                          what the data are, and how many of every class
+``data.images``     ``name, root, part, choice, start, count``  a page of images, as bytes, with their classes
+``data.features``   ``name, root, part, start, count, rows``    a page of columns of data that are no images
+``data.download``   ``name``, ``root``                          the bytes that have arrived, four times a second
+==================  ==========================================  ====================================================
+
+``part`` is "training" or "test"; ``choice`` is a class by its number, or None for one image of each class.
+"""
+
+from __future__ import annotations
+
+import base64
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...estimators.datasets import data_folder, load_dataset
+
+if TYPE_CHECKING:
+    from sklearn.utils import Bunch
+
+    from .service import Answer, Operation, Request
+
+SECONDS_BETWEEN_ANSWERS = 0.25
+
+#: Standardised values further out than this are shown as black or white.
+WIDEST = 3.0
+
+#: So many data sets are kept in memory, as bytes where they are images.
+KEPT = 2
+
+
+@dataclass(frozen=True)
+class Part:
+    """The training or the test data: bytes of shape (n, height, width) if they are images, else the values in the
+    file; the number of every sample's class; and for every class the indices of its samples.
+    """
+
+    X: NDArray[Any]
+    y: NDArray[np.intp]
+    members: list[NDArray[np.intp]]
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set as it is shown; the names of the features are None if they are the pixels of an image."""
+
+    source: str
+    n_features: int
+    image_shape: tuple[int, int] | None
+    class_names: list[str]
+    feature_names: list[str] | None
+    parts: dict[str, Part]
+
+
+_kept: dict[tuple[object, ...], Data] = {}
+
+
+def describe(request: Request) -> Iterator[Answer]:
+    """What the data are."""
+    data = _load(request)
+    yield {
+        "source": data.source,
+        "n_features": data.n_features,
+        "image_shape": data.image_shape,
+        "class_names": data.class_names,
+        "counts": {name: [len(members) for members in part.members] for name, part in data.parts.items()},
+    }
+
+
+def images(request: Request) -> Iterator[Answer]:
+    """A page of images: of one class, or a first one of each class, then a second one of each, and so on."""
+    part = _load(request).parts[request["part"]]
+    choice, start, count = request["choice"], request["start"], request["count"]
+    if choice is not None:
+        total = len(part.members[choice])
+        chosen = part.members[choice][start : start + count]
+    else:
+        n_classes = len(part.members)
+        total = n_classes * max(len(members) for members in part.members)
+        places = (divmod(place, n_classes) for place in range(start, min(start + count, total)))
+        chosen = [part.members[i][turn] for turn, i in places if turn < len(part.members[i])]
+        chosen = np.array(chosen, dtype=np.intp)
+    pixels = part.X[chosen]
+    yield {
+        "pixels": base64.b64encode(pixels.tobytes()).decode("ascii"),
+        "shape": pixels.shape,
+        "classes": part.y[chosen].tolist(),
+        "indices": chosen.tolist(),
+        "total": total,
+    }
+
+
+def features(request: Request) -> Iterator[Answer]:
+    """A page of columns: name, mean, least and largest value of each, and its values in the first samples."""
+    data = _load(request)
+    part = data.parts[request["part"]]
+    start, n_rows = request["start"], request["rows"]
+    X = part.X[:, start : start + request["count"]]
+    names = data.feature_names or []
+    yield {
+        "names": names[start : start + X.shape[1]],
+        "mean": X.mean(axis=0).tolist(),
+        "min": X.min(axis=0).tolist(),
+        "max": X.max(axis=0).tolist(),
+        "rows": X[:n_rows].T.tolist(),
+        "classes": part.y[:n_rows].tolist(),
+        "total": data.n_features,
+    }
+
+
+def download(request: Request) -> Iterator[Answer]:
+    """Bytes that have arrived and about how many there will be, until all are there and verified."""
+    arrived = 0
+    failed: list[BaseException] = []
+
+    def on_bytes(number: int) -> None:
+        nonlocal arrived
+        arrived = number
+
+    def work() -> None:
+        try:
+            load_dataset(request["name"], request["root"], download=True, on_bytes=on_bytes)
+        except BaseException as error:
+            failed.append(error)
+
+    # A thread that ends with the process: whoever wants the download no longer ends the process.
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(SECONDS_BETWEEN_ANSWERS)
+        yield {"arrived": arrived}
+    _kept.clear()
+    if failed:
+        raise failed[0]
+
+
+def _load(request: Request) -> Data:
+    """The data set, from memory if it was asked for lately and has not changed since."""
+    name, root = request["name"], request["root"]
+    path = Path(name)
+    changed = path.stat().st_mtime_ns if path.is_file() else 0
+    key = (name, str(data_folder(root)), changed)
+    data = _kept.pop(key, None)
+    if data is None:
+        data = _to_data(load_dataset(name, root))
+    _kept[key] = data  # the latest last
+    while len(_kept) > KEPT:
+        del _kept[next(iter(_kept))]
+    return data
+
+
+def _to_data(bunch: Bunch) -> Data:
+    labels = np.unique(bunch.y_train)
+    shape, names = None, None
+    parts = {}
+    for name, X, y in (("training", bunch.X_train, bunch.y_train), ("test", bunch.X_test, bunch.y_test)):
+        images = None if bunch.image_shape is None else _grey_images(X, bunch.image_shape)
+        if images is not None:
+            shape = images.shape[1], images.shape[2]
+            X = _to_bytes(images, max(float(bunch.X_train.min()), -WIDEST), min(float(bunch.X_train.max()), WIDEST))
+        elif bunch.get("feature_scale") is not None:
+            X = X * bunch.feature_scale + bunch.feature_mean
+        classes = np.searchsorted(labels, y)
+        parts[name] = Part(X, classes, [np.flatnonzero(classes == i) for i in range(len(bunch.class_names))])
+    n_features = bunch.X_train.shape[1]
+    if shape is None:
+        names = list(bunch.get("feature_names") or (f"x{i}" for i in range(n_features)))
+    return Data(bunch.source, n_features, shape, list(map(str, bunch.class_names)), names, parts)
+
+
+def _grey_images(X: NDArray[np.float32], image_shape: tuple[int, ...]) -> NDArray[np.float32] | None:
+    """Images of shape (n, height, width), the mean of their colours if they have any; None if these are none."""
+    images = X.reshape(-1, *image_shape)
+    if len(image_shape) == 3:
+        axis = next((axis for axis in (3, 1) if images.shape[axis] in (1, 3, 4)), None)
+        images = images if axis is None else images.mean(axis=axis)
+    return images if images.ndim == 3 and min(images.shape[1:]) > 1 else None
+
+
+def _to_bytes(images: NDArray[np.float32], low: float, high: float) -> NDArray[np.uint8]:
+    scale = 255 / (high - low) if high > low else 0.0
+    return np.rint((np.clip(images, low, high) - low) * scale).astype(np.uint8)
+
+
+OPERATIONS: dict[str, Operation] = {
+    "describe": describe,
+    "images": images,
+    "features": features,
+    "download": download,
+}

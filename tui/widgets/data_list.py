@@ -1,0 +1,115 @@
+"""The list of data sets: what there is, and whether it is on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from rich.text import Text
+from textual.binding import Binding
+from textual.widgets import OptionList
+from textual.widgets.option_list import Option
+
+from ...estimators.datasets import describe_datasets
+from ..text import clean
+
+_STATE_STYLES = {"ready": "green", "damaged": "red"}
+
+
+@dataclass
+class Entry:
+    """A data set of the list.
+
+    Attributes
+    ----------
+    name : str
+        What `load_dataset` takes.
+    title, description, state : str
+        What the list shows.
+    trouble : str
+        What is wrong with it, in a sentence; empty if nothing is known.
+    download_mb : int
+        0 if it cannot be downloaded.
+    about : dict
+        What the service says about it; empty until it has been asked.
+    """
+
+    name: str
+    title: str
+    description: str
+    state: str = "ready"
+    trouble: str = ""
+    download_mb: int = 0
+    about: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_table(self) -> bool:
+        """Whether it is known not to be images."""
+        return bool(self.about) and not self.about["image_shape"]
+
+
+def known_entries(root: str | None, before: Sequence[Entry]) -> list[Entry]:
+    """An entry for each named data set, then the files among those that were there before.
+
+    What is known of a data set is kept, unless its state has changed since.
+    """
+    kept = {entry.name: entry for entry in before}
+    entries = []
+    for info in describe_datasets(root):
+        trouble = info.checked if info.state == "damaged" else ""
+        entry = Entry(info.name, info.name, info.description, info.state, trouble, info.download_mb)
+        earlier = kept.pop(info.name, None)
+        # What was found when it was loaded is more than what the sizes of the files tell.
+        is_same = earlier is not None and (earlier.state == info.state or earlier.state == "damaged")
+        entries.append(earlier if earlier is not None and is_same else entry)
+    return [*entries, *kept.values()]
+
+
+class DataList(OptionList, inherit_bindings=False):
+    """The list; it leaves the keys that turn pages to the screen."""
+
+    BINDINGS: ClassVar = [
+        Binding("down", "cursor_down", "Down", show=False),
+        Binding("up", "cursor_up", "Up", show=False),
+        Binding("home", "first", "First", show=False),
+        Binding("end", "last", "Last", show=False),
+        Binding("enter", "select", "Select", show=False),
+    ]
+
+    DEFAULT_CSS = """
+    DataList { padding: 0; scrollbar-size-vertical: 1; }
+    DataList > .option-list--option { padding: 0; }
+    """
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None):
+        super().__init__(id=id, classes=classes)
+        self._entries: Sequence[Entry] = ()
+        self._width = 0
+
+    def show_entries(self, entries: Sequence[Entry], at: int | None = None) -> None:
+        """Show these, with the cursor at one of them, or where it was."""
+        self._entries, self._width = entries, self.scrollable_content_region.width
+        if self._width:
+            at = self.highlighted or 0 if at is None else at
+            ascii_only = getattr(self.app, "ascii_only", False)
+            with self.prevent(OptionList.OptionHighlighted):
+                self.set_options([Option(_in_list(entry, self._width, ascii_only)) for entry in entries])
+            self.highlighted = min(at, len(entries) - 1)
+
+    def on_resize(self) -> None:
+        """Put the states at the right end again."""
+        if self.scrollable_content_region.width != self._width:
+            self.show_entries(self._entries)
+
+
+def _in_list(entry: Entry, width: int, ascii_only: bool) -> Text:
+    """Two lines: the title with the state at the right end, and the description."""
+    overflow = "crop" if ascii_only else "ellipsis"
+    title = Text(clean(entry.title, ascii_only), style="bold")
+    title.truncate(max(width - len(entry.state) - 1, 4), overflow=overflow)
+    gap = " " * (width - title.cell_len - len(entry.state))
+    state = Text(entry.state, style=_STATE_STYLES.get(entry.state, "dim"))
+    description = Text(entry.description, style="dim")
+    description.truncate(width, overflow=overflow)
+    return Text.assemble(title, gap, state, "\n", description)

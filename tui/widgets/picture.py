@@ -1,0 +1,41 @@
+"""Images, tables and sentences in the middle of a screen, drawn at once when they change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..text import centred, shorten
+from .plot import Plot
+
+if TYPE_CHECKING:
+    from .plot import Draw
+
+
+class Picture(Plot):
+    """A `Plot` for what changes only when the person asks for it, and then without delay."""
+
+    DEFAULT_CSS = """
+    Picture { height: 1fr; width: 1fr; }
+    """
+
+    def show(self, draw: Draw) -> None:
+        """Draw this from now on."""
+        self._draw = draw
+        self._draw_again()
+
+    def say(self, *paragraphs: str) -> None:
+        """Show sentences instead, in the middle."""
+
+        def draw(width: int, height: int, _colour: bool, ascii_only: bool) -> str:
+            lines = [line for text in paragraphs for line in (*_wrapped(text, width - 2, ascii_only), "")][:-1]
+            above = max(0, (height - len(lines)) // 2)
+            return "\n".join([""] * above + [centred(line, width, ascii_only) for line in lines[: height - above]])
+
+        self.show(draw)
+
+
+def _wrapped(text: str, width: int, ascii_only: bool) -> list[str]:
+    """Break a sentence into lines; a word that is too long, such as a path, is broken as well."""
+    import textwrap
+
+    return [shorten(line, width, ascii_only) for line in textwrap.wrap(text, max(width, 1))]
