@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
@@ -16,6 +17,7 @@ from sklearn.model_selection import train_test_split
 
 from .backend import flushed_denormals
 from .inference import Evaluator, as_tensor
+from .pruning.evidence import Evidence
 from .pruning.pruner import Pruned, Pruner
 from .training import Data, Recipe, Training, train
 
@@ -102,6 +104,15 @@ class DenseModel:
         """The weights, each (n_in, n_out)."""
         return self.training.parameters[: self.task.network.n_layers]
 
+    @cached_property
+    def evidence(self) -> Evidence:
+        """What the training data say about the weights, for criteria that look at them."""
+        samples, task = self.samples, self.task
+        seed = task.seed_for("prune")
+        return Evidence(
+            task.network, self.training.parameters, samples.inputs, samples.codes, seed=seed, device=task.device
+        )
+
 
 @dataclass(frozen=True)
 class PrunedModel:
@@ -157,7 +168,8 @@ def make_pruner(dense: DenseModel, choices: Choices, sort: bool = True) -> Prune
     n_layers = dense.task.network.n_layers
     masks = None if dense.masks is None else dense.masks[:n_layers]
     bias_masks = None if dense.masks is None else dense.masks[n_layers:] or None
-    return Pruner(choices, dense.coefs, masks, bias_masks, seed=dense.task.seed_for("prune"), sort=sort)
+    seed = dense.task.seed_for("prune")
+    return Pruner(choices, dense.coefs, masks, bias_masks, seed, sort, make_evidence=lambda: dense.evidence)
 
 
 def prune(dense: DenseModel, pruned: Pruned, fine_tune_iter: int = 0, on_event: Listener | None = None) -> PrunedModel:

@@ -73,7 +73,7 @@ class MLPNetwork:
 
     def forward(self, parameters: Sequence[Tensor], inputs: Tensor) -> Tensor:
         """Logits, shape (n, classes), in the precision of the parameters, but at least float32."""
-        return self._layers(parameters, inputs)[-1]
+        return self.layers(parameters, inputs)[-1]
 
     def loss_and_gradients(
         self, parameters: Sequence[Tensor], inputs: Tensor, targets: Tensor, weights: Tensor | None = None
@@ -99,7 +99,7 @@ class MLPNetwork:
             Nothing of parameter `index` is needed any more once its gradient has been yielded, so the
             caller may update it at once.
         """
-        *hidden, logits = self._layers(parameters, inputs)
+        *hidden, logits = self.layers(parameters, inputs)
         log_probabilities = torch.log_softmax(logits, dim=1)
         losses = -log_probabilities.gather(1, targets[:, None]).squeeze(1)
         if weights is None:
@@ -112,7 +112,7 @@ class MLPNetwork:
         delta = delta.mul_(share[:, None]).to(inputs.dtype)
         return loss, self._gradients(parameters, [inputs, *hidden], delta)
 
-    def _layers(self, parameters: Sequence[Tensor], inputs: Tensor) -> list[Tensor]:
+    def layers(self, parameters: Sequence[Tensor], inputs: Tensor) -> list[Tensor]:
         """The output of every layer, the logits last."""
         activate = _ACTIVATIONS[self.activation][0]
         outputs: list[Tensor] = []
@@ -129,20 +129,45 @@ class MLPNetwork:
             outputs.append(values)
         return outputs
 
-    def _gradients(
-        self, parameters: Sequence[Tensor], layer_inputs: list[Tensor], delta: Tensor
-    ) -> Iterator[tuple[int, Tensor]]:
+    def errors(
+        self, parameters: Sequence[Tensor], layer_inputs: Sequence[Tensor], delta: Tensor
+    ) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """Carry an error at the logits back through the layers, last layer first.
+
+        Parameters
+        ----------
+        parameters : sequence of Tensor
+        layer_inputs : sequence of Tensor, each (n, n_in)
+            What goes into each layer: the inputs, then the outputs of the hidden layers.
+        delta : Tensor, shape (n, classes)
+            The gradient at the logits, sample by sample.
+
+        Yields
+        ------
+        layer : int
+        values : Tensor, shape (n, n_in)
+            What goes into the layer.
+        delta : Tensor, shape (n, n_out)
+            The gradient at what comes out of it, before the activation. Nothing of the layer's weights is needed
+            any more.
+        """
         through_activation = _ACTIVATIONS[self.activation][1]
         for layer in reversed(range(self.n_layers)):
             values = layer_inputs[layer]
             previous = None
             if layer > 0:  # before the weights are yielded, because the caller then changes them
                 previous = through_activation(torch.mm(delta, parameters[layer].T), values)
-            yield layer, torch.mm(values.T, delta)
-            if self.fit_intercept:
-                yield self.n_layers + layer, delta.sum(0, dtype=torch.float32)
+            yield layer, values, delta
             if previous is not None:
                 delta = previous
+
+    def _gradients(
+        self, parameters: Sequence[Tensor], layer_inputs: list[Tensor], delta: Tensor
+    ) -> Iterator[tuple[int, Tensor]]:
+        for layer, values, error in self.errors(parameters, layer_inputs, delta):
+            yield layer, torch.mm(values.T, error)
+            if self.fit_intercept:
+                yield self.n_layers + layer, error.sum(0, dtype=torch.float32)
 
 
 def _uniform(rng: np.random.Generator, n_in: int, shape: tuple[int, ...]) -> np.ndarray:

@@ -210,7 +210,9 @@ def _add_estimator_options(parser: argparse.ArgumentParser, several: bool) -> No
     add("--random-state", "--seed", type=int, metavar="N", help="the (first) seed (0)")
     pruning = parser.add_argument_group("pruning")
     add = _adder(pruning)
-    add("--criterion", type=texts, metavar="NAME", help="magnitude or random (magnitude)")
+    add(
+        "--criterion", type=texts, metavar="NAME", help="magnitude, random, taylor, obd, fisher, wanda, ... (magnitude)"
+    )
     add("--granularity", type=texts, metavar="NAME", help="weight or unit (sweep: both; fit: weight)")
     add("--scope", type=texts, metavar="NAME", help="layer or global (layer)")
     add("--norm", type=norm, metavar="P", help="1, 2 or inf: how weights make the score of a unit (2)")

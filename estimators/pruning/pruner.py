@@ -11,10 +11,11 @@ from .criteria import Model, unit_scores, weight_scores
 from .masks import RemovalOrder, weight_masks_of_units
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
+    from .evidence import Evidence
     from .masks import Mask
 
 
@@ -62,6 +63,8 @@ class Pruner:
         For criteria that draw random numbers.
     sort : bool, default=True
         Pays with many sparsities; see `RemovalOrder`.
+    make_evidence : callable, optional
+        For criteria that look at data; see `Model`.
     """
 
     def __init__(
@@ -72,12 +75,13 @@ class Pruner:
         bias_masks: Sequence[Mask] | None = None,
         seed: int = 0,
         sort: bool = True,
+        make_evidence: Callable[[], Evidence] | None = None,
     ):
         self._choices = choices
         self._shapes = [coef.shape for coef in coefs]
         self._before, self._biases_before = masks, bias_masks
         n_prunable = len(coefs) if choices.prune_output else len(coefs) - 1
-        model = Model(coefs[:n_prunable], seed=seed)
+        model = Model(coefs[:n_prunable], seed, choices.scope, make_evidence)
         before = None if masks is None else list(masks[:n_prunable])
         if choices.granularity == "unit":
             scores = unit_scores(choices.criterion, model, choices.norm)

@@ -1,0 +1,345 @@
+"""What data say about the weights of a network: gradients, curvature, activity.
+
+Criteria that look at data (see `criteria`) take their figures from here. Everything is computed when it is first
+asked for, on a sample of the training data.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from ..inference import as_tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from ..network import MLPNetwork
+
+    Arrays = list[NDArray[np.floating]]
+
+#: Samples looked at. (SNIP and GraSP take a hundred in their papers; more make the estimates steadier.)
+MAX_SAMPLES = 4000
+
+#: Up to this many weights the Hessian's diagonal is computed exactly also where that takes a product a weight.
+EXACT_HESSIAN_WEIGHTS = 2000
+
+#: Random vectors of Hutchinson's estimate.
+N_PROBES = 50
+
+#: Rounds in which SynFlow removes weights, and the density it ends with.
+SYNFLOW_ROUNDS, SYNFLOW_DENSITY = 100, 1e-3
+
+_BATCH = 500
+
+
+class Evidence:
+    """Figures of a network on data; each is a list with one array a layer, shaped as the layer's weights or units.
+
+    Parameters
+    ----------
+    network : MLPNetwork
+    parameters : sequence of ndarray
+        Weights (n_in, n_out), then biases.
+    inputs : ndarray, shape (n, n_features)
+    targets : ndarray of int64, shape (n,)
+        Class indices.
+    seed : int
+        Chooses the sample, and the random vectors of estimates.
+    device : str
+    dtype : torch.dtype
+        To compute in.
+    max_samples : int
+        The size of the sample.
+    """
+
+    def __init__(
+        self,
+        network: MLPNetwork,
+        parameters: Sequence[NDArray[np.floating]],
+        inputs: NDArray[np.floating],
+        targets: NDArray[np.int64],
+        *,
+        seed: int = 0,
+        device: str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        max_samples: int = MAX_SAMPLES,
+    ):
+        self.network = network
+        self._seed = seed
+        rows = np.arange(len(inputs))
+        if len(rows) > max_samples:
+            rows = np.sort(np.random.default_rng(seed).choice(rows, max_samples, replace=False))
+        self._inputs = as_tensor(inputs[rows]).to(device, dtype)
+        self._targets = as_tensor(targets[rows]).to(device)
+        self._parameters = [as_tensor(p).to(device, dtype) for p in parameters]
+        # Activity of a feature is counted from its least value: the background of an image is silent.
+        self._silence = as_tensor(np.min(inputs, axis=0)).to(device, dtype)
+
+    @property
+    def biases(self) -> Arrays:
+        """The biases; empty without."""
+        return _arrays(self._parameters[self.network.n_layers :])
+
+    @property
+    def _weights(self) -> list[Tensor]:
+        return self._parameters[: self.network.n_layers]
+
+    # -- first order -----------------------------------------------------------------------------------------
+
+    @cached_property
+    def gradients(self) -> Arrays:
+        """The gradient of the mean loss with respect to every weight."""
+        return self._all_gradients[: self.network.n_layers]
+
+    @cached_property
+    def bias_gradients(self) -> Arrays:
+        """The same with respect to every bias; empty without biases."""
+        return self._all_gradients[self.network.n_layers :]
+
+    @cached_property
+    def _all_gradients(self) -> Arrays:
+        totals = [torch.zeros_like(p) for p in self._parameters]
+        for inputs, targets in self._batches():
+            with torch.inference_mode():
+                _, gradients = self.network.loss_and_gradients(self._parameters, inputs, targets)
+                for index, gradient in gradients:
+                    totals[index] += gradient * (len(inputs) / len(self._inputs))
+        return _arrays(totals)
+
+    @cached_property
+    def fisher(self) -> Arrays:
+        """The diagonal of the empirical Fisher information: the mean square of the samples' gradients."""
+        classes = torch.nn.functional.one_hot(self._targets, self.network.sizes[-1])
+        return self._squared_gradients(lambda probabilities, rows: [(probabilities - classes[rows], None)])
+
+    def _squared_gradients(self, deltas_of) -> Arrays:
+        """Sum over some vectors at the logits of the squares of the weights' gradients, averaged over samples.
+
+        A sample's gradient is the outer product of a layer's input and the error behind it, so the squares
+        of all samples are summed by one product of squares.
+        """
+        totals = [torch.zeros_like(w) for w in self._weights]
+        with torch.inference_mode():
+            for start in range(0, len(self._inputs), _BATCH):
+                rows = slice(start, start + _BATCH)
+                inputs = self._inputs[rows]
+                *hidden, logits = self.network.layers(self._parameters, inputs)
+                for delta, share in deltas_of(torch.softmax(logits, 1), rows):
+                    for layer, values, error in self.network.errors(self._parameters, [inputs, *hidden], delta):
+                        squares = error**2 if share is None else error**2 * share[:, None]
+                        totals[layer] += (values**2).T @ squares / len(self._inputs)
+        return _arrays(totals)
+
+    @cached_property
+    def movement(self) -> Arrays:
+        """Minus the sum of ``w * dL/dw`` over the steps of one epoch of training with Adam from here."""
+        parameters = [p.float().clone() for p in self._parameters]
+        scores = [torch.zeros_like(p) for p in parameters[: self.network.n_layers]]
+        optimiser = torch.optim.Adam(parameters, lr=1e-3, fused=True)
+        generator = torch.Generator().manual_seed(self._seed)
+        inputs = self._inputs.float()
+        for rows in torch.randperm(len(inputs), generator=generator).to(inputs.device).split(100):
+            with torch.no_grad():
+                _, gradients = self.network.loss_and_gradients(parameters, inputs[rows], self._targets[rows])
+                for index, gradient in gradients:
+                    parameters[index].grad = gradient.clone()
+                    if index < len(scores):
+                        scores[index] -= parameters[index] * gradient
+                optimiser.step()
+        return _arrays(scores)
+
+    # -- second order ----------------------------------------------------------------------------------------
+
+    @cached_property
+    def hessian_diagonal(self) -> Arrays:
+        """The second derivative of the mean loss with respect to every weight.
+
+        Exact for relu and identity, where the logits are linear in any one weight, so that the Gauss-Newton
+        term is all there is. For tanh and logistic it is exact up to `EXACT_HESSIAN_WEIGHTS` weights, and
+        beyond that Hutchinson's estimate from `N_PROBES` random vectors (M. Hutchinson, 1989), which scatters.
+        """
+        if self.network.activation in ("relu", "identity"):
+            return self.gauss_newton_diagonal
+        if self.network.n_weights <= EXACT_HESSIAN_WEIGHTS:
+            return self._hessian_by_basis()
+        return self._hessian_by_probes()
+
+    @cached_property
+    def gauss_newton_diagonal(self) -> Arrays:
+        """The diagonal of the Gauss-Newton matrix, exactly: a backward pass a class.
+
+        With p the probabilities, the curvature at the logits is diag(p) - p p^T, the sum over the classes c of
+        p_c (e_c - p)(e_c - p)^T.
+        """
+        n_classes = self.network.sizes[-1]
+
+        def deltas(probabilities: Tensor, _: slice) -> Iterator[tuple[Tensor, Tensor]]:
+            for c in range(n_classes):
+                error = -probabilities.clone()
+                error[:, c] += 1
+                yield error, probabilities[:, c]
+
+        return self._squared_gradients(deltas)
+
+    def hessian_product(self, vectors: Sequence[Tensor], temperature: float = 1.0) -> list[Tensor]:
+        """The Hessian of the mean loss with respect to the weights, times a vector (an array a layer)."""
+        with torch.enable_grad():
+            weights = [w.clone().requires_grad_() for w in self._weights]
+            gradients = torch.autograd.grad(self._loss(weights, temperature), weights, create_graph=True)
+            product = sum((g * v).sum() for g, v in zip(gradients, vectors, strict=True))
+            return list(torch.autograd.grad(product, weights))
+
+    def gradient_flow(self, temperature: float = 200.0) -> Arrays:
+        """The Hessian times the gradient, both of the loss with logits divided by `temperature` (GraSP)."""
+        with torch.enable_grad():
+            weights = [w.clone().requires_grad_() for w in self._weights]
+            gradients = torch.autograd.grad(self._loss(weights, temperature), weights)
+        return _arrays(self.hessian_product(gradients, temperature))
+
+    def _loss(self, weights: list[Tensor], temperature: float) -> Tensor:
+        biases = self._parameters[self.network.n_layers :]
+        logits = self.network.forward([*weights, *biases], self._inputs) / temperature
+        return torch.nn.functional.cross_entropy(logits, self._targets)
+
+    def _hessian_by_basis(self) -> Arrays:
+        diagonal = [torch.zeros_like(w) for w in self._weights]
+        for layer, weight in enumerate(self._weights):
+            for i in range(weight.numel()):
+                vectors = [torch.zeros_like(w) for w in self._weights]
+                vectors[layer].view(-1)[i] = 1
+                diagonal[layer].view(-1)[i] = self.hessian_product(vectors)[layer].reshape(-1)[i]
+        return _arrays(diagonal)
+
+    def _hessian_by_probes(self) -> Arrays:
+        generator = torch.Generator().manual_seed(self._seed)
+        diagonal = [torch.zeros_like(w) for w in self._weights]
+        for _ in range(N_PROBES):
+            signs = [
+                (torch.randint(0, 2, w.shape, generator=generator) * 2 - 1).to(w.device, w.dtype) for w in self._weights
+            ]
+            for total, sign, product in zip(diagonal, signs, self.hessian_product(signs), strict=True):
+                total += sign * product / N_PROBES
+        return _arrays(diagonal)
+
+    # -- activity --------------------------------------------------------------------------------------------
+
+    @cached_property
+    def input_norms(self) -> Arrays:
+        """For each layer, the root mean square of every one of its inputs over the samples, shape (n_in,)."""
+        return [np.sqrt(square) for square in self._activity[0]]
+
+    @property
+    def input_activity(self) -> Arrays:
+        """For each layer, the mean activity of every one of its inputs, shape (n_in,); of features from the least."""
+        return self._activity[4]
+
+    @property
+    def input_nonzero(self) -> Arrays:
+        """For each layer, how often every one of its inputs is active, 0 to 1, shape (n_in,)."""
+        return self._activity[5]
+
+    @cached_property
+    def unit_activity(self) -> Arrays:
+        """For each layer, the mean absolute output of every unit, shape (n_out,); of the logits for the last."""
+        return self._activity[1]
+
+    @cached_property
+    def unit_nonzero(self) -> Arrays:
+        """For each layer, how often every unit is not zero, 0 to 1, shape (n_out,): 1 - APoZ."""
+        return self._activity[2]
+
+    @cached_property
+    def coactivity(self) -> Arrays:
+        """For each weight, the mean of the activity before it times the activity behind it, shape (n_in, n_out).
+
+        Activities are absolute outputs; those of the features are counted from the least value of each.
+        """
+        return self._activity[3]
+
+    @cached_property
+    def _activity(self) -> tuple[Arrays, Arrays, Arrays, Arrays, Arrays, Arrays]:
+        sizes, n = self.network.sizes, len(self._inputs)
+        new = self._weights[0].new_zeros
+        squares = [new(width) for width in sizes[:-1]]
+        absolute, nonzero = [new(width) for width in sizes[1:]], [new(width) for width in sizes[1:]]
+        together = [torch.zeros_like(w) for w in self._weights]
+        first_activity, first_nonzero = new(sizes[0]), new(sizes[0])
+        with torch.inference_mode():
+            for inputs, _ in self._batches():
+                outputs = self.network.layers(self._parameters, inputs)
+                before = inputs
+                active_before = inputs - self._silence
+                first_activity += active_before.sum(0) / n
+                first_nonzero += (active_before > 0).sum(0) / n
+                for layer, after in enumerate(outputs):
+                    active = after.abs()
+                    squares[layer] += (before**2).sum(0) / n
+                    absolute[layer] += active.sum(0) / n
+                    nonzero[layer] += (after != 0).sum(0) / n
+                    together[layer] += active_before.T @ active / n
+                    before, active_before = after, active
+        into_activity, into_nonzero = [first_activity, *absolute[:-1]], [first_nonzero, *nonzero[:-1]]
+        parts = (squares, absolute, nonzero, together, into_activity, into_nonzero)
+        return tuple(map(_arrays, parts))  # type: ignore[return-value]
+
+    # -- without data ----------------------------------------------------------------------------------------
+
+    def synaptic_flow(self, weights: Sequence[Tensor] | None = None) -> list[Tensor]:
+        """For each weight, |w| times the derivative of the sum of all logits of the network of absolute weights.
+
+        The input is all ones and the network linear, so its flow through any layer is the same sum.
+        """
+        absolute = [w.abs().double() for w in (self._weights if weights is None else weights)]
+        before = [absolute[0].new_ones(absolute[0].shape[0])]
+        for weight in absolute[:-1]:
+            before.append(before[-1] @ weight)
+        behind = absolute[-1].new_ones(absolute[-1].shape[1])
+        flows = []
+        for weight, flow_in in zip(reversed(absolute), reversed(before), strict=True):
+            flows.append(flow_in[:, None] * weight * behind)
+            behind = weight @ behind
+        return flows[::-1]
+
+    def synaptic_flow_ranks(self, n_prunable: int, is_global: bool = True) -> Arrays:
+        """When SynFlow removes each weight of the first layers: higher numbers later, shape as the weights.
+
+        The flow is computed anew in each of `SYNFLOW_ROUNDS` rounds, after which the density has fallen to
+        `SYNFLOW_DENSITY` by equal factors; within a round, the smaller flow goes first. One such removal to the
+        end serves every sparsity, where the paper's rounds end at the sparsity wanted.
+        """
+        groups = [list(range(n_prunable))] if is_global else [[layer] for layer in range(n_prunable)]
+        weights = [w.clone() for w in self._weights]
+        ranks = [torch.zeros_like(w, dtype=torch.float64) for w in weights]
+        left = [torch.ones_like(w, dtype=torch.bool) for w in weights]
+        for step in range(1, SYNFLOW_ROUNDS + 1):
+            flows = self.synaptic_flow(weights)
+            for group in groups:
+                flow = torch.cat([flows[layer].reshape(-1) for layer in group])
+                remains = torch.cat([left[layer].reshape(-1) for layer in group])
+                n = len(flow)
+                keep = round(n * SYNFLOW_DENSITY ** (step / SYNFLOW_ROUNDS)) if step < SYNFLOW_ROUNDS else 0
+                go = int(remains.sum()) - keep
+                order = torch.argsort(torch.where(remains, flow, torch.inf), stable=True)[: max(go, 0)]
+                rank = torch.cat([ranks[layer].reshape(-1) for layer in group])
+                rank[order] = torch.arange(len(order), dtype=rank.dtype, device=rank.device) + (n - int(remains.sum()))
+                remains[order] = False
+                sizes = [weights[layer].numel() for layer in group]
+                for layer, part, still in zip(group, rank.split(sizes), remains.split(sizes), strict=True):
+                    ranks[layer] = part.view(weights[layer].shape)
+                    left[layer] = still.view(weights[layer].shape)
+                    weights[layer] = self._weights[layer] * left[layer]
+        return _arrays(ranks[:n_prunable])
+
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        yield from zip(self._inputs.split(_BATCH), self._targets.split(_BATCH), strict=True)
+
+
+def _arrays(tensors: Sequence[Tensor]) -> Arrays:
+    return [tensor.cpu().numpy() for tensor in tensors]
