@@ -6,6 +6,7 @@ import math
 import os
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from . import words
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from .store import RunStore
 
 #: Runs that are not running change only if somebody renames or resumes them: it is enough to look now and then.
-SECONDS_BETWEEN_FULL_LOOKS = 3.0
+SECONDS_BETWEEN_FULL_LOOKS = 5.0
 
 UNREADABLE = "unreadable"
 
@@ -103,14 +104,24 @@ class Entry:
         """Whether there is something to go on with."""
         return self.state in ("stopped", "interrupted", "failed")
 
+    @cached_property
+    def what(self) -> str:
+        """The preset, or the network in short."""
+        return "" if self.spec is None else words.what(self.spec)
+
+    @cached_property
+    def ways(self) -> str:
+        """How it prunes, in short."""
+        return "" if self.spec is None else words.ways(self.spec)
+
     def matches(self, text: str) -> bool:
         """Whether every word of a text is found in what tells this run from others."""
-        spec = self.spec
-        said = [self.name, self.id, self.state]
-        if spec is not None:
-            said += [spec.dataset, spec.preset, words.what(spec), words.ways(spec)]
-        everything = " ".join(said).lower()
-        return all(word in everything for word in text.lower().split())
+        return all(word in self._said for word in text.lower().split())
+
+    @cached_property
+    def _said(self) -> str:
+        preset = "" if self.spec is None else self.spec.preset
+        return " ".join([self.name, self.id, self.state, self.dataset, preset, self.what, self.ways]).lower()
 
 
 class Listing:

@@ -40,7 +40,9 @@ def widths(spec: RunSpec) -> str:
 def what(spec: RunSpec) -> str:
     """The preset, if that is all there is to say; else the network and its training in short."""
     if spec.preset in PRESETS:
-        same = RunSpec.from_preset(spec.preset, **{name: getattr(spec, name) for name in ("seeds", "data_root", "name")})
+        same = RunSpec.from_preset(
+            spec.preset, **{name: getattr(spec, name) for name in ("seeds", "data_root", "name")}
+        )
         if same.to_json() == spec.to_json():
             return PRESETS[spec.preset].title
     epochs = spec.parameter("max_iter")

@@ -33,7 +33,7 @@ class Choice(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         """The question above a row of buttons."""
         with Vertical(classes="dialog"):
-            yield Label(self._question)
+            yield Label(self._question, markup=False)
             with Horizontal(classes="buttons"):
                 for i, (key, name, label) in enumerate(self._answers):
                     variant = "error" if name == self._danger else "primary" if i == 0 else "default"
@@ -70,7 +70,7 @@ class Prompt(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         """The question above the line."""
         with Vertical(classes="dialog"):
-            yield Label(self._question)
+            yield Label(self._question, markup=False)
             field = Input(self._value, placeholder=self._placeholder)
             field.cursor_blink = False
             yield field

@@ -132,10 +132,7 @@ class Table(ScrollView, can_focus=True):
         is_scrolled_to = self.scroll_offset.y
         self._columns, self._keys, self._make_row = list(columns), list(keys), make_row
         self._first = max(self._fixed, min(self._first, len(columns) - 1))
-        if before in self._keys:
-            at = self._keys.index(before)
-        else:
-            at = max(0, min(self._at, len(self._keys) - 1))
+        at = self._keys.index(before) if before in self._keys else max(0, min(self._at, len(self._keys) - 1))
         moved, self._at = at - self._at, at
         self.virtual_size = Size(0, len(self._keys) * self._row_height + 1)
         if moved:
@@ -155,6 +152,11 @@ class Table(ScrollView, can_focus=True):
     def keys(self) -> list[str]:
         """The keys of the rows, from top to bottom."""
         return self._keys
+
+    @property
+    def is_wider(self) -> bool:
+        """Whether there are more columns than fit."""
+        return self._width(self._columns[self._fixed :]) > self._room()
 
     def move_to(self, key: str) -> None:
         """Put the cursor on a row."""

@@ -1,0 +1,215 @@
+"""Curves of several runs, and how they differ at equal sparsity: pure functions over the rows of points."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from ...estimators.parameters import DEFAULTS
+from ...estimators.presets import WAYS
+from ...estimators.statistics import mean_interval
+from .spec import RunSpec
+
+Row = Mapping[str, Any]
+
+#: What can be compared: the column of the rows, what it is called, and what the numbers are multiplied with.
+MEASURES = {"accuracy": ("accuracy (%)", 100.0), "loss": ("loss", 1.0)}
+
+#: What it can be drawn against.
+AXES = {
+    "sparsity": "sparsity (% removed)",
+    "compression": "parameters removed (% of all)",
+    "speedup": "multiply-adds removed (% of all)",
+}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The points of one way of pruning of one run.
+
+    Attributes
+    ----------
+    run : str
+        The id of the run.
+    title : str
+        What the run is called.
+    ways : dict
+        The values of `WAYS`.
+    rows : list
+        The points that are done.
+    name : tuple of str
+        What tells it from the curves it is compared with; see `named`.
+    """
+
+    run: str
+    title: str
+    ways: dict[str, Any]
+    rows: list[Row] = field(default_factory=list)
+    name: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """The same for the same curve at all times."""
+        return "/".join([self.run, *(str(self.ways[name]) for name in WAYS)])
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds that have points."""
+        return sorted({row["seed"] for row in self.rows})
+
+    def values(self, measure: str) -> dict[float, dict[int, float]]:
+        """The figures by sparsity and seed; those that are not known are left out."""
+        values: dict[float, dict[int, float]] = {}
+        for row in self.rows:
+            value = number(row.get(measure))
+            if math.isfinite(value):
+                values.setdefault(round(row["sparsity"], 9), {})[row["seed"]] = value
+        return dict(sorted(values.items()))
+
+
+class Point(NamedTuple):
+    """A point of a curve: where it is drawn, the mean over the seeds, and its 95 % interval (NaN for one seed)."""
+
+    x: float
+    mean: float
+    low: float
+    high: float
+
+
+class Difference(NamedTuple):
+    """A curve at one sparsity, beside another.
+
+    Attributes
+    ----------
+    mean : float
+        Of the curve.
+    change : float or None
+        How much more that is than the other; None if the other has no such point.
+    half : float or None
+        Half the 95 % interval of the mean of the seeds' differences; None with fewer than two common seeds.
+    """
+
+    mean: float
+    change: float | None = None
+    half: float | None = None
+
+
+def number(value: Any) -> float:
+    """The number behind a JSON value; NaN if there is none."""
+    try:
+        return math.nan if value is None else float(value)
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def curves_of(run: str, title: str, spec: RunSpec, rows: Iterable[Row]) -> list[Curve]:
+    """The curves of a run, one for every way it prunes, with the rows that are there."""
+    curves = [Curve(run, title, {name: way.get(name, DEFAULTS[name]) for name in WAYS}) for way in spec.variants]
+    by_way = {_said(curve.ways): curve for curve in curves}
+    for row in rows:
+        if (curve := by_way.get(_said(row))) is not None:
+            curve.rows.append(row)
+    return curves
+
+
+def named(curves: Sequence[Curve]) -> list[Curve]:
+    """The curves with names: their run's, if there are several, and the values of `WAYS` that vary."""
+    titles = {curve.run: curve.title for curve in curves}
+    same = {title for title in titles.values() if list(titles.values()).count(title) > 1}
+    varying = varying_ways(curves)
+    named = []
+    for curve in curves:
+        title = f"{curve.title} ({curve.run.rsplit('-', 1)[-1]})" if curve.title in same else curve.title
+        values = [str(curve.ways[name]) for name in varying]
+        parts = [title, *values] if len(titles) > 1 else values or [str(curve.ways["granularity"])]
+        named.append(replace(curve, name=tuple(parts)))
+    return named
+
+
+def varying_ways(curves: Iterable[Curve]) -> dict[str, list[Any]]:
+    """The parameters in which some curves differ, and the values that there are."""
+    values: dict[str, dict[str, Any]] = {name: {} for name in WAYS}
+    for curve in curves:
+        for name in WAYS:
+            values[name].setdefault(str(curve.ways[name]), curve.ways[name])
+    return {name: list(different.values()) for name, different in values.items() if len(different) > 1}
+
+
+def nearest(curve: Curve, others: Iterable[Curve]) -> Curve | None:
+    """The curve that is pruned in the most similar way, granularity above all; the first of several."""
+
+    def likeness(other: Curve) -> tuple[bool, int]:
+        same = [str(curve.ways[name]) == str(other.ways[name]) for name in WAYS]
+        return same[WAYS.index("granularity")], sum(same)
+
+    return max(others, key=likeness, default=None)
+
+
+def opponents(curves: Sequence[Curve], base: Curve, *, alone: bool) -> dict[str, Curve | None]:
+    """Which curve each one is compared with, by their keys; None for one that others are compared with.
+
+    Parameters
+    ----------
+    curves : sequence of Curve
+    base : Curve
+        One of them.
+    alone : bool
+        Whether all are compared with `base` itself. Otherwise it stands for its run: curves of other runs are
+        compared with that curve of its run which is pruned in the most similar way, and those of the same run
+        with its first.
+    """
+    of_base = [curve for curve in curves if curve.run == base.run]
+    found: dict[str, Curve | None] = {}
+    for curve in curves:
+        other = base if alone else of_base[0] if curve.run == base.run else nearest(curve, of_base)
+        found[curve.key] = None if other is None or other.key == curve.key else other
+    return found
+
+
+def differences(curve: Curve, other: Curve | None, measure: str = "accuracy") -> dict[float, Difference]:
+    """A curve at each of its sparsities, beside another one.
+
+    Where both have the same seeds, the differences are taken seed by seed, and only from seeds that both have;
+    without a common seed it is the difference of the means.
+    """
+    beside = {} if other is None else other.values(measure)
+    found = {}
+    for sparsity, values in curve.values(measure).items():
+        mean = _mean(values.values())
+        others = beside.get(sparsity)
+        if others is None:
+            found[sparsity] = Difference(mean)
+            continue
+        common = values.keys() & others.keys()
+        if not common:
+            found[sparsity] = Difference(mean, mean - _mean(others.values()))
+            continue
+        change, low, _ = mean_interval([values[seed] - others[seed] for seed in sorted(common)])
+        found[sparsity] = Difference(mean, change, change - low if math.isfinite(low) else None)
+    return found
+
+
+def drawn(curve: Curve, measure: str = "accuracy", axis: str = "sparsity") -> list[Point]:
+    """The points of a curve as they are drawn, in the units of `MEASURES` and in percent along `AXES`."""
+    factor = MEASURES[measure][1]
+    across: dict[float, list[float]] = {}
+    for row in curve.rows:
+        x = 100 * row["sparsity"] if axis == "sparsity" else 100 * (1 - 1 / (number(row.get(axis)) or math.nan))
+        across.setdefault(round(row["sparsity"], 9), []).append(x)
+    points = []
+    for sparsity, values in curve.values(measure).items():
+        at = _mean(across[sparsity])
+        if math.isfinite(at):
+            points.append(Point(at, *(factor * value for value in mean_interval(list(values.values())))))
+    return points
+
+
+def _mean(values: Iterable[float]) -> float:
+    values = list(values)
+    return math.fsum(values) / len(values)
+
+
+def _said(ways: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(str(ways.get(name, DEFAULTS[name])) for name in WAYS)

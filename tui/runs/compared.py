@@ -1,0 +1,64 @@
+"""A run that is compared with others: its finished points, as they come."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from . import words
+from .compare import Curve, curves_of
+from .store import EventReader, Run
+
+
+class ComparedRun:
+    """Follows the points of a run; much cheaper than following all that happens in it.
+
+    Attributes
+    ----------
+    run : Run
+    title : str
+        What it is called.
+    state : str
+        One of `STATES`, or "gone" if it was deleted.
+    rows : list of dict
+        The points that are done.
+
+    Raises
+    ------
+    RunError
+        If the run cannot be read.
+    """
+
+    def __init__(self, run: Run):
+        self.run, self.spec = run, run.spec
+        self.title = words.title(run)
+        self.state = "running"
+        self.rows: list[dict[str, Any]] = []
+        self._reader = EventReader(run.events_path, only="point")
+        self._stamp = -1
+
+    def may_have_changed(self) -> bool:
+        """Whether `poll` may find something new; this costs next to nothing."""
+        return self.state == "running" or _stamp(self.run) != self._stamp
+
+    def poll(self) -> bool:
+        """Read what is new, and return whether anything was."""
+        before = self.title, self.state
+        # How it stands before what it did: a run that has ended has written its last point.
+        self._stamp = _stamp(self.run)
+        self.state = "gone" if self._stamp < 0 else self.run.state
+        self.title = words.title(self.run)
+        rows = [event["row"] for event in self._reader.read()]
+        self.rows += rows
+        return bool(rows) or (self.title, self.state) != before
+
+    def curves(self) -> list[Curve]:
+        """Its curves, without names."""
+        return curves_of(self.run.id, self.title, self.spec, self.rows)
+
+
+def _stamp(run: Run) -> int:
+    try:
+        return os.stat(run.path).st_mtime_ns
+    except OSError:
+        return -1

@@ -1,0 +1,100 @@
+"""Choosing runs: the list of runs on top of a screen."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from ..runs.listing import Listing
+from ..runs.store import Run, RunStore
+from ..widgets.run_browser import RunBrowser
+from ..widgets.table import Table
+
+
+class RunPicker(ModalScreen[list[Run] | None]):
+    """Asks for runs: those selected, else the one under the cursor; Escape is None.
+
+    Parameters
+    ----------
+    store : RunStore
+    title : str
+        What they are chosen for.
+    leave_out : collection of str
+        The ids of runs that cannot be chosen.
+    """
+
+    BINDINGS: ClassVar = [
+        Binding("enter", "choose", "Choose", show=False),
+        Binding("space", "select", "Select", show=False),
+        Binding("slash", "filter", "Filter", show=False),
+        Binding("o", "sort_next", "Sort", show=False),
+        Binding("escape", "back", "Back", show=False),
+    ]
+
+    DEFAULT_CSS = """
+    RunPicker { align: center middle; }
+    RunPicker #picker { width: 90%; height: 80%; background: $surface; }
+    RunPicker RunBrowser { height: 1fr; }
+    RunPicker #hint { height: 1; padding: 0 2; color: $text-muted; }
+    """
+
+    def __init__(self, store: RunStore, title: str, leave_out: Collection[str] = ()):
+        super().__init__()
+        self._store, self._title, self._leave_out = store, title, leave_out
+
+    def compose(self) -> ComposeResult:
+        """The list above its keys."""
+        with Vertical(id="picker"):
+            browser = RunBrowser(Listing(self._store), leave_out=self._leave_out)
+            browser.border_title = self._title
+            yield browser
+            yield Static("Enter chooses, space selects several, / filters, Escape goes back", id="hint")
+
+    @property
+    def browser(self) -> RunBrowser:
+        """The list."""
+        return self.query_one(RunBrowser)
+
+    def on_mount(self) -> None:
+        """Read the runs."""
+        self.browser.look(fully=True)
+        self.browser.table.focus()
+
+    def action_choose(self) -> None:
+        """Answer with the runs chosen."""
+        entries = self.browser.table.chosen()
+        readable = [entry.run for entry in entries if entry.spec is not None]
+        if readable:
+            self.dismiss(readable)
+        elif entries:
+            self.notify("This run cannot be read.", severity="error")
+
+    def on_table_chosen(self, _: Table.Chosen) -> None:
+        """A click on the run under the cursor chooses it."""
+        self.action_choose()
+
+    def action_select(self) -> None:
+        """Select the run under the cursor, or no longer."""
+        self.browser.table.toggle()
+        self.browser.say_selected()
+
+    def action_filter(self) -> None:
+        """Type a filter."""
+        self.browser.open_filter()
+
+    def action_sort_next(self) -> None:
+        """Sort by the next column."""
+        self.browser.table.sort_by_next()
+
+    def action_back(self) -> None:
+        """Close the filter, or choose nothing."""
+        if self.browser.is_filtering:
+            self.browser.close_filter()
+        else:
+            self.dismiss(None)

@@ -1,0 +1,109 @@
+"""What is known of one run: how it stands, what it does, where it is, and its curves where there is room."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal, VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from ...estimators.presets import WAYS
+from ..plotting import plot_accuracy_curves
+from ..runs import words
+from ..runs.listing import Entry
+from ..text import clean, duration
+from .plot import Plot
+
+#: From this size on there is room for the curves.
+PLOT_WIDTH, PLOT_HEIGHT = 100, 8
+
+
+def describe(entry: Entry) -> list[str]:
+    """Sentences: how a run stands, what it does, and where it is."""
+    spec = entry.spec
+    lines = [_state(entry)]
+    if spec is not None:
+        lines += [f"{words.dataset(spec)}: {words.training(spec)}", f"prunes: {words.pruning(spec)}"]
+    return [*lines, f"{words.folder(entry.run.path)} ({words.size(entry.run.size())})"]
+
+
+def _state(entry: Entry) -> str:
+    if entry.spec is None:
+        return f"unreadable: {entry.reason} (d deletes it)"
+    points = f"{entry.points} of {entry.spec.n_points} points, {duration(entry.seconds)}"
+    match entry.state:
+        case "failed":
+            return f"failed: {entry.reason or 'the reason is not known'} ({points}; u resumes it)"
+        case "interrupted":
+            return f"interrupted: its process is gone ({points}; u resumes it)"
+        case "stopped":
+            return f"stopped ({points}; u resumes it)"
+        case "running":
+            return f"running ({points}; s stops it)"
+    return f"finished ({points})"
+
+
+class RunDetails(Horizontal):
+    """The details of the run given by `show_run`."""
+
+    DEFAULT_CSS = """
+    RunDetails { height: 6; }
+    RunDetails VerticalScroll { width: 1fr; scrollbar-size-vertical: 1; }
+    RunDetails Plot { display: none; width: 3fr; margin-left: 2; }
+    RunDetails.-roomy VerticalScroll { width: 2fr; }
+    RunDetails.-roomy Plot { display: block; }
+    """
+
+    def __init__(self, *, id: str | None = None):
+        super().__init__(id=id, classes="panel")
+        self._entry: Entry | None = None
+        self._waiting = False
+
+    def compose(self) -> ComposeResult:
+        """The words beside the curves."""
+        with VerticalScroll(can_focus=False):
+            yield Static(id="words", markup=False)
+        yield Plot()
+
+    def show_run(self, entry: Entry | None) -> None:
+        """Show a run, or nothing; the curves follow when the cursor rests."""
+        if entry is self._entry:
+            return
+        self._entry = entry
+        if not self._waiting:
+            self._waiting = True
+            self.set_timer(0.1, self._show)
+
+    def on_resize(self) -> None:
+        """There may be room for the curves now."""
+        self._set_roomy()
+        self._show_curves()
+
+    def _show(self) -> None:
+        self._waiting = False
+        entry = self._entry
+        ascii_only = getattr(self.app, "ascii_only", False)
+        self.border_title = Content("" if entry is None else clean(entry.title, ascii_only))
+        between = "\n\n" if self.has_class("-roomy") else "\n"
+        lines = [] if entry is None else describe(entry)
+        self.query_one("#words", Static).update(clean_lines(lines, between, ascii_only))
+        self._show_curves()
+
+    def _set_roomy(self) -> None:
+        self.set_class(self.size.width >= PLOT_WIDTH and self.size.height >= PLOT_HEIGHT, "-roomy")
+
+    def _show_curves(self) -> None:
+        entry = self._entry
+        if entry is None or not self.has_class("-roomy"):
+            return
+        rows = [row for row in entry.run.points() if row.get("accuracy") is not None]
+        self.query_one(Plot).show(
+            lambda width, height, colour, ascii_only: plot_accuracy_curves(
+                rows, width=width, height=height, title=None, colour=colour, ascii_only=ascii_only, group_by=WAYS
+            )
+        )
+
+
+def clean_lines(lines: list[str], between: str, ascii_only: bool) -> str:
+    """Join lines that may hold anything."""
+    return between.join(clean(line, ascii_only) for line in lines)

@@ -1,0 +1,270 @@
+"""Runs in a table: which columns there is room for, sorting, filtering, and the runs that are selected."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rich.cells import cell_len
+
+from ..text import duration
+from .table import GAP, Cell, Column, Table
+
+if TYPE_CHECKING:
+    from ..runs.listing import Entry
+
+
+class Kind(NamedTuple):
+    """A column of the table of runs.
+
+    Attributes
+    ----------
+    key, title : str
+    text : callable
+        What it says of a run.
+    order : callable
+        What it is sorted by; None is always last.
+    most : int
+        It gets no wider than this.
+    is_right : bool
+        Whether it holds numbers.
+    falls : bool
+        Whether it is sorted from the largest to the smallest at first.
+    """
+
+    key: str
+    title: str
+    text: Callable[[Entry], str]
+    order: Callable[[Entry], Any]
+    most: int = 20
+    is_right: bool = False
+    falls: bool = False
+
+
+def _knees(entry: Entry) -> str:
+    if not any(value is not None for value in entry.knees):
+        return ""
+    shown = ["-" if value is None else f"{100 * value:.0f}" for value in entry.knees]
+    return "/".join(shown) if len(shown) <= 4 else "/".join([*shown[:3], ".."])
+
+
+KINDS = {
+    kind.key: kind
+    for kind in (
+        Kind("name", "name", lambda e: e.title, lambda e: e.title.lower(), most=40),
+        Kind("state", "state", lambda e: e.state, lambda e: e.state),
+        Kind("data", "data", lambda e: e.dataset, lambda e: e.dataset.lower() or None),
+        Kind("what", "what", lambda e: e.what, lambda e: e.what.lower() or None, most=34),
+        Kind("ways", "prunes", lambda e: e.ways, lambda e: e.ways or None, most=34),
+        Kind(
+            "seeds",
+            "seeds",
+            lambda e: "" if e.spec is None else str(len(e.spec.seeds)),
+            lambda e: None if e.spec is None else len(e.spec.seeds),
+            is_right=True,
+            falls=True,
+        ),
+        Kind(
+            "points",
+            "points",
+            lambda e: "" if e.spec is None else f"{e.points}/{e.spec.n_points}",
+            lambda e: None if e.spec is None else e.points,
+            is_right=True,
+            falls=True,
+        ),
+        Kind(
+            "dense",
+            "dense %",
+            lambda e: "" if e.dense is None else f"{100 * e.dense:.2f}",
+            lambda e: e.dense,
+            is_right=True,
+            falls=True,
+        ),
+        Kind(
+            "knee",
+            "knee %",
+            _knees,
+            lambda e: next((value for value in e.knees if value is not None), None),
+            is_right=True,
+            falls=True,
+        ),
+        Kind("when", "when", lambda e: _when(e.created), lambda e: e.created or None, falls=True),
+        Kind("took", "took", lambda e: duration(e.seconds), lambda e: e.seconds or None, is_right=True, falls=True),
+    )
+}
+
+#: These stay in the narrowest terminal; the others come in this order where there is room.
+NEEDED = ("name", "state", "data", "dense", "knee", "when")
+WELCOME = ("points", "took", "what", "ways", "seeds")
+
+#: What gives way, in this order and down to this width, where not even those fit.
+YIELDING = (("name", 18), ("knee", 8), ("name", 12), ("data", 8), ("state", 7), ("name", 6))
+
+MARK = Column("mark", "", 1)
+
+STATE_STYLES = {
+    "running": "strong",
+    "finished": "good",
+    "failed": "wrong",
+    "unreadable": "wrong",
+    "interrupted": "wrong",
+    "stopped": "muted",
+}
+
+
+def _when(seconds: float) -> str:
+    """A time, as short as it can be told apart."""
+    if not seconds:
+        return ""
+    then = time.localtime(seconds)
+    if then.tm_year != time.localtime().tm_year:
+        return time.strftime("%Y-%m-%d", then)
+    return time.strftime("%d %b %H:%M", then)
+
+
+def arrange(natural: dict[str, int], width: int) -> dict[str, int]:
+    """The columns that fit in a width, from left to right, and how wide each is.
+
+    Parameters
+    ----------
+    natural : dict of str to int
+        How wide each column would like to be.
+    width : int
+    """
+    chosen: set[str] = set(NEEDED)
+    room = width - sum(natural[key] + GAP for key in NEEDED) + GAP
+    for key in WELCOME:
+        if natural[key] + GAP <= room:
+            chosen.add(key)
+            room -= natural[key] + GAP
+    widths = {key: natural[key] for key in KINDS if key in chosen}
+    for key, least in YIELDING:
+        given = max(0, min(-room, widths[key] - least))
+        widths[key] -= given
+        room += given
+    return widths
+
+
+class RunTable(Table):
+    """The runs given by `show_runs`, filtered by `filter_text`, sorted by `sort_key`.
+
+    Attributes
+    ----------
+    selected : set of str
+        The ids of the runs that are selected.
+    """
+
+    def __init__(self, *, id: str | None = None):
+        super().__init__(id=id, fixed=2)
+        self.selected: set[str] = set()
+        self.sort_key, self.falls = "when", True
+        self.filter_text = ""
+        self._entries: dict[str, Entry] = {}
+        self._texts: dict[str, tuple[Entry, dict[str, str]]] = {}
+
+    # -- what it shows ---------------------------------------------------------------------------------------
+
+    def show_runs(self, entries: dict[str, Entry]) -> None:
+        """Show these runs."""
+        self._entries = entries
+        self.selected &= entries.keys()
+        self.rearrange()
+
+    def rearrange(self) -> None:
+        """Filter, sort and lay out again."""
+        entries = self.matching()
+        texts = [self._texts_of(entry) for entry in entries]
+        titles = {key: kind.title for key, kind in KINDS.items()}
+        titles[self.sort_key] += f" {self._sign()}"
+        natural = {key: len(title) for key, title in titles.items()}
+        for row in texts:
+            for key, text in row.items():
+                if len(text) > natural[key]:
+                    natural[key] = max(natural[key], min(cell_len(text), KINDS[key].most))
+        widths = arrange(natural, self.size.width - MARK.width - GAP)
+        columns = [Column(key, titles[key], width, KINDS[key].is_right) for key, width in widths.items()]
+        self.show([MARK, *columns], [entry.id for entry in self._sorted(entries)], self._row)
+
+    def on_resize(self) -> None:
+        """Other columns fit."""
+        self.rearrange()
+        super().on_resize()
+
+    def matching(self) -> list[Entry]:
+        """The runs that pass the filter."""
+        return [entry for entry in self._entries.values() if not self.filter_text or entry.matches(self.filter_text)]
+
+    @property
+    def n_runs(self) -> int:
+        """How many runs there are, with those that do not pass the filter."""
+        return len(self._entries)
+
+    @property
+    def current(self) -> Entry | None:
+        """The run under the cursor."""
+        return None if self.cursor is None else self._entries[self.cursor]
+
+    def chosen(self) -> list[Entry]:
+        """The runs that are selected, in their order on the screen; if none is, the one under the cursor."""
+        order = [*self.keys, *(name for name in self._entries if name not in set(self.keys))]
+        selected = [self._entries[name] for name in order if name in self.selected]
+        return selected or [entry for entry in (self.current,) if entry is not None]
+
+    # -- selecting and sorting -------------------------------------------------------------------------------
+
+    def toggle(self) -> None:
+        """Select the run under the cursor, or no longer, and go on to the next."""
+        if self.cursor is not None:
+            self.selected ^= {self.cursor}
+            self.action_move(1)
+            self.refresh()
+
+    def toggle_all(self) -> None:
+        """Select all runs on the list; if they all are, none."""
+        shown = set(self.keys)
+        self.selected = self.selected - shown if shown <= self.selected else self.selected | shown
+        self.refresh()
+
+    def sort_by(self, key: str) -> None:
+        """Sort by a column; if it is sorted by that one, turn the order round."""
+        if key in KINDS:
+            self.falls = not self.falls if key == self.sort_key else KINDS[key].falls
+            self.sort_key = key
+            self.rearrange()
+
+    def sort_by_next(self) -> None:
+        """Sort by the next of the columns that are shown."""
+        shown = [column.key for column in self._columns if column.key in KINDS]
+        at = shown.index(self.sort_key) if self.sort_key in shown else -1
+        self.sort_by(shown[(at + 1) % len(shown)])
+
+    def on_table_header_clicked(self, event: Table.HeaderClicked) -> None:
+        """Sort by that column."""
+        self.sort_by(event.column)
+
+    # -- rows ------------------------------------------------------------------------------------------------
+
+    def _row(self, key: str) -> Sequence[Sequence[Cell]]:
+        texts = self._texts_of(self._entries[key])
+        mark = Cell("*" if key in self.selected else "", "strong")
+        styles = {"state": STATE_STYLES.get(texts["state"], ""), "name": "strong" if key in self.selected else ""}
+        return [[mark, *(Cell(texts[c.key], styles.get(c.key, "")) for c in self._columns[1:])]]
+
+    def _texts_of(self, entry: Entry) -> dict[str, str]:
+        known = self._texts.get(entry.id)
+        if known is None or known[0] is not entry:
+            known = self._texts[entry.id] = entry, {key: kind.text(entry) for key, kind in KINDS.items()}
+        return known[1]
+
+    def _sorted(self, entries: Iterable[Entry]) -> list[Entry]:
+        order = KINDS[self.sort_key].order
+        known, unknown = [], []
+        for entry in entries:
+            (unknown if order(entry) is None else known).append(entry)
+        return [*sorted(known, key=order, reverse=self.falls), *unknown]
+
+    def _sign(self) -> str:
+        if getattr(self.app, "ascii_only", False):
+            return "v" if self.falls else "^"
+        return "▼" if self.falls else "▲"
