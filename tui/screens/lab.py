@@ -1,20 +1,255 @@
-"""The lab screen."""
+"""The lab: a form that says what to run, and the run that is shown, live."""
 
 from __future__ import annotations
 
+import asyncio
+from typing import TYPE_CHECKING
+
 from textual.app import ComposeResult
-from textual.widgets import Static
+from textual.containers import Horizontal
 
 from ..keys import bindings
+from ..runs import supervisor
+from ..runs.store import Run, RunError
+from ..runs.view import RunWatcher, watch
+from ..widgets.form import RunForm
+from ..widgets.navigation import Navigation
+from ..widgets.run_panel import RunPanel
+from ..widgets.run_words import activity, title
 from .base import LabScreenBase
+from .dialogs import Choice
+
+if TYPE_CHECKING:
+    from ..runs.spec import RunSpec
+
+#: From this many columns on, the form and the run stand side by side.
+WIDE = 120
+
+#: Ticks between two looks at a run that does not run: somebody may resume, rename or delete it.
+TICKS_AT_REST = 8
+
+WELCOME = """[b]How much of a neural network can be deleted?[/b]
+
+Press [b $text-accent]r[/] to see. The network of the experiment "Experiments in Pruning" is trained on \
+the digits that ship with scikit-learn, its weights and its units are deleted bit by bit, \
+and what is left of its accuracy is drawn. That takes a few seconds.
+
+[b $text-accent]n[/] goes to the form, where every part of the experiment can be changed.
+[b $text-accent]?[/] shows all keys.
+
+What runs goes on if you quit or lose the connection, and is here when you come back."""
 
 
 class LabScreen(LabScreenBase):
-    """To come."""
+    """A form beside the run that is shown; one of them where there is no room for both."""
 
     NAME = "lab"
     BINDINGS = bindings("lab")
+    AUTO_FOCUS = "#panel"
+
+    DEFAULT_CSS = """
+    LabScreen #setup { padding: 0 1; border: none; }
+    LabScreen.-wide #setup { width: 50; border-right: solid $primary 50%; }
+    LabScreen.-wide.-ascii #setup { border-right: ascii $primary 50%; }
+    LabScreen.-wide #panel { padding: 0 1; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._form = RunForm(id="setup")
+        self._panel = RunPanel(WELCOME, id="panel")
+        self._run: Run | None = None
+        self._watcher: RunWatcher | None = None
+        self._has_model = self._is_editing = self._is_starting = False
+        self._activity = ""
+        self._ticks = 0
 
     def body(self) -> ComposeResult:
-        """Nothing yet."""
-        yield Static("lab")
+        """The form, then the run."""
+        with Horizontal():
+            yield self._form
+            yield self._panel
+
+    def on_screen_resume(self) -> None:
+        """Something may have happened on another screen: a data set downloaded, another run chosen, one deleted."""
+        if self._watcher is not None and self._watcher.state == "gone" and self.lab.run_shown is self._run:
+            self.lab.run_shown = None
+        if self.lab.run_shown is None:
+            self.lab.run_shown = self._latest_run()
+            if self.lab.run_shown is None:
+                self._panel.watch_run(None)
+        self._form.check()
+        super().on_screen_resume()
+
+    def on_resize(self) -> None:
+        """Show the form and the run, or one of them."""
+        self._arrange()
+
+    # -- the run that is shown -------------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """Look whether another run is to be shown, and what is new of this one."""
+        self._ticks += 1
+        if self.lab.run_shown is not self._run:
+            self._run, self._watcher = self.lab.run_shown, None
+            if self._run is not None:
+                self._is_editing = False
+                self.run_worker(self._begin_watching(self._run), exclusive=True)
+        watcher = self._watcher
+        if watcher is None or not (watcher.is_live or self._ticks % TICKS_AT_REST == 0):
+            return
+        before = watcher.state
+        if watcher.poll():
+            self._take_news(watcher, before)
+
+    async def _begin_watching(self, run: Run) -> None:
+        try:
+            watcher = await asyncio.to_thread(watch, run)  # its events may be many
+        except RunError as error:
+            self.notify(str(error), severity="error")
+            return
+        self._watcher = watcher
+        self._arrange()
+        self._panel.watch_run(watcher)
+        self._take_news(watcher, "")
+
+    def _take_news(self, watcher: RunWatcher, state_before: str) -> None:
+        self._panel.refresh_run()
+        has_model = bool(watcher.view.sizes) and bool(watcher.run.models())
+        if watcher.state != state_before or has_model != self._has_model:
+            self._has_model = has_model
+            self.refresh_bindings()
+        if (text := activity(watcher)) != self._activity:
+            self._activity = text
+            self.query_one(Navigation).show_activity(text)
+
+    def _latest_run(self) -> Run | None:
+        """A run that is running, else the newest."""
+        try:
+            runs = self.lab.store.runs()
+        except RunError as error:
+            self.notify(str(error), severity="error")
+            return None
+        return next((run for run in runs[:50] if run.is_alive()), runs[0] if runs else None)
+
+    # -- the form --------------------------------------------------------------------------------------------
+
+    def edit(self, spec: RunSpec) -> None:
+        """Fill the form with an experiment, and go there."""
+        self._form.fill(spec)
+        self.action_edit()
+
+    def _arrange(self) -> None:
+        is_wide = self.size.width >= WIDE
+        self.set_class(is_wide, "-wide")
+        if not is_wide and self._form.has_focus_within:
+            self._is_editing = True
+        self._form.display = is_wide or self._is_editing
+        self._panel.display = is_wide or not self._is_editing
+        self.refresh_bindings()
+
+    def action_edit(self) -> None:
+        """Go to the form."""
+        self._is_editing = True
+        self._arrange()
+        self._form.focus_first()
+
+    def action_watch(self) -> None:
+        """Leave the form."""
+        self._panel.focus()
+        self._is_editing = False
+        self._panel.display = True
+        self._panel.focus()
+        self.call_after_refresh(self._arrange)
+
+    # -- running ---------------------------------------------------------------------------------------------
+
+    async def action_start(self) -> None:
+        """Run what the form says, if that can be."""
+        self._form.check()
+        spec = self._form.spec
+        if spec is None:
+            self.action_edit()
+            self.notify(self._form.focus_wrong(), severity="error")
+            return
+        shown = self.lab.run_shown
+        if shown is None or not shown.is_alive():
+            await self._launch(spec)
+            return
+
+        async def answered(answer: str | None) -> None:
+            if answer == "both":
+                await self._launch(spec)
+
+        question = f"{title(shown)} is running. Two runs share the machine: each is slower."
+        self.app.push_screen(Choice(question, [("b", "back", "Back"), ("y", "both", "Run both")]), answered)
+
+    async def _launch(self, spec: RunSpec) -> None:
+        if self._is_starting:
+            return
+        self._is_starting = True
+        try:
+            run = await asyncio.to_thread(supervisor.start, self.lab.store, spec)
+        except RunError as error:
+            self.notify(str(error), severity="error")
+            return
+        finally:
+            self._is_starting = False
+        self.lab.run_shown = run
+        self.action_watch()
+        self.tick()
+
+    async def on_run_form_submitted(self) -> None:
+        """The button."""
+        await self.action_start()
+
+    def action_stop(self) -> None:
+        """Stop the run that is shown."""
+        if self._run is not None:
+            self.lab.stop_run(self._run)
+
+    async def action_resume(self) -> None:
+        """Go on with a run that has not finished."""
+        if self._run is None:
+            return
+        try:
+            await asyncio.to_thread(supervisor.resume, self._run)
+        except RunError as error:
+            self.notify(str(error), severity="error")
+
+    async def action_explore(self) -> None:
+        """Prune the model of the run by hand."""
+        if self._run is not None:
+            await self.lab.explore_run(self._run)
+
+    # -- the panel -------------------------------------------------------------------------------------------
+
+    def action_next_part(self) -> None:
+        """Show another part of the run."""
+        self._panel.next_part()
+
+    def action_part(self, part: str) -> None:
+        """Show a part of the run."""
+        self._panel.choose_part(part)
+
+    def action_stage(self) -> None:
+        """Change between training and pruning."""
+        self._panel.toggle_stage()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
+        """Which keys there are just now."""
+        state = self._watcher.state if self._watcher is not None else ""
+        is_seen = bool(state) and not (self._is_editing and self.size.width < WIDE)
+        conditions = {
+            "begin": self.lab.run_shown is None and not self._is_editing,
+            "stop": state == "running",
+            "resume": state in ("stopped", "interrupted", "failed"),
+            "explore": self._has_model and bool(state),
+            "next_part": is_seen and self._panel.is_small,
+            "stage": is_seen and not self._panel.shows_all,
+        }
+        return conditions.get(action, True)
+
+    async def action_begin(self) -> None:
+        """The first start: run the original experiment."""
+        await self.action_start()

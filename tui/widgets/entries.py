@@ -1,0 +1,254 @@
+"""The fields of the lab's form as data: what each is called, what it can hold, and how that is read and written."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...estimators.backend import PRECISIONS
+from ...estimators.datasets import dataset_names, describe_datasets
+from ...estimators.parameters import DEFAULTS
+from ...estimators.presets import ORIGINAL_SPARSITIES, PRESETS, WAYS
+from ...estimators.pruning.criteria import GRANULARITIES, NORMS, criterion_names
+from ...estimators.pruning.masks import ORDERS, SCOPES
+from ..runs.spec import RunSpec
+
+MAX_SEEDS = 1000
+
+#: Stands for the path of a file among the names of the data sets.
+FILE = "file"
+
+
+@dataclass(frozen=True)
+class TextEntry:
+    """A field to type into."""
+
+    name: str
+    label: str
+    parse: Callable[[str], Any]
+    show: Callable[[Any], str]
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class ChoiceEntry:
+    """A field with a few values to choose from: pairs of a value and its name."""
+
+    name: str
+    label: str
+    options: Sequence[tuple[Any, str]]
+
+
+Entry = TextEntry | ChoiceEntry
+
+
+# Reading and writing ------------------------------------------------------------------------------------
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text.replace(",", "").replace("_", ""))
+    except ValueError:
+        raise ValueError("must be a whole number") from None
+
+
+def _number(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError("must be a number, such as 0.001")
+    return number
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    if text.strip().lower() == "none":
+        return ()
+    words = re.split(r"[\s,;x()-]+", text.strip(" ()"))
+    if not all(word.isascii() and word.isdigit() and len(word) < 10 for word in words):
+        raise ValueError("must be the widths of the hidden layers, such as 300 100, or none")
+    return tuple(map(int, words))
+
+
+def _show_widths(widths: Any) -> str:
+    return " ".join(map(str, widths if isinstance(widths, Sequence) else [widths])) or "none"
+
+
+def _sparsities(text: str) -> tuple[float, ...]:
+    """Fractions; percents if there is a % among them, which then goes for all."""
+    unit = 100.0 if "%" in text else 1.0
+    try:
+        values = tuple(float(word) / unit for word in re.split(r"[\s,;%]+", text) if word)
+    except ValueError:
+        raise ValueError("must be numbers, such as 0 50 90 % or 0 0.5 0.9") from None
+    if not values:
+        raise ValueError("must be at least one, such as 0 50 90 %")
+    if not all(0 <= value <= 1 for value in values):
+        raise ValueError("must be from 0 to 1, or from 0 to 100 with % at the end")
+    return values
+
+
+def _show_sparsities(values: Sequence[float]) -> str:
+    return " ".join(map(_show_percent, values)) + " %"
+
+
+def _show_percent(value: float) -> str:
+    text = f"{100 * value:.12g}"
+    return text if float(text) / 100 == value else repr(100 * value)
+
+
+def _seed(text: str) -> int:
+    seed = _whole(text)
+    if not 0 <= seed < 2**32 - MAX_SEEDS:
+        raise ValueError("must be a whole number of at least 0")
+    return seed
+
+
+def _n_seeds(text: str) -> int:
+    number = _whole(text)
+    if not 1 <= number <= MAX_SEEDS:
+        raise ValueError(f"must be from 1 to {MAX_SEEDS}")
+    return number
+
+
+# The fields ---------------------------------------------------------------------------------------------
+
+
+def _ways(values: Sequence[Any], names: Mapping[Any, str] | None = None, every: str = "both") -> list[tuple[Any, str]]:
+    """Every value by itself, then all of them."""
+    each = [((value,), (names or {}).get(value, str(value))) for value in values]
+    return [*each, (tuple(values), every)]
+
+
+_NO_YES = ((False, "no"), (True, "yes"))
+_NORM_NAMES = {1: "L1", 2: "L2", math.inf: "largest"}
+
+
+def training_entries() -> list[Entry]:
+    """What is trained, on what."""
+    names = dataset_names()
+    return [
+        ChoiceEntry("preset", "preset", [(name, preset.title) for name, preset in PRESETS.items()]),
+        ChoiceEntry("dataset", "data", [*((name, name) for name in names), (FILE, "a file of yours")]),
+        TextEntry("path", "path", str.strip, str, "a .npz or .csv file"),
+        TextEntry("hidden_layer_sizes", "layers", _widths, _show_widths, "300 100"),
+        TextEntry("max_iter", "epochs", _whole, str),
+        TextEntry("batch_size", "batch", _whole, str),
+        TextEntry("learning_rate_init", "learning rate", _number, "{:g}".format),
+        ChoiceEntry("fit_intercept", "biases", _NO_YES),
+        TextEntry("seed", "seed", _seed, str),
+        TextEntry("n_seeds", "seeds in all", _n_seeds, str),
+    ]
+
+
+def pruning_entries() -> list[Entry]:
+    """How it is pruned, and where that is computed."""
+    return [
+        ChoiceEntry("criterion", "criterion", _ways(criterion_names(), every="all of them")),
+        ChoiceEntry("granularity", "remove", _ways(GRANULARITIES, {"weight": "weights", "unit": "units"})),
+        ChoiceEntry("scope", "rank within", _ways(SCOPES, {"layer": "each layer", "global": "the network"})),
+        ChoiceEntry("norm", "norm of units", _ways(NORMS, _NORM_NAMES, "all three")),
+        ChoiceEntry("order", "first go the", _ways(ORDERS)),
+        TextEntry("sparsities", "sparsities", _sparsities, _show_sparsities, "0 50 90 %"),
+        TextEntry("fine_tune_iter", "fine-tuning", _whole, str, "epochs after pruning"),
+        ChoiceEntry("prune_output", "output layer", ((False, "left alone"), (True, "pruned too"))),
+        ChoiceEntry("device", "device", [(name, name) for name in ("auto", "cpu", "cuda", "mps")]),
+        ChoiceEntry("precision", "precision", [(name, name) for name in PRECISIONS]),
+    ]
+
+
+#: Parameters of the training that have a field.
+PARAMETERS = (
+    "hidden_layer_sizes",
+    "max_iter",
+    "batch_size",
+    "learning_rate_init",
+    "fit_intercept",
+    "fine_tune_iter",
+    "prune_output",
+    "device",
+    "precision",
+)
+
+
+# From and to experiments --------------------------------------------------------------------------------
+
+
+def values_of(spec: RunSpec) -> dict[str, Any]:
+    """What the fields hold for an experiment."""
+    named = spec.dataset in dataset_names()
+    values = {name: spec.parameter(name) for name in PARAMETERS}
+    values.update({name: tuple(map(_plain, spec.ways.get(name, (DEFAULTS[name],)))) for name in WAYS})
+    return {
+        **values,
+        "dataset": spec.dataset if named else FILE,
+        "path": "" if named else spec.dataset,
+        "seed": min(spec.seeds, default=0),
+        "n_seeds": len(spec.seeds),
+        "sparsities": tuple(spec.sparsities),
+    }
+
+
+def spec_of(values: Mapping[str, Any], like: RunSpec) -> RunSpec:
+    """The experiment that the fields describe; what has no field is as in `like`."""
+    parameters = {name: value for name, value in like.parameters.items() if name not in PARAMETERS}
+    parameters.update({name: values[name] for name in PARAMETERS if values[name] != DEFAULTS[name]})
+    ways = {name: values[name] for name in WAYS if name == "granularity" or values[name] != (DEFAULTS[name],)}
+    spec = RunSpec(
+        dataset=values["path"] if values["dataset"] == FILE else values["dataset"],
+        parameters=parameters,
+        ways=ways,
+        sparsities=values["sparsities"],
+        seeds=tuple(range(values["seed"], values["seed"] + values["n_seeds"])),
+        data_root=like.data_root,
+    )
+    return dataclasses.replace(spec, preset=preset_of(spec))
+
+
+def preset_of(spec: RunSpec) -> str:
+    """The preset that describes the same experiment, whatever its seeds and the machine; empty if none does."""
+    return next((name for name in PRESETS if _essence(RunSpec.from_preset(name)) == _essence(spec)), "")
+
+
+def _essence(spec: RunSpec) -> tuple[Any, ...]:
+    parameters = {name: value for name, value in spec.parameters.items() if name not in ("device", "precision")}
+    ways = {name: tuple(map(_plain, spec.ways.get(name, (DEFAULTS[name],)))) for name in WAYS}
+    return spec.dataset, {**DEFAULTS, **parameters}, ways, tuple(spec.sparsities)
+
+
+def _plain(value: Any) -> Any:
+    return math.inf if value == "inf" else value
+
+
+#: Stand in for what cannot be read, while the rest is checked.
+STANDBY: Mapping[str, Any] = {
+    **{name: DEFAULTS[name] for name in PARAMETERS},
+    "path": "",
+    "seed": 0,
+    "n_seeds": 1,
+    "sparsities": ORIGINAL_SPARSITIES,
+}
+
+
+def data_problem(dataset: str, root: str | None) -> str:
+    """Why these data cannot be loaded, in a sentence; empty if they can, as far as a quick look shows."""
+    for info in describe_datasets(root):
+        if info.name == dataset:
+            if info.state == "not downloaded":
+                return f"not on this machine: F6 downloads it ({info.download_mb} MB)"
+            return "" if info.state == "ready" else f"damaged: {info.checked}"
+    path = Path(dataset).expanduser()
+    if not dataset:
+        return "must be the path of a .npz or .csv file"
+    if path.suffix.lower() not in (".npz", ".csv"):
+        return "must be a .npz or .csv file"
+    try:
+        return "" if path.is_file() else "there is no such file"
+    except (OSError, ValueError) as error:
+        return f"cannot be read: {error}"

@@ -1,0 +1,146 @@
+"""One line of a form: a label, something to change, and below it a sentence if that is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from rich.text import Text
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.message import Message
+from textual.reactive import reactive
+from textual.widget import Widget
+from textual.widgets import Input, Label, Static
+
+
+class Cycle(Widget, can_focus=True):
+    """One of a few values: the arrow keys, space and clicks go through them.
+
+    Parameters
+    ----------
+    options : sequence of (value, name)
+    """
+
+    DEFAULT_CSS = """
+    Cycle { height: 1; width: 1fr; background: $surface; color: $foreground; }
+    Cycle:hover { background: $boost; }
+    Cycle:focus { background: $primary; color: $text; text-style: bold; }
+    Cycle:ansi { background: ansi_default; color: ansi_default; }
+    Cycle:ansi:focus { text-style: reverse; }
+    """
+
+    BINDINGS: ClassVar = [
+        Binding("left", "move(-1)", "the value before", show=False),
+        Binding("right,space", "move(1)", "the next value", show=False),
+    ]
+
+    index = reactive(0)
+    #: Shown instead of the value, if it is none of the options.
+    other = reactive("")
+
+    class Changed(Message):
+        """The user chose another value."""
+
+        def __init__(self, cycle: Cycle):
+            super().__init__()
+            self.cycle = cycle
+
+        @property
+        def control(self) -> Cycle:
+            """Whose value it is."""
+            return self.cycle
+
+    def __init__(self, options: Sequence[tuple[Any, str]]):
+        super().__init__()
+        self._options = list(options)
+
+    @property
+    def value(self) -> Any:
+        """The value chosen."""
+        return self._options[self.index][0]
+
+    @value.setter
+    def value(self, value: Any) -> None:
+        values = [option for option, _ in self._options]
+        if value not in values:  # from an experiment that was described elsewhere
+            values.append(value)
+            words = value if isinstance(value, tuple) else (value,)
+            self._options.append((value, ", ".join(map(str, words))))
+        self.other = ""
+        self.index = values.index(value)
+
+    def render(self) -> Text:
+        """The value between arrows."""
+        left, right = "<>" if getattr(self.app, "ascii_only", False) else "‹›"  # noqa: RUF001
+        text = self.other or self._options[self.index][1]
+        room = max(self.size.width - 4, 1)
+        return Text(f"{left} {text[:room]} {right}", no_wrap=True, end="")
+
+    def action_move(self, by: int) -> None:
+        """Go on to another value."""
+        self.other = ""
+        self.index = (self.index + by) % len(self._options)
+        self.post_message(self.Changed(self))
+
+    def on_click(self, event: events.Click) -> None:
+        """The arrow on the left goes back, everything else on."""
+        self.action_move(-1 if event.x < 2 else 1)
+
+
+class Field(Widget):
+    """A control with its label and its error.
+
+    Parameters
+    ----------
+    name : str
+    label : str
+    control : Input or Cycle
+    """
+
+    DEFAULT_CSS = """
+    Field { height: auto; layout: vertical; }
+    Field > .label { dock: left; width: 15; height: 1; color: $text-muted; }
+    Field:focus-within > .label { color: $text-accent; text-style: bold; }
+    Field > .error { color: $text-error; height: auto; }
+    Field > Input.-textual-compact { padding: 0 2; }
+    Field > Input.-wrong { color: $text-error; }
+    """
+
+    def __init__(self, name: str, label: str, control: Input | Cycle):
+        super().__init__(name=name)
+        self.label = label
+        self.control = control
+        self._error = ""
+
+    def compose(self) -> ComposeResult:
+        """The label beside the control."""
+        yield Label(self.label, classes="label")
+        yield self.control
+
+    @property
+    def error(self) -> str:
+        """What is wrong, in words that follow the label; empty if nothing is."""
+        return self._error
+
+    @error.setter
+    def error(self, sentence: str) -> None:
+        if sentence == self._error:
+            return
+        self._error = sentence
+        self.control.set_class(bool(sentence), "-wrong")
+        shown = self.query(".error")
+        if not sentence:
+            shown.remove()
+        elif shown:
+            shown.only_one(Static).update(Text(sentence))
+        else:
+            self.mount(Static(Text(sentence), classes="error"))
+
+
+def text_input(placeholder: str = "") -> Input:
+    """An input of one line that does not blink."""
+    field = Input(placeholder=placeholder, compact=True, max_length=1000)
+    field.cursor_blink = False
+    return field

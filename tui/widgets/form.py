@@ -1,0 +1,211 @@
+"""The form of the lab: an experiment, field by field."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, ClassVar, cast
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Container, Vertical, VerticalScroll
+from textual.message import Message
+from textual.widgets import Button, Input, Static
+
+from ...estimators.presets import PRESETS
+from ..runs.spec import RunSpec
+from .entries import (
+    FILE,
+    PARAMETERS,
+    STANDBY,
+    ChoiceEntry,
+    Entry,
+    data_problem,
+    preset_of,
+    pruning_entries,
+    spec_of,
+    training_entries,
+    values_of,
+)
+from .field import Cycle, Field, text_input
+
+#: The width from which on there are two columns of fields.
+TWO_COLUMNS = 64
+
+
+class RunForm(VerticalScroll, can_focus=False):
+    """Says at every change whether the experiment that its fields describe can be run.
+
+    Attributes
+    ----------
+    spec : RunSpec or None
+        The experiment; None while a field is wrong.
+    """
+
+    DEFAULT_CSS = """
+    RunForm { height: 1fr; }
+    RunForm > .columns { height: auto; layout: horizontal; }
+    RunForm .column { height: auto; width: 1fr; }
+    RunForm .column:last-child { margin-left: 2; }
+    RunForm .summary { margin: 1 0 0 0; height: auto; color: $text-muted; }
+    RunForm #run { margin: 1 0 0 15; }
+    RunForm.-slim > .columns { layout: vertical; }
+    RunForm.-slim .column:last-child { margin: 1 0 0 0; }
+    """
+
+    BINDINGS: ClassVar = [
+        Binding("down,enter", "focus_field(1)", "next field", show=False),
+        Binding("up", "focus_field(-1)", "field before", show=False),
+    ]
+
+    class Submitted(Message):
+        """The button was pressed."""
+
+    def __init__(self, *, id: str | None = None):
+        super().__init__(id=id)
+        self.spec: RunSpec | None = None
+        self._like = RunSpec.from_preset(next(iter(PRESETS)))
+        self._columns = training_entries(), pruning_entries()
+        self._entries: dict[str, Entry] = {entry.name: entry for column in self._columns for entry in column}
+        self._fields = {name: Field(name, entry.label, _control(entry)) for name, entry in self._entries.items()}
+
+    def compose(self) -> ComposeResult:
+        """Two groups of fields, beside or below each other, what they come to, and the button."""
+        with Container(classes="columns"):
+            for column in self._columns:
+                with Vertical(classes="column"):
+                    yield from (self._fields[entry.name] for entry in column)
+        yield Static(classes="summary", markup=False)
+        yield Button("Run (F7)", id="run", variant="primary", compact=True)
+
+    def on_mount(self) -> None:
+        """Begin with the first preset, if there is nothing else to begin with."""
+        self.fill(self._like)
+
+    @property
+    def _data_root(self) -> str | None:
+        return getattr(self.app, "data_root", None)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Two columns of fields where there is room for them."""
+        self.set_class(event.size.width < TWO_COLUMNS, "-slim")
+
+    # -- what is in it ---------------------------------------------------------------------------------------
+
+    def fill(self, spec: RunSpec) -> None:
+        """Put an experiment into the fields."""
+        self._like = dataclasses.replace(spec, data_root=spec.data_root or self._data_root)
+        with self.prevent(Input.Changed):
+            for name, value in values_of(spec).items():
+                entry, control = self._entries[name], self._fields[name].control
+                if isinstance(entry, ChoiceEntry):
+                    cast("Cycle", control).value = value
+                else:
+                    cast("Input", control).value = entry.show(value)
+        self.check()
+
+    def check(self) -> None:
+        """Read all fields, and say what is wrong with them."""
+        if not self.is_mounted:
+            return
+        values, problems = self._read()
+        spec = spec_of({**STANDBY, **values}, self._like)
+        for name, sentence in spec.problems().items():
+            field = {"dataset": "path", "seeds": "seed"}.get(name, name)
+            problems.setdefault(field, sentence.removeprefix(name).strip())
+        where = "path" if values["dataset"] == FILE else "dataset"
+        if sentence := data_problem(spec.dataset, spec.data_root):
+            problems[where] = sentence
+        for name, field in self._fields.items():
+            field.error = problems.pop(name, "")
+        self._fields["path"].display = values["dataset"] == FILE
+        self.spec = None if self._wrong() or problems else spec
+        self._show_preset(spec)
+        summary = _in_words(spec) if self.spec else ". ".join(problems.values())
+        self.query_one(".summary", Static).update(summary)
+
+    def _read(self) -> tuple[dict[str, Any], dict[str, str]]:
+        """The values that can be read, and why others cannot."""
+        values: dict[str, Any] = {}
+        problems: dict[str, str] = {}
+        for name, entry in self._entries.items():
+            control = self._fields[name].control
+            if isinstance(entry, ChoiceEntry):
+                values[name] = cast("Cycle", control).value
+                continue
+            try:
+                values[name] = entry.parse(cast("Input", control).value)
+            except ValueError as error:
+                problems[name] = str(error)
+        return values, problems
+
+    def _show_preset(self, spec: RunSpec) -> None:
+        cycle = cast("Cycle", self._fields["preset"].control)
+        if self.spec and (preset := preset_of(spec)):
+            cycle.value = preset
+        else:
+            cycle.other = "custom"
+
+    def _wrong(self) -> Field | None:
+        return next((field for field in self._fields.values() if field.error), None)
+
+    # -- going through it ------------------------------------------------------------------------------------
+
+    def focus_first(self) -> None:
+        """Go to the first field."""
+        self._fields["preset"].control.focus()
+
+    def focus_wrong(self) -> str:
+        """Go to the first field that is wrong; returns what is wrong, in a sentence."""
+        field = self._wrong()
+        if field is None:
+            return str(self.query_one(".summary", Static).content)
+        field.control.focus()
+        return f"{field.label}: {field.error}"
+
+    def action_focus_field(self, by: int) -> None:
+        """Go to another field."""
+        (self.screen.focus_next if by > 0 else self.screen.focus_previous)("RunForm Input, RunForm Cycle, RunForm #run")
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Enter goes on to the next field."""
+        event.stop()
+        self.action_focus_field(1)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Something was typed."""
+        event.stop()
+        self.check()
+
+    def on_cycle_changed(self, event: Cycle.Changed) -> None:
+        """Something was chosen; a preset fills the other fields."""
+        event.stop()
+        if event.cycle is not self._fields["preset"].control:
+            self.check()
+            return
+        seed = {"seeds": self.spec.seeds} if self.spec else {}
+        machine = {name: cast("Cycle", self._fields[name].control).value for name in ("device", "precision")}
+        spec = RunSpec.from_preset(event.cycle.value, **seed)
+        self.fill(dataclasses.replace(spec, parameters={**spec.parameters, **machine}))
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        """The button runs it."""
+        event.stop()
+        self.post_message(self.Submitted())
+
+
+def _control(entry: Entry) -> Input | Cycle:
+    return Cycle(entry.options) if isinstance(entry, ChoiceEntry) else text_input(entry.hint)
+
+
+def _in_words(spec: RunSpec) -> str:
+    """What a form comes to: how much there is to compute, and what has no field."""
+    counts = [
+        (len(spec.seeds), "training"),
+        (len(spec.variants), "curve"),
+        (spec.n_points, "pruned network"),
+    ]
+    words = ", ".join(f"{number:,} {noun}{'s' if number > 1 else ''}" for number, noun in counts)
+    words += "".join(f"; {name} {value}" for name, value in spec.parameters.items() if name not in PARAMETERS)
+    description = f"{PRESETS[spec.preset].description}.\n" if spec.preset else ""
+    return description[:1].upper() + description[1:] + words

@@ -1,0 +1,104 @@
+"""The table of accuracies: sparsities by curves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.coordinate import Coordinate
+from textual.message import Message
+from textual.widgets import DataTable
+
+from ..runs.view import curve_name
+from .run_words import accuracies, accuracy_in_words, curve_names
+
+if TYPE_CHECKING:
+    from ..runs.spec import RunSpec
+    from ..runs.view import Row
+
+Point = tuple[str, float]
+
+
+class ResultsTable(DataTable[str]):
+    """Fills as the points come; its cursor is on the newest one until it is moved.
+
+    Attributes
+    ----------
+    point : (curve, sparsity) or None
+        The point at the cursor.
+    """
+
+    DEFAULT_CSS = """
+    ResultsTable { background: transparent; height: 1fr; }
+    ResultsTable > .datatable--header { background: transparent; color: $text-accent; }
+    """
+
+    class PointChosen(Message):
+        """The cursor is on another point."""
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None):
+        super().__init__(id=id, classes=classes, cell_padding=1, zebra_stripes=False)
+        self.point: Point | None = None
+        self._spec: RunSpec | None = None
+        self._lies = False
+        self._follows = True
+        self._newest: Point | None = None
+        self._shown: dict[Point, str] = {}
+
+    def begin(self, spec: RunSpec | None, *, lies: bool) -> None:
+        """Make an empty table for a run; it `lies` if every curve is a line of it instead of a column."""
+        if (spec, lies) == (self._spec, self._lies) and self.columns:
+            return
+        if spec is not self._spec:
+            self._follows, self.point = True, None
+        self._spec, self._lies, self._shown = spec, lies, {}
+        self.clear(columns=True)
+        if spec is None:
+            return
+        curves = [(name, name) for name in curve_names(spec)]
+        sparsities = {_key(value): f"{100 * value:.10g} %" for value in sorted(spec.sparsities)}
+        across, down = (list(sparsities.items()), curves) if lies else (curves, list(sparsities.items()))
+        for key, label in across:
+            self.add_column(label, key=key)
+        for key, label in down:
+            self.add_row(*[""] * len(across), label=label, key=key)
+
+    def update_rows(self, rows: list[Row], ascii_only: bool) -> None:
+        """Show the accuracies, those that have changed."""
+        if self._spec is None:
+            return
+        found = accuracies(rows, self._spec)
+        for point, values in found.items():
+            text = accuracy_in_words(values, ascii_only)
+            if self._shown.get(point) != text:
+                self._shown[point] = text
+                self.update_cell(*self._keys(point), text, update_width=True)
+        if rows:
+            self._newest = curve_name(rows[-1], self._spec), rows[-1]["sparsity"]
+            if self._follows:
+                self._go_to(self._newest)
+
+    def _keys(self, point: Point) -> tuple[str, str]:
+        curve, sparsity = point[0], _key(point[1])
+        return (curve, sparsity) if self._lies else (sparsity, curve)
+
+    def _go_to(self, point: Point) -> None:
+        self.point = point
+        row, column = self._keys(point)
+        self.move_cursor(row=self.get_row_index(row), column=self.get_column_index(column), animate=False)
+
+    def on_data_table_cell_highlighted(self, event: DataTable.CellHighlighted) -> None:
+        """The cursor has moved, by the user or to the newest point."""
+        event.stop()
+        point = self._point_at(event.coordinate)
+        if point is not None and point != self.point:
+            self.point, self._follows = point, point == self._newest
+            self.post_message(self.PointChosen())
+
+    def _point_at(self, coordinate: Coordinate) -> Point | None:
+        row, column = self.coordinate_to_cell_key(coordinate)
+        keys = (row.value, column.value) if self._lies else (column.value, row.value)
+        return next((point for point in self._shown if (point[0], _key(point[1])) == keys), None)
+
+
+def _key(sparsity: float) -> str:
+    return f"{sparsity:.12g}"

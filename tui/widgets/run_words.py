@@ -1,0 +1,190 @@
+"""A run in words and numbers: pure functions of what is known of it."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from textual.content import Content
+
+from ...estimators.parameters import DEFAULTS
+from ...estimators.presets import PRESETS, WAYS
+from ...estimators.statistics import mean_interval
+from ..runs.view import curve_name
+from ..text import clean
+
+if TYPE_CHECKING:
+    from ..runs.spec import RunSpec
+    from ..runs.store import Run
+    from ..runs.view import Row, RunView, RunWatcher
+
+_STATE_STYLES = {
+    "running": "bold $text-accent",
+    "finished": "bold $text-success",
+    "stopped": "bold $text-warning",
+    "interrupted": "bold $text-warning",
+    "failed": "bold $text-error",
+}
+
+
+#: Of the words after the bars, so that the bars keep their length.
+_WIDTH = 22
+
+
+def title(run: Run) -> str:
+    """What a run is called: its name, else its preset's, else its data and id."""
+    preset = PRESETS.get(run.spec.preset)
+    return run.name or (preset.title if preset else f"{run.spec.dataset}, {run.id}")
+
+
+def heading(watcher: RunWatcher, ascii_only: bool) -> Content:
+    """Three lines: its name and state, what it computes, and how it goes or went."""
+    run, view = watcher.run, watcher.view
+    return Content.assemble(
+        (clean(title(run), ascii_only), "bold"),
+        "  ",
+        (watcher.state, _STATE_STYLES.get(watcher.state, "bold")),
+        "\n",
+        (clean(_what(view), ascii_only), "$text-muted"),
+        "\n",
+        clean(_how(watcher), ascii_only),
+    )
+
+
+def _what(view: RunView) -> str:
+    spec = view.spec
+    hidden = spec.parameter("hidden_layer_sizes")
+    sizes = view.sizes or (hidden if isinstance(hidden, (tuple, list)) else (hidden,))
+    parts = [spec.dataset, "-".join(map(str, sizes)) or "no hidden layer"]
+    if view.sizes:
+        parts.append(f"{view.precision} on {view.device}")
+    if view.n_train:
+        parts.append(f"{view.n_train:,} + {view.n_test:,} samples")
+    return ", ".join(parts)
+
+
+def _how(watcher: RunWatcher) -> str:
+    view = watcher.view
+    if watcher.state == "running":
+        return _speed(view)
+    if watcher.state == "finished":
+        return f"{len(view.rows)} points in {duration(view.seconds)}{_outcome(view)}"
+    if watcher.state == "gone":
+        return "its folder was deleted"
+    rest = f"{len(view.rows)} of {view.n_points} points are kept; press u to resume"
+    reason = (view.reason or watcher.status.get("reason") or "") if watcher.state == "failed" else ""
+    return f"{reason}; {rest}" if reason else rest
+
+
+def _speed(view: RunView) -> str:
+    if view.batch is None:
+        return "pruning and measuring" if view.sizes else "loading the data"
+    rate = f"{view.samples_per_second:,.0f} images/s"
+    left = view.seconds_left
+    return f"{rate}, {duration(left)} left of this {_phase(view)}" if left is not None else rate
+
+
+def _outcome(view: RunView) -> str:
+    dense = view.dense_accuracy
+    words = f"; dense {100 * dense:.2f} %" if dense is not None and math.isfinite(dense) else ""
+    knees = ", ".join(f"{name} {100 * value:.0f} %" for name, value in view.knees().items())
+    return words + (f"; knee at {knees}" if knees else "")
+
+
+def _phase(view: RunView) -> str:
+    return str(view.batch["phase"]) if view.batch is not None else "training"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 1:
+        return f"{rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
+def activity(watcher: RunWatcher) -> str:
+    """What runs, for the line on top; nothing if nothing does."""
+    view = watcher.view
+    if not watcher.is_live:
+        return ""
+    if view.batch is not None and _phase(view) == "training":
+        seed = f"seed {view.seed}, " if len(view.spec.seeds) > 1 else ""
+        return f"{seed}epoch {view.batch['epoch']}/{view.batch['epochs']}"
+    return f"{len(view.rows)}/{view.n_points} points"
+
+
+def progress(view: RunView) -> list[tuple[str, float, str]]:
+    """Bars of the training at hand, of the points, and of the seeds if there are several."""
+    bars = [_epochs(view), ("points", len(view.rows) / max(view.n_points, 1), f"{len(view.rows)}/{view.n_points}")]
+    if (n_seeds := len(view.spec.seeds)) > 1:
+        done = len(view.rows) // view.spec.points_per_seed
+        bars.append(("seeds", done / n_seeds, f"{done}/{n_seeds}"))
+    return bars
+
+
+def _epochs(view: RunView) -> tuple[str, float, str]:
+    batch = view.batch
+    if batch is None:
+        trained = bool(view.curves) and view.curves[-1].seed == view.seed and bool(view.sizes)
+        return "epochs", float(trained), f"{'trained' if trained else '':>{_WIDTH}}"
+    label = "epochs" if batch["phase"] == "training" else str(batch["phase"])
+    words = f"{batch['epoch']}/{batch['epochs']}"
+    if "batch" in batch:
+        words += f", batch {batch['batch']}/{batch['batches']}"
+    return label, view.epochs_done / batch["epochs"], f"{words:>{_WIDTH}}"
+
+
+# Points -------------------------------------------------------------------------------------------------
+
+
+def curve_names(spec: RunSpec) -> list[str]:
+    """The names of all curves of a run, in their order."""
+    defaults = {name: DEFAULTS[name] for name in WAYS}
+    return list(dict.fromkeys(curve_name({**defaults, **variant}, spec) for variant in spec.variants))
+
+
+def accuracies(rows: list[Row], spec: RunSpec) -> dict[tuple[str, float], list[float]]:
+    """The accuracies of every curve and sparsity, one a seed; NaN where none could be measured."""
+    found: dict[tuple[str, float], list[float]] = {}
+    for row in rows:
+        accuracy = math.nan if row["accuracy"] is None else float(row["accuracy"])
+        found.setdefault((curve_name(row, spec), row["sparsity"]), []).append(accuracy)
+    return found
+
+
+def accuracy_in_words(values: list[float], ascii_only: bool) -> str:
+    """Percent, with half the width of the 95 % interval of the mean over several seeds."""
+    mean, low, high = mean_interval(values)
+    if not math.isfinite(mean):
+        return "none"
+    sign = "+-" if ascii_only else "±"
+    return f"{100 * mean:.2f}" + (f" {sign}{50 * (high - low):.2f}" if math.isfinite(low) else "")
+
+
+def layer_bars(
+    counts: list[list[int]], sizes: list[int], of: str, *, is_wide: bool, ascii_only: bool
+) -> list[tuple[str, float, str]]:
+    """One bar a layer: how many of its weights, or units, are kept; how many that is if there is room for it."""
+    arrow = "-" if ascii_only else "→"
+    bars = []
+    for i, (kept, total) in enumerate(counts):
+        is_known = of == "weights" and len(sizes) > i + 1
+        label = f"{sizes[i]}{arrow}{sizes[i + 1]}" if is_known else f"layer {i + 1}"
+        part = kept / total if total else 0.0
+        percent = f"{100 * part:.1f} %"
+        bars.append((label, part, f"{kept:,} of {total:,}, {percent:>7}" if is_wide else percent))
+    return bars
+
+
+def loss_curve(
+    loss: list[tuple[float, float]], epoch_loss: list[tuple[float, float]]
+) -> tuple[list[float], list[float]]:
+    """The loss within and after the epochs, as one curve."""
+    points = sorted([*loss, *epoch_loss])
+    x, y = np.array(points, dtype=float).reshape(-1, 2).T
+    return x.tolist(), y.tolist()
