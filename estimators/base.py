@@ -23,6 +23,7 @@ from .backend import resolve_device, resolve_precision
 from .fitting import DenseModel, PrunedModel, Samples, Start, Task, make_pruner, prune, train_dense
 from .inference import Evaluator
 from .pruning.pruner import Choices, Pruned
+from .pruning.schedules import Problem, carry_out
 from .training import EpochEnded, Recipe, Training
 from .validation import check_inputs, check_labelled, check_parameters, check_weights, classes_of, encode
 
@@ -70,7 +71,11 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
     norm: float | str
     order: str
     prune_output: bool
+    schedule: str
     fine_tune_iter: int
+    n_rounds: int
+    rewind_step: int
+    density_distribution: str
     device: str
     precision: str
     memory: Any
@@ -115,9 +120,15 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
         ValueError
             If a parameter or the data cannot be used; the message says which and why.
         """
-        dense = self._fit_dense(X, y, sample_weight, on_event)
-        pruned = make_pruner(dense, self._choices()).prune(float(self.sparsity))
-        self._publish(dense, prune(dense, pruned, int(self.fine_tune_iter), self._listener(on_event)))
+        task, samples, start = self._prepare(X, y, sample_weight)
+        if self.schedule == "one-shot":
+            dense = self._train_dense(task, samples, start, on_event)
+            pruned = make_pruner(dense, self._choices(), sort=False).prune(float(self.sparsity))
+            model = prune(dense, pruned, int(self.fine_tune_iter), self._listener(on_event))
+        else:
+            problem = self._problem(task, samples, lambda: self._train_dense(task, samples, start, on_event), on_event)
+            model = carry_out(problem, float(self.sparsity))
+        self._publish(task, model)
         return self
 
     def partial_fit(
@@ -145,6 +156,8 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
         self
         """
         check_parameters(self)
+        if self.schedule != "one-shot":
+            raise ValueError(f"partial_fit goes with schedule='one-shot', got {self.schedule!r}: use fit")
         first = not hasattr(self, "coefs_")
         X, y = check_labelled(self, X, y, reset=first)
         weights = check_weights(sample_weight, X)
@@ -162,23 +175,18 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
             pruned = Pruned(self.masks_, self.intercept_masks_, self.sparsity_)
         else:
             pruned = make_pruner(dense, self._choices()).prune(float(self.sparsity))
-        self._publish(dense, prune(dense, pruned))
+        self._publish(dense.task, prune(dense, pruned))
         self._optimiser = (self._optimiser_key(), dense.training)
         self.loss_curve_ = [*earlier_losses, *dense.training.loss_curve]
         self.n_iter_ = len(self.loss_curve_)
         return self
-
-    def _fit_dense(
-        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, on_event: Listener | None
-    ) -> DenseModel:
-        """Validate and train, without pruning. Sets nothing but what describes the data."""
-        return self._train_dense(*self._prepare(X, y, sample_weight), on_event)
 
     def _prepare(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
     ) -> tuple[Task, Samples, Start | None]:
         """Validate parameters and data, and say what to train on them."""
         check_parameters(self)
+        self._check_schedule()
         start = self._start(going_on=False) if self.warm_start and hasattr(self, "coefs_") else None
         X, y = check_labelled(self, X, y, reset=start is None)
         weights = check_weights(sample_weight, X)
@@ -188,6 +196,38 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
         self.classes_ = classes
         samples = Samples(X, encode(y, classes), weights)
         return self._task(samples, self._draw_seed(), self.max_iter, self.early_stopping), samples, start
+
+    def _check_schedule(self) -> None:
+        """Refuse parameters that do not go together."""
+        if self.schedule == "one-shot":
+            return
+        if self.warm_start:
+            raise ValueError(f"warm_start goes with schedule='one-shot', got schedule={self.schedule!r}")
+        if self.early_stopping:
+            raise ValueError(f"early_stopping goes with schedule='one-shot', got schedule={self.schedule!r}")
+        if self.schedule == "iterative" and self.fine_tune_iter < 1:
+            raise ValueError(
+                "schedule='iterative' retrains after every round: fine_tune_iter must be at least 1, got 0"
+            )
+        if self.schedule in ("set", "rigl") and self.granularity != "weight":
+            raise ValueError(f"schedule={self.schedule!r} rewires weights: granularity must be 'weight'")
+
+    def _problem(
+        self, task: Task, samples: Samples, dense: Callable[[], DenseModel], on_event: Listener | None
+    ) -> Problem:
+        """What to train and prune, for the schedules."""
+        return Problem(
+            task,
+            samples,
+            self._choices(),
+            dense,
+            schedule=self.schedule,
+            fine_tune_iter=int(self.fine_tune_iter),
+            n_rounds=int(self.n_rounds),
+            rewind_step=int(self.rewind_step),
+            density_distribution=self.density_distribution,
+            on_event=self._listener(on_event),
+        )
 
     def _train_dense(
         self,
@@ -250,9 +290,9 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
         norm = float(self.norm)  # also of "inf"
         return Choices(self.criterion, self.granularity, self.scope, norm, self.order, self.prune_output)
 
-    def _publish(self, dense: DenseModel, model: PrunedModel) -> None:
+    def _publish(self, task: Task, model: PrunedModel) -> None:
         """Set the fitted attributes."""
-        n_layers = dense.task.network.n_layers
+        n_layers = task.network.n_layers
         self.coefs_ = model.parameters[:n_layers]
         self.intercepts_ = model.parameters[n_layers:]
         if not self.fit_intercept:
@@ -261,15 +301,15 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
         self.intercept_masks_ = model.pruned.bias_masks
         self.sparsity_ = model.pruned.achieved_sparsity
         self.n_nonzero_ = count_cost(self.coefs_, self.intercepts_, self.fit_intercept).nonzero
-        self.loss_curve_ = list(dense.training.loss_curve)
+        self.loss_curve_ = list(model.training.loss_curve)
         self.loss_ = self.loss_curve_[-1]
-        self.validation_scores_ = list(dense.training.validation_scores) or None
+        self.validation_scores_ = list(model.training.validation_scores) or None
         self.fine_tune_loss_curve_ = [] if model.fine_tuning is None else list(model.fine_tuning.loss_curve)
         self.n_iter_ = len(self.loss_curve_)
         self.n_layers_ = n_layers + 1
         self.n_outputs_ = len(self.classes_)
-        self.precision_ = dense.task.precision
-        self.seed_ = dense.task.seed
+        self.precision_ = task.precision
+        self.seed_ = task.seed
         self._pruned_as = (self._choices(), self.sparsity)
         self._optimiser = None  # partial_fit leaves its optimiser's memory here
         warn_of_emptied_layers(model.pruned, self.sparsity)

@@ -118,12 +118,14 @@ class DenseModel:
 class PrunedModel:
     """A pruned network: parameters (weights, then biases), masks, and the retraining if there was any.
 
-    `parameters_before` are the parameters before that retraining.
+    `parameters_before` are the parameters before that retraining; `training` is the training that was pruned, or
+    in which it was pruned.
     """
 
     parameters: list[NDArray[np.float32]]
     pruned: Pruned
     parameters_before: list[NDArray[np.float32]]
+    training: Training
     fine_tuning: Training | None = None
 
 
@@ -178,20 +180,20 @@ def prune(dense: DenseModel, pruned: Pruned, fine_tune_iter: int = 0, on_event: 
     masks = [*pruned.masks, *(pruned.bias_masks if network.fit_intercept else [])]
     parameters = [np.where(mask, p, np.float32(0)) for mask, p in zip(masks, dense.training.parameters, strict=True)]
     if fine_tune_iter == 0:
-        return PrunedModel(parameters, pruned, parameters)
+        return PrunedModel(parameters, pruned, parameters, dense.training)
     recipe = replace(dense.task.recipe, max_iter=fine_tune_iter, early_stopping=False)
     with flushed_denormals():
         fine_tuning = train(
             network,
             Training(parameters),
-            _on_device(dense.samples, dense.task),
+            on_device(dense.samples, dense.task),
             recipe,
             seed=dense.task.seed_for("fine-tune"),
             masks=masks,
             phase="fine-tuning",
             on_event=on_event,
         )
-    return PrunedModel(fine_tuning.parameters, pruned, parameters, fine_tuning)
+    return PrunedModel(fine_tuning.parameters, pruned, parameters, dense.training, fine_tuning)
 
 
 def _train(
@@ -216,7 +218,7 @@ def _train(
         return train(
             task.network,
             start.training,
-            _on_device(samples, task),
+            on_device(samples, task),
             task.recipe,
             seed=task.seed_for("shuffle"),
             masks=start.masks or None,
@@ -242,7 +244,8 @@ def _split(task: Task, samples: Samples) -> list[NDArray]:
     return [np.asarray(part) for part in parts]
 
 
-def _on_device(samples: Samples, task: Task) -> Data:
+def on_device(samples: Samples, task: Task) -> Data:
+    """The samples as training data where and as the task computes."""
     device = torch.device(task.device)
     weights = None if samples.weights is None else as_tensor(samples.weights).to(device)
     inputs = as_tensor(samples.inputs).to(device, getattr(torch, task.precision))

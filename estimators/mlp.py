@@ -74,8 +74,20 @@ class PrunedMLPClassifier(BasePrunedClassifier):
         Which scores are removed.
     prune_output : bool, default=False
         Whether the output layer is pruned as well.
+    schedule : str, default="one-shot"
+        When to prune. "one-shot": after training, at once. "iterative": after training, in `n_rounds` rounds of
+        pruning and retraining. "rewind": in `n_rounds` rounds, each trained anew from the weights of step
+        `rewind_step` (lottery tickets). "gradual": more and more while training. "before-training": at
+        initialisation. "set", "rigl": sparse from the beginning, rewired while training (weights only, whatever
+        the `criterion`). See `prunelab.estimators.pruning.schedules`.
     fine_tune_iter : int, default=0
-        Epochs of retraining after pruning; what was removed stays exactly zero.
+        Epochs of retraining after pruning ("iterative": after every round); what was removed stays exactly zero.
+    n_rounds : int, default=5
+        Rounds of "iterative" and "rewind"; each removes the same part of what is left.
+    rewind_step : int, default=0
+        Updates after which "rewind" takes the weights that it goes back to; 0 is the initialisation.
+    density_distribution : {"uniform", "erk"}, default="erk"
+        How "set" and "rigl" share the weights among the layers: evenly, or more to small layers (Erdos-Renyi).
     device : str, default="auto"
         "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1" or "mps". The fitted model does not depend
         on it: it predicts on any machine.
@@ -166,7 +178,11 @@ class PrunedMLPClassifier(BasePrunedClassifier):
         norm: float | str = 2,
         order: str = "smallest",
         prune_output: bool = False,
+        schedule: str = "one-shot",
         fine_tune_iter: int = 0,
+        n_rounds: int = 5,
+        rewind_step: int = 0,
+        density_distribution: str = "erk",
         device: str = "auto",
         precision: str = "auto",
         memory: Any = None,
@@ -194,7 +210,11 @@ class PrunedMLPClassifier(BasePrunedClassifier):
         self.norm = norm
         self.order = order
         self.prune_output = prune_output
+        self.schedule = schedule
         self.fine_tune_iter = fine_tune_iter
+        self.n_rounds = n_rounds
+        self.rewind_step = rewind_step
+        self.density_distribution = density_distribution
         self.device = device
         self.precision = precision
         self.memory = memory

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 SOLVERS = ("adam", "sgd")
+SCHEDULES = ("one-shot", "iterative", "rewind", "gradual", "before-training", "set", "rigl")
+DENSITY_DISTRIBUTIONS = ("uniform", "erk")
 ACTIVATIONS = ("relu", "tanh", "logistic", "identity")
 
 #: The defaults of `PrunedMLPClassifier`, as in its signature.
@@ -45,7 +47,11 @@ DEFAULTS: Mapping[str, Any] = {
     "norm": 2,
     "order": "smallest",
     "prune_output": False,
+    "schedule": "one-shot",
     "fine_tune_iter": 0,
+    "n_rounds": 5,
+    "rewind_step": 0,
+    "density_distribution": "erk",
     "device": "auto",
     "precision": "auto",
     "memory": None,
@@ -125,7 +131,11 @@ _CHECKS = {
     "norm": (lambda value: not isinstance(value, np.ndarray) and value in (*NORMS, "inf"), "1, 2 or inf"),
     "order": _one_of(ORDERS),
     "prune_output": _flag(),
+    "schedule": _one_of(SCHEDULES),
     "fine_tune_iter": _number(0, whole=True),
+    "n_rounds": _number(1, whole=True),
+    "rewind_step": _number(0, whole=True),
+    "density_distribution": _one_of(DENSITY_DISTRIBUTIONS),
     "device": (lambda value: isinstance(value, str), "a name such as 'auto', 'cpu' or 'cuda'"),
     "precision": _one_of(PRECISIONS),
 }

@@ -18,7 +18,8 @@ from .base import warn_of_emptied_layers
 from .fitting import make_pruner, prune
 from .mlp import PrunedMLPClassifier
 from .parameters import check_sparsities
-from .presets import ORIGINAL_SPARSITIES
+from .presets import ORIGINAL_SPARSITIES, WAYS
+from .pruning.schedules import carry_out
 from .training import PointEnded
 from .validation import check_inputs, check_labelled, check_parameters, check_weights, clone_with, encode
 
@@ -53,7 +54,15 @@ COLUMNS = (
 )
 
 #: Parameters of the classifier that can change without another training.
-PRUNING_PARAMETERS = ("criterion", "granularity", "scope", "norm", "order", "prune_output", "fine_tune_iter")
+PRUNING_PARAMETERS = (
+    *WAYS,
+    "prune_output",
+    "schedule",
+    "fine_tune_iter",
+    "n_rounds",
+    "rewind_step",
+    "density_distribution",
+)
 
 RULES = ("best", "one-standard-error")
 
@@ -72,15 +81,15 @@ class PathPoint:
         """The fitted classifier of this point, as ``fit`` with its parameters gives it."""
         classifier = clone_with(self.estimator, sparsity=self.row["sparsity"])
         _copy_data_attributes(self.estimator, classifier)
-        classifier._publish(self.dense, self.model)
+        classifier._publish(self.dense.task, self.model)
         return classifier
 
     def to_dense_classifier(self) -> BasePrunedClassifier:
         """The fitted classifier before the pruning."""
-        classifier = clone_with(self.estimator, sparsity=0.0)
+        classifier = clone_with(self.estimator, sparsity=0.0, schedule="one-shot")
         _copy_data_attributes(self.estimator, classifier)
         unpruned = make_pruner(self.dense, classifier._choices()).prune(0.0)
-        classifier._publish(self.dense, prune(self.dense, unpruned))
+        classifier._publish(self.dense.task, prune(self.dense, unpruned))
         return classifier
 
 
@@ -135,6 +144,7 @@ def iter_sparsity_path(
     pruned_as = [clone_with(estimator, **variant) for variant in variants]
     for variant in pruned_as:
         check_parameters(variant)
+        variant._check_schedule()
     trained = pruned_as[0]
     task, samples, start = trained._prepare(X, y, sample_weight)
     for variant in pruned_as:
@@ -150,11 +160,14 @@ def iter_sparsity_path(
         if first == len(sparsities):
             continue
         choices = variant._choices()
-        pruner = make_pruner(dense, choices)
+        pruner = make_pruner(dense, choices) if variant.schedule == "one-shot" else None
         for s, sparsity in enumerate(sparsities[first:], first):
-            pruned = pruner.prune(sparsity)
+            if pruner is not None:
+                model = prune(dense, pruner.prune(sparsity), variant.fine_tune_iter, on_event)
+            else:
+                model = carry_out(variant._problem(task, samples, lambda: dense, on_event), sparsity)
+            pruned = model.pruned
             warn_of_emptied_layers(pruned, sparsity)
-            model = prune(dense, pruned, variant.fine_tune_iter, on_event)
             scores = (np.nan, np.nan) if test is None else test.score(network, model)
             coefs, intercepts = model.parameters[: network.n_layers], model.parameters[network.n_layers :]
             cost = count_cost(coefs, intercepts, network.fit_intercept)
@@ -172,7 +185,7 @@ def iter_sparsity_path(
                 "macs": cost.macs,
                 "speedup": cost.speedup,
             }
-            if variant.fine_tune_iter:
+            if model.fine_tuning is not None:
                 before = (np.nan, np.nan) if test is None else test.score_parameters(network, model.parameters_before)
                 row["accuracy_before_fine_tuning"] = before[0]
             if on_event is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -173,6 +173,35 @@ class Checkpoint:
     seconds: float = 0.0
 
 
+class Controller(Protocol):
+    """Changes a network while it is trained: what pruning during training is made of.
+
+    With one, a training cannot go on from a checkpoint.
+    """
+
+    def after_step(
+        self, step: int, parameters: list[Tensor], batch: tuple[Tensor, Tensor]
+    ) -> Sequence[NDArray[np.bool_] | None] | None:
+        """Called after every update, on the device.
+
+        Parameters
+        ----------
+        step : int
+            Updates made in this training, this one included.
+        parameters : list of Tensor
+            Weights, then biases; they may be changed in place.
+        batch : (Tensor, Tensor)
+            The inputs and targets of the update.
+
+        Returns
+        -------
+        sequence of ndarray of bool or None, one a parameter, or None
+            New masks that replace those before, or None if nothing changes. What was removed and comes back
+            starts from zero, with no memory in the optimiser.
+        """
+        ...
+
+
 def train(
     network: MLPNetwork,
     start: Training,
@@ -186,6 +215,7 @@ def train(
     on_event: Callable[[Event], None] | None = None,
     checkpoint: Checkpoint | None = None,
     monitor: Callable[[Arrays], float] | None = None,
+    controller: Controller | None = None,
 ) -> Training:
     """Train with mini-batches until the epochs are over or the loss stops improving.
 
@@ -211,6 +241,8 @@ def train(
         for bit that of a training that was never interrupted.
     monitor : callable, optional
         Given the parameters after every epoch; what it returns is told in `EpochEnded`, and used for nothing.
+    controller : Controller, optional
+        Changes masks or parameters after every update.
 
     Raises
     ------
@@ -221,10 +253,12 @@ def train(
         checkpoint = Checkpoint(replace(start, loss_curve=[], validation_scores=[]), start.n_steps, epoch=0)
     report = _Reporter(phase, recipe, on_event, checkpoint)
     with torch.inference_mode():
-        return _train(network, checkpoint, data, recipe, seed, masks, validation, report, monitor)
+        return _train(network, checkpoint, data, recipe, seed, masks, validation, report, monitor, controller)
 
 
-def _train(network, begin: Checkpoint, data, recipe, seed, masks, validation, report: _Reporter, monitor) -> Training:
+def _train(
+    network, begin: Checkpoint, data, recipe, seed, masks, validation, report: _Reporter, monitor, controller
+) -> Training:
     start = begin.training
     device, dtype = data.inputs.device, data.inputs.dtype
     # Copies: the arrays of `start` belong to somebody else.
@@ -259,6 +293,7 @@ def _train(network, begin: Checkpoint, data, recipe, seed, masks, validation, re
         kept = None if best is None else _copied(best)
         return Checkpoint(training, begin.first_step, epoch, batch, loss, kept, report.samples, report.seconds)
 
+    step = 0
     for epoch in range(begin.epoch, recipe.max_iter):
         if patience.is_over:
             break
@@ -275,6 +310,14 @@ def _train(network, begin: Checkpoint, data, recipe, seed, masks, validation, re
             else:  # fewer, larger kernels
                 indices, collected = zip(*gradients, strict=True)
                 apply(list(indices), list(collected))
+            if controller is not None:
+                step += 1
+                fresh = controller.after_step(step, parameters, (data.inputs[rows], data.targets[rows]))
+                if fresh is not None:
+                    held = _replace_masks(fresh, held, parameters, optimiser.moments)
+                if working is not parameters:
+                    for copy, parameter in zip(working, parameters, strict=True):
+                        copy.copy_(parameter)
             total_loss.add_(loss, alpha=len(rows))
             report.batch(len(rows), partial(stand, epoch, batch, total_loss))
         mean_loss = float(total_loss) / len(data)
@@ -329,6 +372,19 @@ def _mask_tensors(masks, parameters: list[Tensor]) -> list[Tensor | None]:
         if mask is not None:
             parameter.mul_(mask)
     return held
+
+
+def _replace_masks(
+    masks, held: list[Tensor | None], parameters: list[Tensor], moments: list[list[Tensor]]
+) -> list[Tensor | None]:
+    """Apply new masks; the optimiser forgets what was removed, so that it knows nothing if it comes back."""
+    fresh = _mask_tensors(masks, parameters)
+    for index, (new, old) in enumerate(zip(fresh, held, strict=True)):
+        for mask in (new, old):
+            if mask is not None:
+                for moment in moments:
+                    moment[index].mul_(mask)
+    return fresh
 
 
 class _Adam:

@@ -7,7 +7,7 @@ is removed at one sparsity is removed at every higher one.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -72,9 +72,14 @@ class RemovalOrder:
         """Number of entries ranked."""
         return sum(len(group) for group, _ in self._groups)
 
-    def masks(self, sparsity: float) -> list[Mask]:
-        """Masks, shaped as the scores, with exactly ``round(sparsity * n)`` False in each group ranked."""
-        kept = [_keep_all_but(round(sparsity * len(group)), group, ranked) for group, ranked in self._groups]
+    def masks(self, sparsity: float | Sequence[float]) -> list[Mask]:
+        """Masks, shaped as the scores, with exactly ``round(sparsity * n)`` False in each group ranked.
+
+        Several sparsities are one for each group; globally there is one group.
+        """
+        sparsities = [sparsity] * len(self._groups) if np.isscalar(sparsity) else list(cast("Sequence", sparsity))
+        pairs = zip(sparsities, self._groups, strict=True)
+        kept = [_keep_all_but(round(share * len(group)), group, ranked) for share, (group, ranked) in pairs]
         if self._is_global and kept:
             ends = np.cumsum([int(np.prod(shape)) for shape in self._shapes])
             kept = np.split(kept[0], ends[:-1])

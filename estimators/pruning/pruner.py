@@ -91,8 +91,8 @@ class Pruner:
         self._kept_before = before
         self._order = RemovalOrder(scores, choices.scope, choices.order, before, sort)
 
-    def prune(self, sparsity: float) -> Pruned:
-        """Remove the fraction `sparsity` (0 to 1) of the prunable weights or units."""
+    def prune(self, sparsity: float | Sequence[float]) -> Pruned:
+        """Remove the fraction `sparsity` (0 to 1) of the prunable weights or units; by layer, also one for each."""
         kept = self._order.masks(sparsity)
         if self._kept_before is not None:  # a lower sparsity than before brings nothing back
             kept = [mask & before for mask, before in zip(kept, self._kept_before, strict=True)]

@@ -1,0 +1,436 @@
+"""When to prune: after training at once, in rounds, while training, or before it.
+
+A schedule is one function from a `Problem` and a sparsity to a pruned network, registered under its name. What is
+removed is the affair of the other choices (criterion, granularity, scope, order), and the sparsity reached is the
+same exact one with every schedule.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..backend import flushed_denormals
+from ..fitting import DenseModel, PrunedModel, on_device, prune
+from ..training import Training, train
+from .evidence import Evidence
+from .masks import RemovalOrder
+from .pruner import Pruned, Pruner
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from ..fitting import Samples, Task
+    from ..training import Controller, Event
+    from .masks import Mask
+    from .pruner import Choices
+
+    Listener = Callable[[Event], None]
+    Arrays = list[NDArray[np.float32]]
+    Schedule = Callable[["Problem", float], PrunedModel]
+
+#: How often a gradual schedule prunes, and the parts of the training in which it begins and ends.
+GRADUAL_UPDATES, GRADUAL_BEGIN, GRADUAL_END = 30, 0.1, 0.75
+
+#: The part of a dynamic schedule's connections that is rewired at first, and the part of the training in which it is.
+REWIRED, REWIRING_END = 0.3, 0.75
+
+#: Steps between rewirings, at most (RigL's value); a short training has at least `MIN_REWIRINGS`.
+REWIRING_STEPS, MIN_REWIRINGS = 100, 20
+
+
+@dataclass
+class Problem:
+    """A training, and a pruning of it. The fields after `dense` are the estimator's parameters of the same names.
+
+    Attributes
+    ----------
+    task : Task
+    samples : Samples
+    choices : Choices
+    dense : callable
+        The trained network; called only by schedules that start from one.
+    schedule : str
+    fine_tune_iter : int
+    n_rounds : int
+    rewind_step : int
+    density_distribution : {"uniform", "erk"}
+    on_event : callable, optional
+    """
+
+    task: Task
+    samples: Samples
+    choices: Choices
+    dense: Callable[[], DenseModel]
+    schedule: str = "one-shot"
+    fine_tune_iter: int = 0
+    n_rounds: int = 5
+    rewind_step: int = 0
+    density_distribution: str = "erk"
+    on_event: Listener | None = None
+
+    @cached_property
+    def initial(self) -> Training:
+        """The network before training."""
+        return Training(self.task.network.initial_parameters(self.task.seed_for("start")))
+
+    @property
+    def n_steps(self) -> int:
+        """Updates of a whole training."""
+        return self.task.recipe.max_iter * -(-len(self.samples.codes) // self.task.recipe.batch_size)
+
+    def pruner(self, parameters: Arrays, pruned: Pruned | None = None, sort: bool = False) -> Pruner:
+        """Score and rank a network; what `pruned` says was removed stays so."""
+        task, samples, seed = self.task, self.samples, self.task.seed_for("prune")
+        return Pruner(
+            self.choices,
+            parameters[: task.network.n_layers],
+            None if pruned is None else pruned.masks,
+            None if pruned is None else pruned.bias_masks,
+            seed,
+            sort,
+            make_evidence=lambda: Evidence(
+                task.network, parameters, samples.inputs, samples.codes, seed=seed, device=task.device
+            ),
+        )
+
+    def train(
+        self,
+        start: Training,
+        pruned: Pruned | None,
+        phase: str,
+        epochs: int | None = None,
+        controller: Controller | None = None,
+    ) -> Training:
+        """Train from somewhere with masks held, for the epochs of the recipe or for some."""
+        recipe = self.task.recipe
+        recipe = replace(recipe, early_stopping=False, max_iter=recipe.max_iter if epochs is None else epochs)
+        if controller is not None:  # it counts on all of its steps
+            recipe = replace(recipe, n_iter_no_change=recipe.max_iter + 1)
+        with flushed_denormals():
+            return train(
+                self.task.network,
+                start,
+                on_device(self.samples, self.task),
+                recipe,
+                seed=self.task.seed_for("shuffle"),
+                masks=None if pruned is None else self.masks(pruned),
+                phase=phase,
+                on_event=self.on_event,
+                controller=controller,
+            )
+
+    def masks(self, pruned: Pruned) -> list[Mask]:
+        """The masks of every parameter."""
+        return [*pruned.masks, *(pruned.bias_masks if self.task.network.fit_intercept else [])]
+
+    def finish(self, training: Training, pruned: Pruned) -> PrunedModel:
+        """A network that was trained as it is now, fine-tuned if that is wanted."""
+        dense = DenseModel(self.task, training, self.samples)
+        return prune(dense, pruned, self.fine_tune_iter, self.on_event)
+
+
+SCHEDULES: dict[str, Schedule] = {}
+
+
+def schedule(name: str) -> Callable[[Schedule], Schedule]:
+    """Register a function as schedule `name`."""
+
+    def register(function: Schedule) -> Schedule:
+        SCHEDULES[name] = function
+        return function
+
+    return register
+
+
+def masked(parameters: Sequence[NDArray], masks: Sequence[Mask]) -> Arrays:
+    """Parameters with zeros where the masks say so."""
+    return [np.where(mask, parameter, np.float32(0)) for parameter, mask in zip(parameters, masks, strict=True)]
+
+
+def carry_out(problem: Problem, sparsity: float) -> PrunedModel:
+    """Prune as the problem says; with nothing to remove, every schedule but one-shot gives the dense network."""
+    if sparsity == 0 and problem.schedule != "one-shot":
+        dense = problem.dense()
+        return prune(dense, problem.pruner(dense.training.parameters).prune(0.0))
+    return SCHEDULES[problem.schedule](problem, sparsity)
+
+
+# After training -----------------------------------------------------------------------------------------------
+
+
+@schedule("one-shot")
+def one_shot(problem: Problem, sparsity: float) -> PrunedModel:
+    """Train, prune once, fine-tune."""
+    dense = problem.dense()
+    return prune(
+        dense, problem.pruner(dense.training.parameters).prune(sparsity), problem.fine_tune_iter, problem.on_event
+    )
+
+
+def ladder(sparsity: float, n_rounds: int) -> list[float]:
+    """The sparsities after each round of removing the same part of what is left, the last one exactly `sparsity`."""
+    return [1 - (1 - sparsity) ** (i / n_rounds) for i in range(1, n_rounds)] + [sparsity]
+
+
+@schedule("iterative")
+def iterative(problem: Problem, sparsity: float) -> PrunedModel:
+    """Train, then prune and fine-tune in `n_rounds` rounds, each removing the same part of what is left.
+
+    The rungs are absolute sparsities, so that the last one is exact.
+
+    References
+    ----------
+    S. Han, J. Pool, J. Tran, W. Dally, "Learning both Weights and Connections for Efficient Neural Networks",
+    NeurIPS 2015.
+    """
+    dense = problem.dense()
+    parameters, pruned, retraining = dense.training.parameters, None, None
+    before = parameters
+    for i, rung in enumerate(ladder(sparsity, problem.n_rounds), 1):
+        pruned = problem.pruner(parameters, pruned).prune(rung)
+        before = masked(parameters, problem.masks(pruned))
+        phase = f"round {i} of {problem.n_rounds}"
+        retraining = problem.train(Training(before), pruned, phase, problem.fine_tune_iter)
+        parameters = retraining.parameters
+    assert pruned is not None
+    return PrunedModel(parameters, pruned, before, dense.training, retraining)
+
+
+@schedule("rewind")
+def rewind(problem: Problem, sparsity: float) -> PrunedModel:
+    """Lottery tickets: prune in `n_rounds` rounds, each time going back to the weights of step `rewind_step`.
+
+    References
+    ----------
+    J. Frankle, M. Carbin, "The Lottery Ticket Hypothesis: Finding Sparse, Trainable Neural Networks", ICLR 2019;
+    J. Frankle, G. K. Dziugaite, D. Roy, M. Carbin, "Linear Mode Connectivity and the Lottery Ticket Hypothesis",
+    ICML 2020 (rewinding to a later step).
+    """
+    return list(tickets(problem, ladder(sparsity, problem.n_rounds)))[-1]
+
+
+def tickets(problem: Problem, rungs: Sequence[float]) -> Iterator[PrunedModel]:
+    """Find a ticket at each sparsity, the one from the other; each is trained from the rewound weights.
+
+    `parameters_before` of what is yielded are the ticket's weights before its training.
+    """
+    dense = problem.dense()
+    origin = weights_at_step(problem, problem.rewind_step)
+    parameters, pruned = dense.training.parameters, None
+    for i, rung in enumerate(rungs, 1):
+        pruned = problem.pruner(parameters, pruned).prune(rung)
+        before = masked(origin, problem.masks(pruned))
+        training = problem.train(Training(before), pruned, f"round {i} of {len(rungs)}")
+        parameters = training.parameters
+        yield PrunedModel(parameters, pruned, before, training)
+
+
+class _Reached(Exception):  # noqa: N818 (it is not an error)
+    pass
+
+
+class _Catch:
+    """Takes the parameters at a step, and ends the training there."""
+
+    def __init__(self, step: int):
+        self._step = step
+        self.parameters: Arrays = []
+
+    def after_step(self, step: int, parameters: list[Tensor], batch: tuple[Tensor, Tensor]) -> None:  # noqa: ARG002
+        if step == self._step:
+            self.parameters = [p.cpu().numpy().copy() for p in parameters]
+            raise _Reached
+
+
+def weights_at_step(problem: Problem, step: int) -> Arrays:
+    """The parameters of the dense training after so many updates."""
+    if step == 0:
+        return problem.initial.parameters
+    catch = _Catch(step)
+    try:
+        problem.train(problem.initial, None, "rewinding", controller=catch)
+    except _Reached:
+        return catch.parameters
+    raise ValueError(f"rewind_step={step} is beyond the {problem.n_steps} steps of the training")
+
+
+# Before training ----------------------------------------------------------------------------------------------
+
+
+@schedule("before-training")
+def before_training(problem: Problem, sparsity: float) -> PrunedModel:
+    """Prune the network as it was initialised, then train what is left."""
+    parameters = problem.initial.parameters
+    pruned = problem.pruner(parameters).prune(sparsity)
+    before = masked(parameters, problem.masks(pruned))
+    return problem.finish(problem.train(Training(before), pruned, "training a sparse network"), pruned)
+
+
+# While training -----------------------------------------------------------------------------------------------
+
+
+@schedule("gradual")
+def gradual(problem: Problem, sparsity: float) -> PrunedModel:
+    """Prune more and more while training: ``s * (1 - (1 - t)^3)``, t from 0 to 1 within the middle of the training.
+
+    References
+    ----------
+    M. Zhu, S. Gupta, "To prune, or not to prune: exploring the efficacy of pruning for model compression", 2017.
+    """
+    controller = _Gradual(problem, sparsity)
+    training = problem.train(problem.initial, None, "pruning while training", controller=controller)
+    return problem.finish(training, controller.pruned_at_last(training.parameters))
+
+
+class _Gradual:
+    def __init__(self, problem: Problem, sparsity: float):
+        self._problem, self._sparsity = problem, sparsity
+        first, last = GRADUAL_BEGIN * problem.n_steps, GRADUAL_END * problem.n_steps
+        steps = np.unique(np.linspace(first, last, GRADUAL_UPDATES).round().astype(int))
+        self._progress = {int(step): (step - first) / (last - first) for step in steps[:-1]} | {int(steps[-1]): 1.0}
+        self._pruned: Pruned | None = None
+
+    def after_step(self, step: int, parameters: list[Tensor], batch: tuple[Tensor, Tensor]) -> list[Mask] | None:  # noqa: ARG002
+        progress = self._progress.get(step)
+        if progress is None:
+            return None
+        return self._prune(cubic(self._sparsity, progress), [p.cpu().numpy() for p in parameters])
+
+    def pruned_at_last(self, parameters: Arrays) -> Pruned:
+        """The final pruning, also of a training too short to have come to it."""
+        self._prune(self._sparsity, parameters)
+        assert self._pruned is not None
+        return self._pruned
+
+    def _prune(self, sparsity: float, parameters: Arrays) -> list[Mask]:
+        self._pruned = self._problem.pruner(parameters, self._pruned).prune(sparsity)
+        return self._problem.masks(self._pruned)
+
+
+def cubic(sparsity: float, progress: float) -> float:
+    """Zhu and Gupta's sparsity when a part `progress` (0 to 1) of the pruning is over."""
+    return sparsity * (1 - (1 - min(max(progress, 0.0), 1.0)) ** 3)
+
+
+@schedule("set")
+def sparse_evolutionary_training(problem: Problem, sparsity: float) -> PrunedModel:
+    """SET: a sparse network from the beginning; its smallest weights go and random ones come, again and again.
+
+    References
+    ----------
+    D. Mocanu, E. Mocanu, P. Stone, P. Nguyen, M. Gibescu, A. Liotta, "Scalable training of artificial neural
+    networks with adaptive sparse connectivity inspired by network science", Nature Communications 2018.
+    """
+    return _rewire(problem, sparsity, grow_by_gradient=False)
+
+
+@schedule("rigl")
+def rigged_lottery(problem: Problem, sparsity: float) -> PrunedModel:
+    """RigL: as SET, but those weights come whose gradient is largest.
+
+    References
+    ----------
+    U. Evci, T. Gale, J. Menick, P. S. Castro, E. Elsen, "Rigging the Lottery: Making All Tickets Winners", ICML
+    2020: drop fraction 0.3 with cosine decay until three quarters of the training.
+    """
+    return _rewire(problem, sparsity, grow_by_gradient=True)
+
+
+def _rewire(problem: Problem, sparsity: float, grow_by_gradient: bool) -> PrunedModel:
+    network = problem.task.network
+    n_prunable = network.n_layers if problem.choices.prune_output else network.n_layers - 1
+    parameters = problem.initial.parameters
+    kept = kept_per_layer([p.shape for p in parameters[:n_prunable]], sparsity, problem.density_distribution)
+    rng = np.random.default_rng(problem.task.seed_for("prune"))
+    masks = [_random_mask(rng, p.shape, count) for p, count in zip(parameters, kept, strict=False)]
+    masks += [np.ones(p.shape, dtype=bool) for p in parameters[n_prunable:]]
+    controller = _Rewiring(problem, n_prunable, masks, rng, grow_by_gradient)
+    begin = Pruned(masks[: network.n_layers], [np.ones(width, dtype=bool) for width in network.sizes[1:]], sparsity)
+    start = Training(masked(parameters, masks))
+    training = problem.train(start, begin, "rewiring", controller=controller)
+    n_total = sum(mask.size for mask in controller.masks[:n_prunable])
+    removed = n_total - sum(int(np.count_nonzero(mask)) for mask in controller.masks[:n_prunable])
+    achieved = removed / n_total if n_total else 0.0
+    return problem.finish(training, Pruned(controller.masks[: network.n_layers], begin.bias_masks, achieved))
+
+
+def _random_mask(rng: np.random.Generator, shape: tuple[int, ...], count: int) -> Mask:
+    mask = np.zeros(int(np.prod(shape)), dtype=bool)
+    mask[rng.permutation(len(mask))[:count]] = True
+    return mask.reshape(shape)
+
+
+class _Rewiring:
+    """Drops the smallest weights and grows as many others, layer by layer."""
+
+    def __init__(
+        self, problem: Problem, n_prunable: int, masks: list[Mask], rng: np.random.Generator, grow_by_gradient: bool
+    ):
+        self.masks = list(masks)
+        self._network, self._rng, self._by_gradient = problem.task.network, rng, grow_by_gradient
+        self._n_prunable, self._last = n_prunable, REWIRING_END * problem.n_steps
+        self._interval = max(1, min(REWIRING_STEPS, int(self._last / MIN_REWIRINGS)))
+
+    def after_step(self, step: int, parameters: list[Tensor], batch: tuple[Tensor, Tensor]) -> list[Mask] | None:
+        if step % self._interval or step >= self._last:
+            return None
+        fraction = REWIRED / 2 * (1 + np.cos(np.pi * step / self._last))
+        gradients = self._gradients(parameters, batch) if self._by_gradient else [None] * self._n_prunable
+        for layer in range(self._n_prunable):
+            weights = parameters[layer].cpu().numpy()
+            self.masks[layer] = self._rewired(self.masks[layer], weights, fraction, gradients[layer])
+        return self.masks
+
+    def _rewired(self, mask: Mask, weights: NDArray, fraction: float, gradient: NDArray | None) -> Mask:
+        alive = int(np.count_nonzero(mask))
+        count = min(round(fraction * alive), mask.size - alive)
+        # The smallest of those alive: what is dead counts as larger than any.
+        (kept,) = RemovalOrder([np.where(mask, np.abs(weights), np.inf)], sort=False).masks(count / mask.size)
+        kept &= mask
+        score = self._rng.random(mask.shape) if gradient is None else np.abs(gradient)
+        # What was just dropped may come back by its gradient, as in the paper, but not what is alive.
+        (dead,) = RemovalOrder([np.where(kept, -np.inf, score)], sort=False).masks(1 - count / mask.size)
+        return kept | dead
+
+    def _gradients(self, parameters: list[Tensor], batch: tuple[Tensor, Tensor]) -> list[NDArray]:
+        working = [p.to(batch[0].dtype) for p in parameters]
+        _, gradients = self._network.loss_and_gradients(working, *batch)
+        found = {index: gradient.float().cpu().numpy() for index, gradient in gradients}
+        return [found[layer] for layer in range(self._n_prunable)]
+
+
+def kept_per_layer(shapes: Sequence[tuple[int, ...]], sparsity: float, distribution: str) -> list[int]:
+    """How many weights each layer keeps: together exactly what the sparsity leaves.
+
+    Parameters
+    ----------
+    shapes : sequence of (n_in, n_out)
+    sparsity : float
+    distribution : {"uniform", "erk"}
+        The same density in each layer, or Erdos-Renyi's: proportional to (n_in + n_out) / (n_in * n_out), at most
+        one (D. Mocanu et al. 2018; U. Evci et al. 2020).
+    """
+    sizes = np.array([int(np.prod(shape)) for shape in shapes])
+    if distribution == "uniform":
+        return [int(size) - round(sparsity * int(size)) for size in sizes]
+    total = int(sizes.sum()) - round(sparsity * int(sizes.sum()))
+    wanted = np.array([sum(shape) for shape in shapes], dtype=float)
+    full = np.zeros(len(sizes), dtype=bool)
+    while True:
+        share = np.where(full, sizes, wanted * max(total - sizes[full].sum(), 0) / max(wanted[~full].sum(), 1e-12))
+        over = (share > sizes) & ~full
+        if not over.any():
+            break
+        full |= over
+    kept = np.floor(share).astype(int)
+    # What rounding down has left over goes to the layers that lost most by it.
+    for layer in np.argsort(kept - share, kind="stable")[: total - int(kept.sum())]:
+        kept[layer] += 1
+    return kept.tolist()

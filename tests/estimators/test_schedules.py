@@ -1,0 +1,259 @@
+"""When to prune: exact sparsities, masks that hold, and the rules of each schedule held against its source."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from prunelab.estimators import PrunedMLPClassifier, sparsity_path
+from prunelab.estimators.parameters import SCHEDULES as SCHEDULE_NAMES
+from prunelab.estimators.pruning import schedules
+from prunelab.estimators.pruning.schedules import SCHEDULES, cubic, kept_per_layer, ladder
+from sklearn.datasets import make_classification
+
+X, Y = make_classification(500, 20, n_informative=12, n_classes=3, random_state=0)
+X = X.astype(np.float32)
+ALL = [name for name in SCHEDULE_NAMES if name != "one-shot"]
+
+
+def make(schedule, **parameters):
+    settings = {"hidden_layer_sizes": (24, 16), "max_iter": 4, "batch_size": 50, "random_state": 2, "device": "cpu"}
+    if schedule == "iterative":
+        settings["fine_tune_iter"] = 1
+    return PrunedMLPClassifier(schedule=schedule, n_rounds=3, **{**settings, **parameters})
+
+
+def removed(classifier):
+    return [int((~mask).sum()) for mask in classifier.masks_]
+
+
+def test_the_names_are_those_of_the_parameter():
+    assert tuple(SCHEDULES) == tuple(sorted(SCHEDULES, key=list(SCHEDULES).index))
+    assert set(SCHEDULES) == set(SCHEDULE_NAMES)
+
+
+@pytest.mark.parametrize("schedule", ALL)
+@pytest.mark.parametrize("sparsity", [0.3, 0.9, 1.0])
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_the_sparsity_is_exact_and_what_was_removed_is_zero(schedule, sparsity, solver):
+    classifier = make(schedule, sparsity=sparsity, solver=solver, alpha=0.01, density_distribution="uniform").fit(X, Y)
+    sizes = [20 * 24, 24 * 16]
+    assert removed(classifier) == [*(round(sparsity * n) for n in sizes), 0]
+    for coef, mask in zip(classifier.coefs_, classifier.masks_, strict=True):
+        assert not coef[~mask].any()
+    assert classifier.sparsity_ == pytest.approx(sum(removed(classifier)) / sum(sizes))
+    assert np.isfinite(classifier.predict_proba(X)).all()
+
+
+@pytest.mark.parametrize("schedule", [name for name in ALL if name not in ("set", "rigl")])
+def test_units_and_biases_go_too(schedule):
+    classifier = make(schedule, sparsity=0.5, granularity="unit", fit_intercept=True).fit(X, Y)
+    for mask, biases in zip(classifier.masks_[:2], classifier.intercept_masks_[:2], strict=True):
+        assert int((~biases).sum()) == len(biases) // 2
+        assert not mask[:, ~biases].any()
+    for bias, mask in zip(classifier.intercepts_, classifier.intercept_masks_, strict=True):
+        assert not bias[~mask].any()
+
+
+@pytest.mark.parametrize("schedule", ALL)
+def test_the_same_seed_gives_the_same_network_and_the_path_agrees_with_fit(schedule):
+    classifier = make(schedule)
+    path = sparsity_path(classifier, X, Y, sparsities=(0.0, 0.5, 0.8))
+    for i, sparsity in enumerate((0.0, 0.5, 0.8)):
+        fitted = make(schedule, sparsity=sparsity).fit(X, Y)
+        for a, b in zip(fitted.coefs_, path.coefs[i], strict=True):
+            assert_array_equal(a, b)
+    other = make(schedule, sparsity=0.5, random_state=3).fit(X, Y)
+    assert any((a != b).any() for a, b in zip(other.masks_, path.masks[1], strict=True))
+
+
+@pytest.mark.parametrize("schedule", ALL)
+def test_nothing_to_remove_is_the_dense_network(schedule):
+    dense = make("one-shot").fit(X, Y)
+    fitted = make(schedule, sparsity=0.0).fit(X, Y)
+    for a, b in zip(fitted.coefs_, dense.coefs_, strict=True):
+        assert_array_equal(a, b)
+
+
+def test_the_ladder_removes_the_same_part_each_round_and_ends_exactly():
+    rungs = ladder(1 - 0.8**9, 9)
+    assert_allclose(rungs, [1 - 0.8**i for i in range(1, 10)])
+    assert rungs[-1] == 1 - 0.8**9
+    assert ladder(0.9, 1) == [0.9]
+
+
+def problem_of(classifier):
+    task, samples, start = classifier._prepare(X, Y, None)
+    return classifier._problem(task, samples, lambda: classifier._train_dense(task, samples, start, None), None)
+
+
+def test_tickets_are_nested_and_start_from_the_initial_weights():
+    problem = problem_of(make("rewind"))
+    initial = problem.initial.parameters
+    previous = None
+    for rung, ticket in zip((0.2, 0.5, 0.8), schedules.tickets(problem, (0.2, 0.5, 0.8)), strict=True):
+        for before, mask, start in zip(ticket.parameters_before, ticket.pruned.masks, initial, strict=True):
+            assert_array_equal(before, np.where(mask, start, 0))
+        assert ticket.pruned.achieved_sparsity == pytest.approx(rung, abs=2e-3)
+        if previous is not None:
+            assert all((~a | b).all() for a, b in zip(ticket.pruned.masks, previous.pruned.masks, strict=True))
+        previous = ticket
+
+
+def test_the_first_ticket_is_what_magnitude_leaves_of_the_dense_network():
+    (ticket,) = schedules.tickets(problem_of(make("rewind")), (0.6,))
+    one_shot = make("one-shot", sparsity=0.6).fit(X, Y)
+    for a, b in zip(ticket.pruned.masks, one_shot.masks_, strict=True):
+        assert_array_equal(a, b)
+
+
+def test_rewinding_to_a_step_gives_the_weights_of_that_step():
+    whole_epoch = make("one-shot", max_iter=1).fit(X, Y)  # ten steps of fifty
+    problem = problem_of(make("rewind", rewind_step=10))
+    for a, b in zip(schedules.weights_at_step(problem, 10), whole_epoch.coefs_, strict=True):
+        assert_array_equal(a, b)
+    with pytest.raises(ValueError, match="rewind_step=1000 is beyond the 40 steps"):
+        make("rewind", rewind_step=1000, sparsity=0.5).fit(X, Y)
+
+
+def test_iterative_pruning_retrains_after_every_round_and_its_rounds_are_nested(monkeypatch):
+    kept = []
+    original = schedules.Problem.train
+
+    def train(self, start, pruned, phase, *rest, **more):
+        kept.append((phase, pruned))
+        return original(self, start, pruned, phase, *rest, **more)
+
+    monkeypatch.setattr(schedules.Problem, "train", train)
+    make("iterative", sparsity=0.8).fit(X, Y)
+    assert [phase for phase, _ in kept] == ["round 1 of 3", "round 2 of 3", "round 3 of 3"]
+    achieved = [pruned.achieved_sparsity for _, pruned in kept]
+    assert_allclose(achieved, ladder(0.8, 3), atol=2e-3)
+    for (_, before), (_, after) in itertools.pairwise(kept):
+        assert all((~a | b).all() for a, b in zip(after.masks, before.masks, strict=True))
+
+
+def test_before_training_the_masks_are_those_of_the_initial_weights():
+    classifier = make("before-training", sparsity=0.7)
+    fitted = classifier.fit(X, Y)
+    initial = problem_of(classifier).initial.parameters
+    for mask, start in zip(fitted.masks_[:2], initial, strict=False):
+        smallest_kept, largest_gone = np.abs(start)[mask].min(), np.abs(start)[~mask].max()
+        assert smallest_kept >= largest_gone
+
+
+@pytest.mark.parametrize(("progress", "share"), [(0, 0), (0.5, 0.875), (1, 1), (2, 1), (-1, 0)])
+def test_the_cubic_of_zhu_and_gupta(progress, share):
+    assert cubic(0.8, progress) == pytest.approx(0.8 * share)
+
+
+def test_gradual_pruning_only_ever_removes_and_follows_the_cubic(monkeypatch):
+    monkeypatch.setattr(schedules, "GRADUAL_UPDATES", 7)
+    told = []
+    original = schedules._Gradual.after_step
+
+    def after_step(self, step, parameters, batch):
+        masks = original(self, step, parameters, batch)
+        if masks is not None:
+            told.append((step, [mask.copy() for mask in masks]))
+        return masks
+
+    monkeypatch.setattr(schedules._Gradual, "after_step", after_step)
+    make("gradual", sparsity=0.9, max_iter=6).fit(X, Y)  # 60 steps
+    assert len(told) == 7
+    assert (told[0][0], told[-1][0]) == (6, 45)
+    for step, masks in told:
+        expected = cubic(0.9, (step - 6) / 39)
+        assert (~masks[0]).mean() == pytest.approx(expected, abs=1 / 480)
+    for (_, before), (_, after) in itertools.pairwise(told):
+        assert all((~a | b).all() for a, b in zip(after, before, strict=True))
+
+
+@pytest.mark.parametrize("schedule", ["set", "rigl"])
+def test_rewiring_keeps_the_number_of_weights_and_changes_which(schedule, monkeypatch):
+    told = []
+    original = schedules._Rewiring.after_step
+
+    def after_step(self, step, parameters, batch):
+        before = [mask.copy() for mask in self.masks]
+        weights = [p.numpy().copy() for p in parameters]
+        masks = original(self, step, parameters, batch)
+        if masks is not None:
+            told.append((step, before, [mask.copy() for mask in masks], weights, self._gradients(parameters, batch)))
+        return masks
+
+    monkeypatch.setattr(schedules._Rewiring, "after_step", after_step)
+    make(schedule, sparsity=0.8, max_iter=10).fit(X, Y)
+    assert len(told) > 10
+    for step, before, after, weights, gradients in told:
+        fraction = 0.15 * (1 + np.cos(np.pi * step / 75))
+        for layer in range(2):
+            alive = int(before[layer].sum())
+            assert after[layer].sum() == alive
+            count = round(fraction * alive)
+            dropped, grown = before[layer] & ~after[layer], after[layer] & ~before[layer]
+            assert dropped.sum() <= count
+            assert dropped.sum() == grown.sum()
+            if count and dropped.any():
+                stayed = before[layer] & after[layer]
+                limit = np.sort(np.abs(weights[layer][before[layer]]))[count - 1]
+                assert np.abs(weights[layer][dropped]).max() <= limit
+                if schedule == "rigl" and grown.any():
+                    never = ~before[layer] & ~after[layer]
+                    assert np.abs(gradients[layer])[grown].min() >= np.abs(gradients[layer])[never].max()
+                assert stayed.sum() >= alive - count
+    assert any((before[0] != after[0]).any() for _, before, after, _, _ in told)
+
+
+def test_rewiring_finds_the_features_that_matter():
+    """Half of the features are noise: gradients lead the weights of a sparse first layer to the others."""
+    rng = np.random.default_rng(0)
+    noisy = np.hstack([X, rng.normal(size=(len(X), 60)).astype(np.float32)])
+    classifier = make("rigl", sparsity=0.9, max_iter=30).fit(noisy, Y)
+    share = classifier.masks_[0][:20].sum() / classifier.masks_[0].sum()
+    assert share > 0.4  # by chance: 0.25
+
+
+@pytest.mark.parametrize("sparsity", [0, 0.1, 0.5, 0.83, 0.95, 0.999, 1])
+def test_densities_add_up_exactly(sparsity):
+    shapes = [(784, 300), (300, 100), (100, 10)]
+    sizes = np.array([a * b for a, b in shapes])
+    erk = kept_per_layer(shapes, sparsity, "erk")
+    assert sum(erk) == sizes.sum() - round(sparsity * sizes.sum())
+    assert all(0 <= kept <= size for kept, size in zip(erk, sizes, strict=True))
+    assert kept_per_layer(shapes, sparsity, "uniform") == [size - round(sparsity * size) for size in sizes]
+
+
+def test_erdos_renyi_densities_by_hand():
+    shapes = [(784, 300), (300, 100)]
+    kept = kept_per_layer(shapes, 0.95, "erk")
+    total = 265200 - round(0.95 * 265200)
+    assert kept[0] == pytest.approx(total * 1084 / 1484, abs=1)
+    # A layer that would have more than all of its weights has all, and the rest goes to the others.
+    assert kept_per_layer([(1000, 1000), (10, 10)], 0.98, "erk")[1] == 100
+
+
+@pytest.mark.parametrize(
+    ("parameters", "says"),
+    [
+        ({"schedule": "iterative", "fine_tune_iter": 0}, "fine_tune_iter"),
+        ({"schedule": "rigl", "granularity": "unit"}, "granularity"),
+        ({"schedule": "gradual", "warm_start": True}, "warm_start"),
+        ({"schedule": "gradual", "early_stopping": True}, "early_stopping"),
+        ({"schedule": "sometimes"}, "schedule must be one of"),
+        ({"n_rounds": 0}, "n_rounds"),
+        ({"density_distribution": "even"}, "density_distribution"),
+    ],
+)
+def test_what_does_not_go_together_is_said(parameters, says):
+    with pytest.raises(ValueError, match=says):
+        PrunedMLPClassifier((8,), max_iter=1, device="cpu", **parameters).fit(X, Y)
+    with pytest.raises(ValueError, match=says):
+        sparsity_path(PrunedMLPClassifier((8,), max_iter=1, device="cpu", **parameters), X, Y)
+
+
+def test_partial_fit_prunes_at_once_only():
+    with pytest.raises(ValueError, match="partial_fit"):
+        make("gradual").partial_fit(X, Y)
