@@ -16,9 +16,11 @@ import threading
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import App
+from textual.color import Color
 
 from ..estimators.datasets import data_home
 from .keys import bindings
+from .plain import AsciiFilter, ColourlessFilter, brightness
 from .runs import supervisor
 from .runs.client import Service
 from .runs.store import Run, RunError, RunStore, read_json, write_json
@@ -33,10 +35,14 @@ from .screens.runs import RunsScreen
 from .widgets.navigation import Navigation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from textual.app import SystemCommand
+    from textual.binding import Binding
+    from textual.filter import LineFilter
     from textual.screen import Screen
+
+    from .runs.spec import RunSpec
 
 TICK = 0.25
 
@@ -91,6 +97,10 @@ class PrunelabApp(App[None]):
         #: The runs that are compared.
         self.runs_compared: list[Run] = []
         self._settings_path = data_home() / "settings.json"
+        self._plain_filters = [
+            *([ColourlessFilter(self._brightness)] if self.no_color else []),
+            *([AsciiFilter()] if ascii_only else []),
+        ]
 
     # -- going about -----------------------------------------------------------------------------------------
 
@@ -103,6 +113,12 @@ class PrunelabApp(App[None]):
         """Show a run in the lab."""
         self.run_shown = run
         await self.switch_mode("lab")
+
+    async def edit_spec(self, spec: RunSpec) -> None:
+        """Put an experiment into the form of the lab, to be changed and run."""
+        await self.switch_mode("lab")
+        if isinstance(self.screen, LabScreen):
+            self.screen.edit(spec)
 
     async def explore_run(self, run: Run) -> None:
         """Prune the model of a run by hand."""
@@ -194,6 +210,18 @@ class PrunelabApp(App[None]):
     async def on_unmount(self) -> None:
         """End the service."""
         await self.service.close()
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Everything drawn passes through these: no colours, or only ASCII, if that is asked for."""
+        return [*super().get_line_filters(), *self._plain_filters]
+
+    def get_key_display(self, binding: Binding) -> str:
+        """The name of a key in the footer."""
+        display = super().get_key_display(binding)
+        return display if display.isascii() or not self.ascii_only else binding.key
+
+    def _brightness(self) -> int:
+        return brightness(Color.parse(self.theme_variables["background"]))
 
     def _tick(self) -> None:
         supervisor.reap()

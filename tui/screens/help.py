@@ -34,18 +34,21 @@ class HelpScreen(ModalScreen[None]):
             for name in order:
                 if KEYS.get(name):
                     yield Static(Text(TITLES[name], style="bold"))
-                    yield Static(_table(name))
+                    yield Static(_table(name, getattr(self.app, "ascii_only", False)))
 
     def on_mount(self) -> None:
         """Let the arrow keys scroll."""
         self.query_one("#help").focus()
 
 
-def _table(screen: str) -> Table:
+def _table(screen: str, ascii_only: bool) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(width=16, no_wrap=True)
     table.add_column()
     for key in KEYS[screen]:
-        table.add_row(", ".join(format_key(name) for name in key.key.split(",")), key.help)
+        names = [
+            name if ascii_only and not format_key(name).isascii() else format_key(name) for name in key.key.split(",")
+        ]
+        table.add_row(", ".join(names), key.help)
     table.add_row("", "")
     return table
