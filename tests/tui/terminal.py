@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -35,6 +36,7 @@ class Terminal:
         self._emulator = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self._emulator)
         self.sent = b""
+        self._has_hung_up = False
         self.child = pexpect.spawn(COMMAND[0], [*COMMAND[1:], *arguments], dimensions=(rows, columns), env=variables)
 
     @property
@@ -89,9 +91,24 @@ class Terminal:
             time.sleep(0.02)
         return self.child.exitstatus
 
+    def hang_up(self) -> None:
+        """Close the other end, as a dropped connection does: no signal but the kernel's."""
+        os.close(self.child.child_fd)
+        self._has_hung_up = True
+
+    def has_ended(self) -> bool:
+        """Whether the process is gone."""
+        try:
+            return os.waitpid(self.child.pid, os.WNOHANG)[0] != 0
+        except ChildProcessError:
+            return True
+
     def close(self) -> None:
-        """Hang up, and end whatever is left."""
-        self.child.close(force=True)
+        """End whatever is left."""
+        if not self._has_hung_up:
+            self.child.close(force=True)
+        elif not self.has_ended():
+            os.kill(self.child.pid, signal.SIGKILL)
 
     def __enter__(self) -> Terminal:
         return self
