@@ -15,7 +15,7 @@ from ..runs.view import RunWatcher, watch
 from ..widgets.form import RunForm
 from ..widgets.navigation import Navigation
 from ..widgets.run_panel import RunPanel
-from ..widgets.run_words import activity, title
+from ..widgets.run_words import activity
 from .base import LabScreenBase
 from .dialogs import Choice
 
@@ -81,6 +81,12 @@ class LabScreen(LabScreenBase):
         self._form.check()
         super().on_screen_resume()
 
+    def on_descendant_focus(self) -> None:
+        """A click into the form, or out of it, counts as going there."""
+        if self._form.has_focus_within != self._is_editing and self.size.width >= WIDE:
+            self._is_editing = self._form.has_focus_within
+            self.refresh_bindings()
+
     def on_resize(self) -> None:
         """Show the form and the run, or one of them."""
         self._arrange()
@@ -102,11 +108,16 @@ class LabScreen(LabScreenBase):
         if watcher.poll():
             self._take_news(watcher, before)
 
+    def _look_again(self) -> None:
+        """Look now at a run that did not run."""
+        self._ticks = -1
+        self.tick()
+
     async def _begin_watching(self, run: Run) -> None:
         try:
             watcher = await asyncio.to_thread(watch, run)  # its events may be many
         except RunError as error:
-            self.notify(str(error), severity="error")
+            self._panel.watch_run(None, instead=str(error))
             return
         self._watcher = watcher
         self._arrange()
@@ -148,17 +159,19 @@ class LabScreen(LabScreenBase):
         self._panel.display = is_wide or not self._is_editing
         self.refresh_bindings()
 
-    def action_edit(self) -> None:
-        """Go to the form."""
+    def _show_form(self) -> None:
         self._is_editing = True
         self._arrange()
+
+    def action_edit(self) -> None:
+        """Go to the form."""
+        self._show_form()
         self._form.focus_first()
 
     def action_watch(self) -> None:
         """Leave the form."""
-        self._panel.focus()
         self._is_editing = False
-        self._panel.display = True
+        self._panel.display = True  # or it could not have the focus
         self._panel.focus()
         self.call_after_refresh(self._arrange)
 
@@ -169,7 +182,7 @@ class LabScreen(LabScreenBase):
         self._form.check()
         spec = self._form.spec
         if spec is None:
-            self.action_edit()
+            self._show_form()
             self.notify(self._form.focus_wrong(), severity="error")
             return
         shown = self.lab.run_shown
@@ -181,7 +194,7 @@ class LabScreen(LabScreenBase):
             if answer == "both":
                 await self._launch(spec)
 
-        question = f"{title(shown)} is running. Two runs share the machine: each is slower."
+        question = f"{shown.name or shown.id} is running. Two runs share the machine: each is slower."
         self.app.push_screen(Choice(question, [("b", "back", "Back"), ("y", "both", "Run both")]), answered)
 
     async def _launch(self, spec: RunSpec) -> None:
@@ -216,6 +229,7 @@ class LabScreen(LabScreenBase):
             await asyncio.to_thread(supervisor.resume, self._run)
         except RunError as error:
             self.notify(str(error), severity="error")
+        self._look_again()
 
     async def action_explore(self) -> None:
         """Prune the model of the run by hand."""
@@ -242,6 +256,7 @@ class LabScreen(LabScreenBase):
         is_seen = bool(state) and not (self._is_editing and self.size.width < WIDE)
         conditions = {
             "begin": self.lab.run_shown is None and not self._is_editing,
+            "watch": self._is_editing,
             "stop": state == "running",
             "resume": state in ("stopped", "interrupted", "failed"),
             "explore": self._has_model and bool(state),

@@ -102,7 +102,7 @@ class Field(Widget):
     DEFAULT_CSS = """
     Field { height: auto; layout: vertical; }
     Field > .label { dock: left; width: 15; height: 1; color: $text-muted; }
-    Field:focus-within > .label { color: $text-accent; text-style: bold; }
+    Field.-focused > .label { color: $text-accent; text-style: bold; }
     Field > .error { color: $text-error; height: auto; }
     Field > Input.-textual-compact { padding: 0 2; }
     Field > Input.-wrong { color: $text-error; }
@@ -118,6 +118,14 @@ class Field(Widget):
         """The label beside the control."""
         yield Label(self.label, classes="label")
         yield self.control
+
+    def on_descendant_focus(self) -> None:
+        """Mark the label."""
+        self.add_class("-focused")
+
+    def on_descendant_blur(self) -> None:
+        """Mark it no longer."""
+        self.remove_class("-focused")
 
     @property
     def error(self) -> str:

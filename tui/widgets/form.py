@@ -74,7 +74,8 @@ class RunForm(VerticalScroll, can_focus=False):
         with Container(classes="columns"):
             for column in self._columns:
                 with Vertical(classes="column"):
-                    yield from (self._fields[entry.name] for entry in column)
+                    yield from (self._fields[entry.name] for entry in column if entry.name != "sparsities")
+        yield self._fields["sparsities"]  # which want the whole width
         yield Static(classes="summary", markup=False)
         yield Button("Run (F7)", id="run", variant="primary", compact=True)
 

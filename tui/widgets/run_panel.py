@@ -99,6 +99,7 @@ class RunPanel(Vertical, can_focus=True):
         names = {"training": "Training", "curve": "Pruning", "table": "Accuracy (%)", "layers": "Kept", "log": "Log"}
         for part, name in names.items():
             self.query_one(f"#{part}").border_title = name
+        self.query_one("#log", VerticalScroll).anchor()  # its end is seen, unless one scrolls up
 
     # -- what is shown ---------------------------------------------------------------------------------------
 
@@ -117,9 +118,10 @@ class RunPanel(Vertical, can_focus=True):
         """The one of `PARTS` that is seen if only one is."""
         return self._part
 
-    def watch_run(self, watcher: RunWatcher | None) -> None:
-        """Show another run, or none."""
+    def watch_run(self, watcher: RunWatcher | None, instead: str = "") -> None:
+        """Show another run; or none, but some words instead of the welcome."""
         self._watcher = watcher
+        self.query_one("#welcome", Static).update(Content(instead) if instead else self._welcome)
         self.query_one("#run").display = watcher is not None
         self.query_one("#welcome").display = watcher is None
         self._stage_wanted = ""
@@ -245,15 +247,11 @@ class RunPanel(Vertical, can_focus=True):
         )
 
     def _draw_log(self, view: RunView) -> None:
-        panel = self.query_one("#log", VerticalScroll)
-        if not panel.display or not self._is_new("log", len(view.log), view.log[-1:]):
+        if not self.query_one("#log").display or not self._is_new("log", len(view.log), view.log[-1:]):
             return
-        at_end = panel.scroll_offset.y >= panel.max_scroll_y
         lines = [f"{time.strftime('%H:%M:%S', time.localtime(t))} {text}" for t, text in view.log[-LOG_LINES:]]
         text = "\n".join(clean(line, self._ascii) for line in lines)
         self.query_one("#lines", Static).update(text)
-        if at_end:
-            panel.scroll_end(animate=False)
 
     def on_results_table_point_chosen(self, event: ResultsTable.PointChosen) -> None:
         """Show the layers of another point."""

@@ -39,17 +39,18 @@ def title(run: Run) -> str:
 
 
 def heading(watcher: RunWatcher, ascii_only: bool) -> Content:
-    """Three lines: its name and state, what it computes, and how it goes or went."""
-    run, view = watcher.run, watcher.view
-    return Content.assemble(
-        (clean(title(run), ascii_only), "bold"),
-        "  ",
-        (watcher.state, _STATE_STYLES.get(watcher.state, "bold")),
-        "\n",
-        (clean(_what(view), ascii_only), "$text-muted"),
-        "\n",
-        clean(_how(watcher), ascii_only),
-    )
+    """Three lines or so: its name and state, what it computes, and how it goes or went."""
+    lines = [
+        Content.assemble(
+            (clean(title(watcher.run), ascii_only), "bold"),
+            "  ",
+            (watcher.state, _STATE_STYLES.get(watcher.state, "bold")),
+        ),
+        Content.assemble((clean(_what(watcher.view), ascii_only), "$text-muted")),
+    ]
+    if reason := _reason(watcher):
+        lines.append(Content.assemble((clean(reason, ascii_only), "$text-error")))
+    return Content("\n").join([*lines, Content(clean(_how(watcher), ascii_only))])
 
 
 def _what(view: RunView) -> str:
@@ -64,6 +65,12 @@ def _what(view: RunView) -> str:
     return ", ".join(parts)
 
 
+def _reason(watcher: RunWatcher) -> str:
+    if watcher.state != "failed":
+        return ""
+    return watcher.view.reason or str(watcher.status.get("reason") or "")
+
+
 def _how(watcher: RunWatcher) -> str:
     view = watcher.view
     if watcher.state == "running":
@@ -72,9 +79,7 @@ def _how(watcher: RunWatcher) -> str:
         return f"{len(view.rows)} points in {duration(view.seconds)}{_outcome(view)}"
     if watcher.state == "gone":
         return "its folder was deleted"
-    rest = f"{len(view.rows)} of {view.n_points} points are kept; press u to resume"
-    reason = (view.reason or watcher.status.get("reason") or "") if watcher.state == "failed" else ""
-    return f"{reason}; {rest}" if reason else rest
+    return f"{len(view.rows)} of {view.n_points} points are kept; press u to resume"
 
 
 def _speed(view: RunView) -> str:

@@ -1,0 +1,469 @@
+"""The lab screen: the form, and a run as it goes."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+import shutil
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from prunelab.estimators.presets import PRESETS
+from prunelab.tui.app import PrunelabApp
+from prunelab.tui.runs import supervisor
+from prunelab.tui.runs.spec import RunSpec
+from prunelab.tui.runs.store import Run, RunStore, write_json
+from prunelab.tui.runs.worker import EventLog
+from prunelab.tui.screens.lab import LabScreen
+from prunelab.tui.widgets.entries import pruning_entries, spec_of, training_entries, values_of
+from prunelab.tui.widgets.field import Cycle, Field
+from prunelab.tui.widgets.form import RunForm
+
+SIZES = [(80, 24), (120, 40), (200, 60)]
+TINY = RunSpec(parameters={"hidden_layer_sizes": (32,), "max_iter": 2}, sparsities=(0.0, 0.5))
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    """A home without runs and data."""
+    monkeypatch.setenv("PRUNELAB_HOME", str(tmp_path))
+    monkeypatch.delenv("PRUNELAB_DATA", raising=False)
+    return tmp_path
+
+
+def play(
+    test: Callable[[PrunelabApp, Pilot], Coroutine[Any, Any, None]], size: tuple[int, int] = (80, 24), **options: Any
+) -> None:
+    """Run a test inside an app."""
+
+    async def run() -> None:
+        app = PrunelabApp(**options)
+        async with app.run_test(size=size) as pilot:
+            await pilot.pause()
+            await test(app, pilot)
+
+    asyncio.run(run())
+
+
+async def until(pilot: Pilot, condition: Callable[[], Any], seconds: float = 30) -> None:
+    """Wait for a condition."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain; the screen says:\n{text_of(pilot.app)}"
+        await pilot.pause(0.05)
+
+
+def text_of(app: Any) -> str:
+    """What the terminal shows, line by line; `export_screenshot` says the same, but takes its time."""
+    return "\n".join(strip.text for strip in app.screen._compositor.render_strips())
+
+
+def shows(app: PrunelabApp, *words: str) -> bool:
+    """Whether all of these can be read."""
+    text = text_of(app)
+    return all(word in text for word in words)
+
+
+def lab(app: PrunelabApp) -> LabScreen:
+    """The lab, which must be seen."""
+    assert isinstance(app.screen, LabScreen)
+    return app.screen
+
+
+def form(app: PrunelabApp) -> RunForm:
+    """Its form."""
+    return lab(app).query_one(RunForm)
+
+
+def field(app: PrunelabApp, name: str) -> Field:
+    """A field of the form."""
+    return next(field for field in form(app).query(Field) if field.name == name)
+
+
+class FakeWorker:
+    """Says what a worker would say, when it is told to."""
+
+    def __init__(self, run: Run):
+        self.run = run
+        self.lock = run.lock()
+        self.log = EventLog(run)
+        write_json(run.path / "status.json", {"state": "running"})
+        self.tell("started", device="auto", precision="auto", pid=1, host="here", resumed=False)
+        self.tell("data", source="some digits", n_train=1437, n_test=360, n_features=64, classes=list("0123456789"))
+        self.tell("seed", seed=run.spec.seeds[0])
+
+    def tell(self, kind: str, **fields: Any) -> None:
+        """Write an event."""
+        self.log.append({"type": kind, "t": time.time(), **fields})
+
+    def train(self, epoch: int, epochs: int = 2) -> None:
+        """Finish an epoch."""
+        figures = {
+            "phase": "training",
+            "epoch": epoch,
+            "epochs": epochs,
+            "samples": 1437 * epoch,
+            "seconds": 1.0 * epoch,
+        }
+        self.tell("batch", **figures, batch=7, batches=15, loss=2.0 / epoch)
+        self.tell("epoch", **figures, loss=1.5 / epoch, validation_score=None, monitored=0.5 + 0.1 * epoch)
+
+    def finish_training(self) -> None:
+        """End the training."""
+        self.run.model_path(self.run.spec.seeds[0]).touch()
+        self.tell("dense", seed=0, device="cpu", precision="float32", sizes=[64, 32, 10], epochs=2)
+
+    def point(self, number: int, granularity: str, sparsity: float, accuracy: float | None) -> None:
+        """Finish a point."""
+        ways = {"criterion": "magnitude", "granularity": granularity, "scope": "layer", "norm": 2, "order": "smallest"}
+        row = {"seed": 0, "sparsity": sparsity, "accuracy": accuracy, **ways}
+        kept = round(2048 * (1 - sparsity))
+        layers = [[kept, 2048], [320, 320]]
+        self.tell("point", row=row, point=number, points=4, layers=layers, units=[[32, 32], [10, 10]])
+
+    def end(self, state: str, **fields: Any) -> None:
+        """End with this state."""
+        self.tell(state, **fields)
+        write_json(self.run.path / "status.json", {"state": state, **fields})
+        self.die()
+
+    def die(self) -> None:
+        """Let go of the lock."""
+        self.log.close()
+        os.close(self.lock)
+
+    def work(self) -> None:
+        """Everything."""
+        self.train(1)
+        self.train(2)
+        self.finish_training()
+        accuracies = [("weight", 0.0, 0.9), ("weight", 0.5, 0.8), ("unit", 0.0, 0.9), ("unit", 0.5, 0.4)]
+        for i, point in enumerate(accuracies):
+            self.point(i + 1, *point)
+        self.end("finished")
+
+
+@pytest.fixture
+def workers(monkeypatch):
+    """Workers that the app starts; none of them is a process."""
+    started: list[FakeWorker] = []
+    monkeypatch.setattr(supervisor, "spawn", lambda run: started.append(FakeWorker(run)))
+    return started
+
+
+# The form -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", list(PRESETS))
+def test_the_fields_hold_every_preset(name):
+    spec = RunSpec.from_preset(name, seeds=(3, 4))
+    entries = {entry.name: entry for entry in (*training_entries(), *pruning_entries())}
+    values = values_of(spec)
+    for key in ("hidden_layer_sizes", "sparsities", "learning_rate_init", "max_iter"):
+        assert entries[key].parse(entries[key].show(values[key])) == values[key]
+    again = spec_of(values, spec)
+    assert again.preset == name
+    assert again.seeds == (3, 4)
+    assert again.n_points == spec.n_points
+    assert not again.problems()
+
+
+def test_sparsities_are_read_as_fractions_and_as_percents():
+    parse = next(entry for entry in pruning_entries() if entry.name == "sparsities").parse
+    assert parse("0, .5 0.97") == parse("0 50 97 %") == parse("0% 50% 97%") == (0.0, 0.5, 0.97)
+    for wrong in ("", "50", "half", "101 %", "-1 %", "nan"):
+        with pytest.raises(ValueError, match="must be"):
+            parse(wrong)
+
+
+def test_what_has_no_field_is_kept():
+    spec = RunSpec(parameters={"activation": "tanh", "max_iter": 3}, ways={"norm": ("inf",)})
+    again = spec_of(values_of(spec), spec)
+    assert again.parameters["activation"] == "tanh"
+    assert again.preset == ""
+    assert again.ways["norm"] == (float("inf"),)
+    assert not again.problems()
+
+
+def test_a_preset_fills_the_form_and_an_edit_makes_it_custom():
+    async def test(app: PrunelabApp, pilot: Pilot) -> None:
+        await pilot.press("n")
+        assert app.focused is field(app, "preset").control
+        await pilot.press("right", "right")
+        quick = form(app).spec
+        assert quick is not None
+        assert quick.preset == "quick"
+        assert quick.parameters["hidden_layer_sizes"] == (300, 100)
+        await pilot.press("down", "down", *"20")
+        edited = form(app).spec
+        assert edited is not None
+        assert edited.preset == ""
+        assert edited.parameters["hidden_layer_sizes"] == (20,)
+        assert shows(app, "custom")
+        await pilot.press(*(["backspace"] * 2), *"300 100")
+        assert form(app).spec == quick
+
+    play(test)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_wrong_field_says_so_and_refuses_the_start(size, workers):
+    async def test(app: PrunelabApp, pilot: Pilot) -> None:
+        await pilot.press("n", "down", "down", "down", *"0x")
+        await until(pilot, lambda: shows(app, "must be a whole number"))
+        await pilot.press("up", "up", "f7")
+        assert app.focused is field(app, "max_iter").control
+        assert not workers
+        await pilot.press("backspace", "backspace", *"0")
+        await until(pilot, lambda: "at least 1" in field(app, "max_iter").error)
+        await pilot.press("backspace", *"2")
+        await until(pilot, lambda: not field(app, "max_iter").error)
+        await pilot.press("f7")
+        await until(pilot, lambda: len(workers) == 1)
+        assert workers[0].run.spec.parameters["max_iter"] == 2
+
+    play(test, size)
+
+
+def test_data_that_are_not_there_are_said_and_refused(workers, home):
+    async def test(app: PrunelabApp, pilot: Pilot) -> None:
+        await pilot.press("n", "down", "right")
+        assert "F6" in field(app, "dataset").error
+        await pilot.press("f7")
+        assert app.focused is field(app, "dataset").control
+        data = field(app, "dataset").control
+        assert isinstance(data, Cycle)
+        while data.value != "file":
+            await pilot.press("right")
+        assert not field(app, "dataset").error
+        await pilot.press("down", *"none.csv")
+        await until(pilot, lambda: field(app, "path").error == "there is no such file")
+        (home / "mine.csv").touch()
+        path = field(app, "path").control
+        assert isinstance(path, Input)
+        path.value = str(home / "mine.csv")
+        await until(pilot, lambda: form(app).spec is not None)
+        assert form(app).spec.dataset == path.value
+        assert not workers
+
+    play(test)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_run_can_be_run_again_with_changes(size, workers):
+    async def test(app: PrunelabApp, pilot: Pilot) -> None:
+        spec = dataclasses.replace(TINY, ways={"criterion": ("magnitude", "random")}, seeds=(5, 6))
+        await app.switch_mode("runs")
+        await app.edit_spec(spec)
+        await pilot.pause()
+        assert app.focused is field(app, "preset").control
+        await pilot.press("f7")
+        await until(pilot, lambda: len(workers) == 1)
+        again = workers[0].run.spec
+        assert (again.seeds, again.sparsities, again.parameters) == (spec.seeds, spec.sparsities, spec.parameters)
+        assert again.variants == [{"criterion": name, "granularity": "weight"} for name in ("magnitude", "random")]
+
+    play(test, size)
+
+
+# The run ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["r", "enter", "f7"])
+@pytest.mark.parametrize("size", SIZES)
+def test_on_the_first_start_one_key_runs_the_experiment(size, key, workers):
+    async def test(app: PrunelabApp, pilot: Pilot) -> None:
+        await until(pilot, lambda: shows(app, "How much of a neural network can be deleted?"))
+        await pilot.press(key)
+        await until(pilot, lambda: shows(app, "Original, on digits", "running"))
+        assert [worker.run.spec.preset for worker in workers] == ["digits"]
+
+    play(test, size)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_run_is_shown_as_it_goes(size):
+    run = RunStore().create(TINY)
+    worker = FakeWorker(run)
+
+    async def test(app: PrunelabApp, pilot: Pilot) -> None:
+        await until(pilot, lambda: shows(app, "running", "1,437 + 360 samples", "0/4"))
+        worker.train(1)
+        await until(pilot, lambda: shows(app, "1/2", "loss", "epoch"))
+        assert shows(app, "1,437 images/s")
+        worker.train(2)
+        worker.finish_training()
+        worker.point(1, "weight", 0.0, 0.9)
+        await until(pilot, lambda: shows(app, "1/4", "90.00", "sparsity (% removed)", "64-32-10"))
+        worker.point(2, "weight", 0.5, 0.7)
+        await until(pilot, lambda: shows(app, "2/4", "70.00", "weight 5 %"))  # the knee
+        worker.point(3, "unit", 0.0, None)
+        await until(pilot, lambda: shows(app, "3/4", "none"))
+        worker.point(4, "unit", 0.5, 0.6)
+        worker.end("finished")
+        await until(pilot, lambda: shows(app, "finished", "4 points in", "dense 90.00 %"))
+
+    play(test, size)
+
+
+def test_a_small_terminal_shows_one_part_at_a_time():
+    run = RunStore().create(TINY)
+    FakeWorker(run).work()
+
+    async def test(app: PrunelabApp, pilot: Pilot) -> None:
+        await until(pilot, lambda: shows(app, "finished", "40.00", "sparsity (% removed)"))
+        await pilot.press("p")
+        await until(pilot, lambda: shows(app, "unit, 50 % removed", "weights kept", "50.0 %"))
+        await pilot.press("p")
+        await until(pilot, lambda: shows(app, "some digits") or shows(app, "point 4/4"))
+        await pilot.press("p", "t")
+        await until(pilot, lambda: shows(app, "loss", "test", "40.00"))
+        await pilot.press("n")
+        assert shows(app, "learning rate")
+        assert not shows(app, "40.00")
+        await pilot.press("escape", "t")
+        await until(pilot, lambda: shows(app, "40.00", "sparsity (% removed)"))
+
+    play(test)
+
+
+@pytest.mark.parametrize("size", SIZES[1:])
+def test_a_large_terminal_shows_everything(size):
+    FakeWorker(RunStore().create(TINY)).work()
+
+    async def test(app: PrunelabApp, pilot: Pilot) -> None:
+        await until(pilot, lambda: shows(app, "learning rate", "finished", "40.00", "weights kept", "point 4/4"))
+        if size[0] == 200:
+            assert shows(app, "sparsity (% removed)", "loss", "units kept")
+
+    play(test, size)
+
+
+def test_the_layers_are_those_of_the_point_at_the_cursor():
+    FakeWorker(RunStore().create(TINY)).work()
+
+    async def test(app: PrunelabApp, pilot: Pilot) -> None:
+        await until(pilot, lambda: shows(app, "unit, 50 % removed"))
+        lab(app).query_one("ResultsTable").focus()
+        await pilot.press("up", "left")
+        await until(pilot, lambda: shows(app, "weight, 0 % removed"))
+
+    play(test, (120, 40))
+
+
+def test_the_screen_follows_the_size_of_the_terminal():
+    FakeWorker(RunStore().create(TINY)).work()
+
+    async def test(app: PrunelabApp, pilot: Pilot) -> None:
+        await until(pilot, lambda: shows(app, "finished", "40.00"))
+        await pilot.press("n", "down", "down", *"77")
+        for width, height in [*SIZES, (60, 16), (130, 24), (80, 24)]:
+            await pilot.resize_terminal(width, height)
+            await until(pilot, lambda: shows(app, "77"))
+            assert app.focused is field(app, "hidden_layer_sizes").control
+        await pilot.press("escape")
+        await until(pilot, lambda: shows(app, "finished", "40.00") and not shows(app, "learning rate"))
+
+    play(test)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_only_ascii_characters_if_there_are_to_be_no_others(size):
+    worker = FakeWorker(RunStore().create(TINY))
+    worker.train(1)
+
+    async def test(app: PrunelabApp, pilot: Pilot) -> None:
+        await until(pilot, lambda: shows(app, "running", "loss"))
+        assert text_of(app).isascii()
+        worker.train(2)
+        worker.finish_training()
+        worker.point(1, "weight", 0.5, 0.9)
+        await until(pilot, lambda: shows(app, "1/4", "90.00"))
+        assert text_of(app).isascii()
+        await pilot.press("n")
+        assert text_of(app).isascii()
+        worker.end("stopped")
+
+    play(test, size, ascii_only=True)
+
+
+def test_a_failed_run_says_why_and_an_interrupted_one_how_to_go_on():
+    store = RunStore()
+    worker = FakeWorker(store.create(TINY))
+    failed = worker.run
+    worker.end("failed", reason="the disk is full: make room, then resume the run")
+    worker = FakeWorker(store.create(TINY))
+    worker.train(1)
+    worker.die()
+
+    async def test(app: PrunelabApp, pilot: Pilot) -> None:
+        await app.show_run(worker.run)
+        await until(pilot, lambda: shows(app, "interrupted", "press u to resume", "u Resume"))
+        await app.show_run(failed)
+        await until(pilot, lambda: shows(app, "failed", "the disk is full", "press u to resume"))
+
+    play(test)
+
+
+def test_a_run_that_is_deleted_or_cannot_be_read():
+    store = RunStore()
+    broken = store.create(TINY)
+    (broken.path / "run.json").write_text("{")
+    FakeWorker(run := store.create(TINY)).work()
+
+    async def test(app: PrunelabApp, pilot: Pilot) -> None:
+        await app.show_run(Run(broken.path))
+        await until(pilot, lambda: shows(app, "is not a run that can be read"))
+        await app.show_run(run)
+        await until(pilot, lambda: shows(app, "finished"))
+        shutil.rmtree(run.path)
+        await until(pilot, lambda: shows(app, "its folder was deleted"))
+        shutil.rmtree(broken.path)
+        await pilot.press("f4", "f2")
+        await until(pilot, lambda: shows(app, "How much of a neural network can be deleted?"))
+
+    play(test)
+
+
+def test_another_run_beside_one_that_runs_is_asked_about(workers):
+    async def test(app: PrunelabApp, pilot: Pilot) -> None:
+        await pilot.press("r")
+        await until(pilot, lambda: shows(app, "running"))
+        await pilot.press("r")
+        await until(pilot, lambda: shows(app, "is running."))
+        await pilot.press("b")
+        assert len(workers) == 1
+        await pilot.press("r")
+        await until(pilot, lambda: shows(app, "is running."))
+        await pilot.press("y")
+        await until(pilot, lambda: len(workers) == 2)
+
+    play(test)
+
+
+def test_a_real_run_is_started_stopped_and_resumed():
+    async def test(app: PrunelabApp, pilot: Pilot) -> None:
+        long = dataclasses.replace(TINY, parameters={"hidden_layer_sizes": (32,), "max_iter": 100_000})
+        await app.edit_spec(long)
+        await pilot.press("f7")
+        await until(pilot, lambda: shows(app, "images/s"))
+        await pilot.press("s")
+        await until(pilot, lambda: shows(app, "stopped", "press u to resume"))
+        await pilot.press("u")
+        await until(pilot, lambda: shows(app, "running"))
+        await until(pilot, lambda: shows(app, "images/s"))
+        await pilot.press("f8", "f8")
+        await until(pilot, lambda: shows(app, "interrupted") or shows(app, "stopped"))
+        await app.edit_spec(TINY)
+        await pilot.press("f7")
+        await until(pilot, lambda: shows(app, "finished", "e Explore"))
+        assert app.run_shown is not None
+        assert app.run_shown.models() == [0]
+
+    play(test)
