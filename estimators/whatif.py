@@ -114,13 +114,16 @@ class Outcome:
 
 
 class WhatIf:
-    """A fitted classifier, its test data, and any pruning of it.
+    """A fitted classifier, its data, and any pruning of it.
 
     Parameters
     ----------
     classifier : PrunedMLPClassifier
         Fitted; it is not changed. What it removed stays removed, and it is the "before" of every comparison.
+    X_train, y_train : array-like
+        What it was trained on, for criteria that look at data.
     X_test, y_test : array-like
+        What every pruning is measured on.
     sample_size : int, default=1000
         How many test samples estimates look at.
 
@@ -143,14 +146,23 @@ class WhatIf:
     """
 
     def __init__(
-        self, classifier: BasePrunedClassifier, X_test: ArrayLike, y_test: ArrayLike, *, sample_size: int = 1000
+        self,
+        classifier: BasePrunedClassifier,
+        X_train: ArrayLike,
+        y_train: ArrayLike,
+        X_test: ArrayLike,
+        y_test: ArrayLike,
+        *,
+        sample_size: int = 1000,
     ):
         self.classifier = _on_this_machine(classifier)
+        X, y = check_labelled(self.classifier, X_train, y_train, reset=False)
+        samples = Samples(X, encode(y, self.classifier.classes_))
         X, y = check_labelled(self.classifier, X_test, y_test, reset=False)
         self.codes = encode(y, self.classifier.classes_)
         self.n_test = len(X)
         self._network = self.classifier._network()
-        self._dense = _dense_model(self.classifier, X, self.codes)
+        self._dense = _dense_model(self.classifier, samples)
         self._pruners: dict[Choices, Pruner] = {}
         self._evaluator: Evaluator = self.classifier._evaluator(X)
         self.device, self.precision = str(self._evaluator.device), self._evaluator.precision
@@ -169,6 +181,8 @@ class WhatIf:
     def prune(self, sparsity: float, **ways: Any) -> Cut:
         """Remove a fraction of the weights or units, in the classifier's own way but for what `ways` says.
 
+        That is all: nothing is retrained, whatever the classifier's schedule.
+
         Parameters
         ----------
         sparsity : float
@@ -184,7 +198,7 @@ class WhatIf:
             if name not in ("sparsity", *WAYS):
                 raise ValueError(f"there is no way of pruning called {name}: there are {', '.join(WAYS)}")
             check_value(name, value)
-        estimator = clone_with(self.classifier, sparsity=sparsity, **ways)
+        estimator = clone_with(self.classifier, sparsity=sparsity, schedule="one-shot", fine_tune_iter=0, **ways)
         pruned = self._pruner(estimator._choices()).prune(float(sparsity))
         model = prune(self._dense, pruned)
         n_layers = self._network.n_layers
@@ -277,10 +291,9 @@ def _on_this_machine(classifier: BasePrunedClassifier) -> BasePrunedClassifier:
     return classifier
 
 
-def _dense_model(classifier: BasePrunedClassifier, X: NDArray[np.float32], codes: NDArray[np.int64]) -> DenseModel:
-    """What the classifier was when it was trained, as far as pruning goes: without its training data."""
+def _dense_model(classifier: BasePrunedClassifier, samples: Samples) -> DenseModel:
+    """What the classifier was when it had been trained on the samples."""
     training = Training(classifier._parameters(), classifier.loss_curve_, classifier.validation_scores_ or [])
-    samples = Samples(X, codes)
     task = classifier._task(samples, classifier.seed_, epochs=classifier.n_iter_, early_stopping=False)
     masks = [*classifier.masks_, *(classifier.intercept_masks_ if classifier.fit_intercept else [])]
     removed = any(not mask.all() for mask in masks)

@@ -34,7 +34,7 @@ KEYS: dict[str, list[Key]] = {
         Key("s,f8", "stop", "Stop", "stop the run; a second time ends it at once"),
         Key("u", "resume", "Resume", "go on with a run that was stopped, interrupted or failed"),
         Key("n", "edit", "New", "go to the form: up, down and Tab between the fields, left and right to choose"),
-        Key("escape", "watch", "", "leave the form and show the run; what is in the form stays"),
+        Key("escape", "watch", "Back", "leave the form and show the run; what is in the form stays"),
         Key("e", "explore", "Explore", "prune the model of this run by hand"),
         Key("p", "next_part", "Part", "table, layers or log, where there is room for one of them"),
         Key("t", "stage", "Plot", "the plot of the training or of the pruning, where there is room for one of them"),
@@ -47,10 +47,13 @@ KEYS: dict[str, list[Key]] = {
         Key("shift+right,up,pageup", "step(5)", "", "remove five percent more"),
         Key("home", "go_to(0)", "", "remove nothing"),
         Key("end", "go_to(100)", "", "remove everything"),
-        Key("enter", "take_typed", "", "remove the percentage typed with the digits, such as 8 5 Enter or 9 7 . 5 Enter"),
+        Key(
+            "enter", "take_typed", "", "remove the percentage typed with the digits, such as 8 5 Enter or 9 7 . 5 Enter"
+        ),
         Key("g", "switch('granularity')", "", "remove weights or units"),
         Key("s", "switch('scope')", "", "rank within each layer or across the whole network"),
         Key("c", "switch('criterion')", "", "the next criterion by which weights and units are scored"),
+        Key("C", "switch('criterion', -1)", "", "the criterion before"),
         Key("n", "switch('norm')", "", "the next norm that makes a unit's score of its weights' scores"),
         Key("o", "switch('order')", "", "remove the smallest or the largest first"),
         Key("e", "switch('seed')", "", "the network of the run's next seed"),

@@ -15,6 +15,8 @@ WAYS = [
     {"scope": "global", "order": "largest"},
     {"criterion": "random"},
     {"criterion": "random", "granularity": "unit"},
+    {"criterion": "taylor"},
+    {"criterion": "fisher", "granularity": "unit", "norm": 1},
 ]
 
 
@@ -25,7 +27,7 @@ def fitted(digits, make):
 
 @pytest.fixture(scope="module")
 def what_if(digits, fitted):
-    return WhatIf(fitted, digits.X_test, digits.y_test, sample_size=100)
+    return WhatIf(fitted, *digits, sample_size=100)
 
 
 @pytest.mark.filterwarnings("ignore::prunelab.estimators.base.PruningWarning")
@@ -47,7 +49,7 @@ def test_the_figures_are_those_of_a_sweep(digits, make, tmp_path, ways, precisio
     )
     points[0].to_dense_classifier().save(tmp_path / "dense.safetensors")
     dense = PrunedMLPClassifier.load(tmp_path / "dense.safetensors")
-    what_if = WhatIf(dense, digits.X_test, digits.y_test)
+    what_if = WhatIf(dense, *digits)
     for point in points:
         cut = what_if.prune(point.row["sparsity"], **ways)
         scores = what_if.scores(cut)
@@ -132,16 +134,26 @@ def test_a_saved_network_predicts_as_it_was_shown(what_if, digits, tmp_path, way
 
 def test_what_was_removed_before_stays_removed(digits, make):
     pruned = make(sparsity=0.5).fit(digits.X_train, digits.y_train)
-    what_if = WhatIf(pruned, digits.X_test, digits.y_test)
+    what_if = WhatIf(pruned, *digits)
     assert what_if.scores(what_if.prune(0.0)).accuracy == what_if.before.accuracy
     assert what_if.prune(0.0).achieved_sparsity == pruned.sparsity_
     kept = [what_if.prune(sparsity).cost.nonzero for sparsity in (0.4, 0.6, 0.8)]
     assert all(more > fewer for more, fewer in pairwise(kept))
 
 
+def test_nothing_is_retrained_whatever_the_schedule(fitted, digits):
+    retraining = PrunedMLPClassifier(**{**fitted.get_params(), "schedule": "iterative", "fine_tune_iter": 3})
+    vars(retraining).update({name: value for name, value in vars(fitted).items() if name.endswith("_")})
+    retraining._optimiser = None
+    what_if = WhatIf(retraining, *digits)
+    classifier = what_if.to_classifier(what_if.prune(0.5))
+    assert (classifier.schedule, classifier.fine_tune_iter) == ("one-shot", 0)
+    assert np.isin(classifier.coefs_[0], [0, *fitted.coefs_[0].ravel()]).all()
+
+
 def test_the_classifier_is_left_alone(fitted, digits):
     before = [coef.copy() for coef in fitted.coefs_]
-    what_if = WhatIf(fitted, digits.X_test, digits.y_test)
+    what_if = WhatIf(fitted, *digits)
     what_if.scores(what_if.prune(0.9, granularity="unit"))
     assert fitted.sparsity == 0.0
     for was, now in zip(before, fitted.coefs_, strict=True):
@@ -156,7 +168,7 @@ def test_a_network_from_a_gpu_is_computed_on_what_there_is(fitted, digits):
     elsewhere = PrunedMLPClassifier(**{**fitted.get_params(), "device": "cuda"})
     vars(elsewhere).update({name: value for name, value in vars(fitted).items() if name.endswith("_")})
     elsewhere._optimiser = None
-    assert WhatIf(elsewhere, digits.X_test, digits.y_test).device in ("cpu", "mps")
+    assert WhatIf(elsewhere, *digits).device in ("cpu", "mps")
 
 
 @pytest.mark.parametrize(
@@ -174,4 +186,4 @@ def test_what_cannot_be_is_refused(what_if, asked, message):
 
 def test_data_that_do_not_fit_are_refused(fitted, digits):
     with pytest.raises(ValueError, match="features"):
-        WhatIf(fitted, digits.X_test[:, :10], digits.y_test)
+        WhatIf(fitted, digits.X_train, digits.y_train, digits.X_test[:, :10], digits.y_test)

@@ -7,7 +7,7 @@ import contextlib
 import itertools
 import json
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 _LINE_LIMIT = 64 * 2**20
@@ -41,7 +41,7 @@ class Service:
             last = answer
         return last
 
-    async def stream(self, op: str, *, group: str | None = None, **fields: Any) -> AsyncIterator[dict[str, Any]]:
+    async def stream(self, op: str, *, group: str | None = None, **fields: Any) -> AsyncGenerator[dict[str, Any], None]:
         """All answers to a request, as they come.
 
         Parameters

@@ -1,7 +1,7 @@
 """Answers the questions of the explore screen, in the service process: a finished network, pruned by hand.
 
 ======================  ============================================================================================
-``explore.prune``       asked with ``model`` (the path of a model file), ``dataset`` and ``data_root`` (its test data),
+``explore.prune``       asked with ``model`` (the path of a model file), ``dataset`` and ``data_root`` (its data),
                         ``sparsity``, ``ways``, and ``first`` and ``count`` (which pictures of the gallery). Answered
                         with ``doing`` (words, while something takes seconds), ``network`` (the fields of `Network`),
                         ``figures`` (of `Figures`: an estimate, if that is worth it, then the exact ones) and, beside
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
     from numpy.typing import NDArray
+    from sklearn.utils import Bunch
 
     from ...estimators.base import BasePrunedClassifier
     from ...estimators.whatif import Cut, Scores, WhatIf
@@ -194,15 +195,13 @@ class Explorer:
 
         yield {"doing": "reading the network"}
         classifier: BasePrunedClassifier = PrunedMLPClassifier.load(path)
-        data = self._look_up("data", source)
-        if data is None:
+        known: _Data | None = self._look_up("data", source)
+        if known is None:
             yield {"doing": f"reading the data set {source[0]}"}
-            bunch = load_dataset(*source)
-            classes, shape = list(map(str, bunch.class_names)), bunch.image_shape
-            data = self._keep("data", source, _TestData(bunch.X_test, bunch.y_test, classes, shape))
-            del bunch  # the training data take most of the room
-        yield {"doing": f"measuring the network on {len(data.y):,} samples"}
-        what_if = WhatIf(classifier, data.X, data.y)
+        data: _Data = known or self._keep("data", source, _Data(load_dataset(*source)))
+        bunch = data.bunch
+        yield {"doing": f"measuring the network on {len(bunch.y_test):,} samples"}
+        what_if = WhatIf(classifier, bunch.X_train, bunch.y_train, bunch.X_test, bunch.y_test)
         return self._keep("subject", key, _Subject(key, what_if, data))
 
     def _look_up(self, name: str, key: Any) -> Any:
@@ -214,24 +213,24 @@ class Explorer:
         return value
 
 
-class _TestData:
-    """Test data, and how to draw them."""
+class _Data:
+    """A data set, and how to draw its test samples."""
 
-    def __init__(self, X: NDArray[np.float32], y: NDArray[Any], classes: list[str], shape: tuple[int, ...] | None):
-        self.X, self.y, self.classes = X, y, classes
-        self._shape = shape
-        self._low, self._high = float(X.min()), float(X.max())
-        self.has_images = shape is not None and self._grey(X[0]) is not None
+    def __init__(self, bunch: Bunch):
+        self.bunch = bunch
+        self.classes = list(map(str, bunch.class_names))
+        self._low, self._high = float(bunch.X_test.min()), float(bunch.X_test.max())
+        self.has_images = bunch.image_shape is not None and self._grey(0) is not None
 
     def pixels(self, index: int) -> NDArray[np.uint8]:
         """A sample as an image of bytes."""
-        image = self._grey(self.X[index])
+        image = self._grey(index)
         assert image is not None
         return np.rint(255 * (image - self._low) / max(self._high - self._low, 1e-9)).astype(np.uint8)
 
-    def _grey(self, sample: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    def _grey(self, index: int) -> NDArray[np.float32] | None:
         """A sample as one grey image; None if it is none."""
-        image = np.squeeze(sample.reshape(self._shape or (1,)))
+        image = np.squeeze(self.bunch.X_test[index].reshape(self.bunch.image_shape))
         if image.ndim == 3 and min(image.shape) in (3, 4):  # colours
             image = image.mean(axis=int(np.argmin(image.shape)))
         return image if image.ndim == 2 else None
@@ -240,7 +239,7 @@ class _TestData:
 class _Subject:
     """A network with its test data."""
 
-    def __init__(self, key: Any, what_if: WhatIf, data: _TestData):
+    def __init__(self, key: Any, what_if: WhatIf, data: _Data):
         self.key, self.what_if, self._data = key, what_if, data
         classifier, before = what_if.classifier, what_if.before
         self.network = Network(
