@@ -49,7 +49,7 @@ class LabScreen(LabScreenBase):
 
     DEFAULT_CSS = """
     LabScreen #setup { padding: 0 1; border: none; }
-    LabScreen.-wide #setup { width: 50; border-right: solid $primary 50%; }
+    LabScreen.-wide #setup { width: 52; border-right: solid $primary 50%; }
     LabScreen.-wide.-ascii #setup { border-right: ascii $primary 50%; }
     LabScreen.-wide #panel { padding: 0 1; }
     """
