@@ -22,6 +22,7 @@ from .accounting import count_cost
 from .backend import resolve_device, resolve_precision
 from .fitting import DenseModel, PrunedModel, Samples, Start, Task, make_pruner, prune, train_dense
 from .inference import Evaluator
+from .pruning import regularised, synaptic  # noqa: F401 (register their schedules)
 from .pruning.pruner import Choices, Pruned
 from .pruning.schedules import Problem, carry_out
 from .training import EpochEnded, Recipe, Training
@@ -209,8 +210,8 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(
                 "schedule='iterative' retrains after every round: fine_tune_iter must be at least 1, got 0"
             )
-        if self.schedule in ("set", "rigl") and self.granularity != "weight":
-            raise ValueError(f"schedule={self.schedule!r} rewires weights: granularity must be 'weight'")
+        if self.schedule in ("set", "rigl", "synaptic") and self.granularity != "weight":
+            raise ValueError(f"schedule={self.schedule!r} is about single weights: granularity must be 'weight'")
 
     def _problem(
         self, task: Task, samples: Samples, dense: Callable[[], DenseModel], on_event: Listener | None

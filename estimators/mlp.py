@@ -79,7 +79,8 @@ class PrunedMLPClassifier(BasePrunedClassifier):
         pruning and retraining. "rewind": in `n_rounds` rounds, each trained anew from the weights of step
         `rewind_step` (lottery tickets). "gradual": more and more while training. "before-training": at
         initialisation. "set", "rigl": sparse from the beginning, rewired while training (weights only, whatever
-        the `criterion`). See `prunelab.estimators.pruning.schedules`.
+        the `criterion`). "l1", "l0": by penalties in the objective. "synaptic": by activity while training, as
+        microglia do (weights only). See `prunelab.estimators.pruning.schedules`, `regularised`, `synaptic`.
     fine_tune_iter : int, default=0
         Epochs of retraining after pruning ("iterative": after every round); what was removed stays exactly zero.
     n_rounds : int, default=5

@@ -18,7 +18,18 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 SOLVERS = ("adam", "sgd")
-SCHEDULES = ("one-shot", "iterative", "rewind", "gradual", "before-training", "set", "rigl")
+SCHEDULES = (
+    "one-shot",
+    "iterative",
+    "rewind",
+    "gradual",
+    "before-training",
+    "set",
+    "rigl",
+    "l1",
+    "l0",
+    "synaptic",
+)
 DENSITY_DISTRIBUTIONS = ("uniform", "erk")
 ACTIVATIONS = ("relu", "tanh", "logistic", "identity")
 

@@ -7,6 +7,7 @@ same exact one with every schedule.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from ..backend import flushed_denormals
 from ..fitting import DenseModel, PrunedModel, on_device, prune
 from ..training import Training, train
 from .evidence import Evidence
-from .masks import RemovalOrder
+from .masks import RemovalOrder, weight_masks_of_units
 from .pruner import Pruned, Pruner
 
 if TYPE_CHECKING:
@@ -85,6 +86,11 @@ class Problem:
         """Updates of a whole training."""
         return self.task.recipe.max_iter * -(-len(self.samples.codes) // self.task.recipe.batch_size)
 
+    @property
+    def n_prunable(self) -> int:
+        """Layers that are pruned."""
+        return self.task.network.n_layers - (0 if self.choices.prune_output else 1)
+
     def pruner(self, parameters: Arrays, pruned: Pruned | None = None, sort: bool = False) -> Pruner:
         """Score and rank a network; what `pruned` says was removed stays so."""
         task, samples, seed = self.task, self.samples, self.task.seed_for("prune")
@@ -129,6 +135,19 @@ class Problem:
     def masks(self, pruned: Pruned) -> list[Mask]:
         """The masks of every parameter."""
         return [*pruned.masks, *(pruned.bias_masks if self.task.network.fit_intercept else [])]
+
+    def pruned_from(self, kept: list[Mask]) -> Pruned:
+        """What masks of the prunable layers' weights, or units, make of the whole network."""
+        sizes = self.task.network.sizes
+        bias_masks = [np.ones(width, dtype=bool) for width in sizes[1:]]
+        n_total = sum(mask.size for mask in kept)
+        removed = n_total - sum(int(np.count_nonzero(mask)) for mask in kept)
+        if self.choices.granularity == "unit":
+            masks = weight_masks_of_units(kept, sizes[0], sizes[1:])
+            bias_masks[: len(kept)] = kept
+        else:
+            masks = [*kept, *(np.ones(pair, dtype=bool) for pair in list(itertools.pairwise(sizes))[len(kept) :])]
+        return Pruned(masks, bias_masks, removed / n_total if n_total else 0.0)
 
     def finish(self, training: Training, pruned: Pruned) -> PrunedModel:
         """A network that was trained as it is now, fine-tuned if that is wanted."""
@@ -344,21 +363,17 @@ def rigged_lottery(problem: Problem, sparsity: float) -> PrunedModel:
 
 
 def _rewire(problem: Problem, sparsity: float, grow_by_gradient: bool) -> PrunedModel:
-    network = problem.task.network
-    n_prunable = network.n_layers if problem.choices.prune_output else network.n_layers - 1
+    n_prunable = problem.n_prunable
     parameters = problem.initial.parameters
     kept = kept_per_layer([p.shape for p in parameters[:n_prunable]], sparsity, problem.density_distribution)
     rng = np.random.default_rng(problem.task.seed_for("prune"))
     masks = [_random_mask(rng, p.shape, count) for p, count in zip(parameters, kept, strict=False)]
     masks += [np.ones(p.shape, dtype=bool) for p in parameters[n_prunable:]]
     controller = _Rewiring(problem, n_prunable, masks, rng, grow_by_gradient)
-    begin = Pruned(masks[: network.n_layers], [np.ones(width, dtype=bool) for width in network.sizes[1:]], sparsity)
     start = Training(masked(parameters, masks))
+    begin = problem.pruned_from(masks[:n_prunable])
     training = problem.train(start, begin, "rewiring", controller=controller)
-    n_total = sum(mask.size for mask in controller.masks[:n_prunable])
-    removed = n_total - sum(int(np.count_nonzero(mask)) for mask in controller.masks[:n_prunable])
-    achieved = removed / n_total if n_total else 0.0
-    return problem.finish(training, Pruned(controller.masks[: network.n_layers], begin.bias_masks, achieved))
+    return problem.finish(training, problem.pruned_from(controller.masks[:n_prunable]))
 
 
 def _random_mask(rng: np.random.Generator, shape: tuple[int, ...], count: int) -> Mask:

@@ -6,10 +6,13 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from prunelab.estimators import PrunedMLPClassifier, sparsity_path
 from prunelab.estimators.parameters import SCHEDULES as SCHEDULE_NAMES
-from prunelab.estimators.pruning import schedules
+from prunelab.estimators.pruning import regularised, schedules
+from prunelab.estimators.pruning import synaptic as synaptic_module
+from prunelab.estimators.pruning.regularised import shrink
 from prunelab.estimators.pruning.schedules import SCHEDULES, cubic, kept_per_layer, ladder
 from sklearn.datasets import make_classification
 
@@ -47,7 +50,7 @@ def test_the_sparsity_is_exact_and_what_was_removed_is_zero(schedule, sparsity, 
     assert np.isfinite(classifier.predict_proba(X)).all()
 
 
-@pytest.mark.parametrize("schedule", [name for name in ALL if name not in ("set", "rigl")])
+@pytest.mark.parametrize("schedule", [name for name in ALL if name not in ("set", "rigl", "synaptic")])
 def test_units_and_biases_go_too(schedule):
     classifier = make(schedule, sparsity=0.5, granularity="unit", fit_intercept=True).fit(X, Y)
     for mask, biases in zip(classifier.masks_[:2], classifier.intercept_masks_[:2], strict=True):
@@ -257,3 +260,106 @@ def test_what_does_not_go_together_is_said(parameters, says):
 def test_partial_fit_prunes_at_once_only():
     with pytest.raises(ValueError, match="partial_fit"):
         make("gradual").partial_fit(X, Y)
+
+
+# -- penalties -------------------------------------------------------------------------------------------------
+
+
+def test_shrinking_is_the_proximal_step_of_the_norm():
+    """The minimum of |x - w|^2 / 2 + a |x|, found by brute force."""
+    rng = np.random.default_rng(0)
+    weights = rng.normal(size=(3, 4))
+    grid = np.linspace(-4, 4, 80001)
+    shrunk = torch.from_numpy(weights.copy())
+    shrink(shrunk, 0.3)
+    for w, got in zip(weights.ravel(), shrunk.numpy().ravel(), strict=True):
+        assert got == pytest.approx(grid[np.argmin((grid - w) ** 2 / 2 + 0.3 * np.abs(grid))], abs=1e-4)
+    columns = torch.from_numpy(weights.copy())
+    shrink(columns, 0.3, by_unit=True)
+    norms = np.linalg.norm(weights, axis=0)
+    assert_allclose(columns.numpy(), weights * np.maximum(norms - 0.3 * np.sqrt(3), 0) / norms)
+
+
+def test_hard_concrete_gates_and_their_slopes():
+    log_alpha = torch.linspace(-4, 4, 50, dtype=torch.float64).requires_grad_()
+    uniform = torch.rand(50, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    s = torch.sigmoid((torch.log(uniform) - torch.log(1 - uniform) + log_alpha) / regularised.BETA)
+    expected = (s * (regularised.ZETA - regularised.GAMMA) + regularised.GAMMA).clamp(0, 1)
+    (slope,) = torch.autograd.grad(expected.sum(), log_alpha)
+    gates, slopes = regularised.hard_concrete(log_alpha.detach(), uniform)
+    assert_allclose(gates.numpy(), expected.detach().numpy())
+    assert_allclose(slopes.numpy(), slope.numpy())
+
+
+def test_gates_are_open_as_often_as_the_formula_says():
+    log_alpha = torch.full((100_000,), 0.7)
+    uniform = torch.rand(100_000, generator=torch.Generator().manual_seed(0))
+    gates, _ = regularised.hard_concrete(log_alpha, uniform)
+    offset = regularised.BETA * np.log(-regularised.GAMMA / regularised.ZETA)
+    assert float((gates > 0).float().mean()) == pytest.approx(1 / (1 + np.exp(-(0.7 - offset))), abs=0.01)
+
+
+def test_the_l1_penalty_makes_weights_exactly_zero_before_the_final_pruning(monkeypatch):
+    zeros = []
+    original = regularised._Shrinkage.after_step
+
+    def after_step(self, step, parameters, batch):
+        masks = original(self, step, parameters, batch)
+        if self.pruned is None:  # of its own accord, not because it was pruned
+            zeros.append(float(torch.cat([p.reshape(-1) == 0 for p in parameters[:2]]).float().mean()))
+        return masks
+
+    monkeypatch.setattr(regularised._Shrinkage, "after_step", after_step)
+    make("l1", sparsity=0.8, max_iter=30).fit(X, Y)
+    assert zeros[0] < 0.05
+    assert 0.7 < zeros[-1] < 0.95
+
+
+def test_the_constraint_brings_the_gates_to_the_density():
+    problem = problem_of(make("l0", max_iter=60))
+    gated = regularised._GatedTraining(problem, 0.8)
+    with torch.no_grad():
+        gated.run()
+    openness = np.concatenate([torch.sigmoid(a - gated._offset).numpy().ravel() for a in gated.log_alphas])
+    assert openness.mean() == pytest.approx(0.2, abs=0.08)
+    assert gated.loss_curve[-1] < gated.loss_curve[0]
+
+
+# -- synaptic pruning ------------------------------------------------------------------------------------------
+
+
+def test_synapses_of_silent_features_go_first():
+    silent = np.hstack([X, np.full((len(X), 20), -1.0, dtype=np.float32)])
+    classifier = make("synaptic", sparsity=0.5, max_iter=10, scope="global").fit(silent, Y)
+    assert not classifier.masks_[0][20:].any()
+    assert classifier.masks_[0][:20].mean() > 0.5
+
+
+def test_a_synapse_is_eliminated_only_after_being_found_inactive_again_and_again(monkeypatch):
+    tags = []
+    original = synaptic_module._Microglia._eliminate
+
+    def eliminate(self, sparsity):
+        before = [alive.clone() for alive in self._alive]
+        original(self, sparsity)
+        for layer in range(2):
+            tags.extend(self._tags[layer][before[layer] & ~self._alive[layer]].tolist())
+
+    monkeypatch.setattr(synaptic_module._Microglia, "_eliminate", eliminate)
+    make("synaptic", sparsity=0.8, max_iter=10).fit(X, Y)
+    assert len(tags) > 300
+    assert min(tags) >= synaptic_module.TAGS_TO_ELIMINATE
+
+
+def test_activity_of_a_synapse_by_hand():
+    problem = problem_of(make("synaptic"))
+    microglia = synaptic_module._Microglia(problem, 0.5)
+    parameters = [torch.from_numpy(p) for p in problem.initial.parameters]
+    microglia._observe(parameters, torch.from_numpy(X))
+    hidden = np.maximum(X @ problem.initial.parameters[0], 0)
+    before = X - X.min(axis=0)
+    expected = np.abs(problem.initial.parameters[0]) * np.einsum("ni,nj->ij", before, hidden) / len(X)
+    assert_allclose(microglia._activity[0].numpy(), expected, rtol=1e-4)
+    microglia._observe(parameters, torch.zeros_like(torch.from_numpy(X)))
+    second = np.abs(problem.initial.parameters[0]) * 0  # nothing fires behind a silent input
+    assert_allclose(microglia._activity[0].numpy(), 0.7 * expected + 0.3 * second, rtol=1e-4)
