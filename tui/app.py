@@ -46,7 +46,16 @@ if TYPE_CHECKING:
 
 TICK = 0.25
 
-THEMES = ("textual-dark", "textual-light", "nord", "gruvbox", "tokyo-night", "solarized-light", "ansi-dark", "ansi-light")
+THEMES = (
+    "textual-dark",
+    "textual-light",
+    "nord",
+    "gruvbox",
+    "tokyo-night",
+    "solarized-light",
+    "ansi-dark",
+    "ansi-light",
+)
 
 
 class PrunelabApp(App[None]):

@@ -30,6 +30,8 @@ class ResultsTable(DataTable[str]):
     DEFAULT_CSS = """
     ResultsTable { background: transparent; height: 1fr; }
     ResultsTable > .datatable--header { background: transparent; color: $text-accent; }
+    ResultsTable:ansi > .datatable--header { background: ansi_default; color: $text-accent; }
+    ResultsTable:ansi > .datatable--cursor { text-style: reverse; }
     """
 
     class PointChosen(Message):
