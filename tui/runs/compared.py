@@ -47,7 +47,7 @@ class ComparedRun:
         # How it stands before what it did: a run that has ended has written its last point.
         self._stamp = _stamp(self.run)
         self.state = "gone" if self._stamp < 0 else self.run.state
-        self.title = words.title(self.run)
+        self.title = self.title if self.state == "gone" else words.title(self.run)
         rows = [event["row"] for event in self._reader.read()]
         self.rows += rows
         return bool(rows) or (self.title, self.state) != before

@@ -106,7 +106,7 @@ class CompareScreen(LabScreenBase):
         self._show()
         self._follow()
 
-    @work(exclusive=True)
+    @work(exclusive=True, group="follow")
     async def _follow(self) -> None:
         """Read what is new, beside the screen."""
         has_changed = False

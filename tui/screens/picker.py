@@ -39,7 +39,7 @@ class RunPicker(ModalScreen[list[Run] | None]):
 
     DEFAULT_CSS = """
     RunPicker { align: center middle; }
-    RunPicker #picker { width: 90%; height: 80%; background: $surface; }
+    RunPicker #picker { width: 90%; min-width: 78; height: 80%; background: $surface; }
     RunPicker RunBrowser { height: 1fr; }
     RunPicker #hint { height: 1; padding: 0 2; color: $text-muted; }
     """

@@ -26,7 +26,8 @@ class RunBrowser(Vertical):
 
     DEFAULT_CSS = """
     RunBrowser #filter { display: none; }
-    RunBrowser #nothing { display: none; height: 1fr; content-align: center middle; color: $text-muted; padding: 0 2; }
+    RunBrowser #nothing { display: none; height: 1fr; content-align: center middle; padding: 0 2; }
+    RunBrowser #nothing { text-align: center; color: $text-muted; }
     RunBrowser.-filtering #filter { display: block; }
     RunBrowser.-empty #nothing { display: block; }
     RunBrowser.-empty RunTable { display: none; }
@@ -79,7 +80,7 @@ class RunBrowser(Vertical):
         if self._listing.problem:
             said = self._listing.problem
         elif not self._listing.entries and self._listing.is_complete:
-            said = "No runs yet.\nPress F2 for the lab, and there r to start one."
+            said = "No runs yet.\nThe lab (F2) starts one."
         elif not self.table.n_runs and self._listing.is_complete:
             said = "There are no other runs."
         elif not self.table.keys and self.table.filter_text:

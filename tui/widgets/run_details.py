@@ -58,6 +58,7 @@ class RunDetails(Horizontal):
         super().__init__(id=id, classes="panel")
         self._entry: Entry | None = None
         self._waiting = False
+        self.display = False
 
     def compose(self) -> ComposeResult:
         """The words beside the curves."""
@@ -69,6 +70,7 @@ class RunDetails(Horizontal):
         """Show a run, or nothing; the curves follow when the cursor rests."""
         if entry is self._entry:
             return
+        self.display = entry is not None
         self._entry = entry
         if not self._waiting:
             self._waiting = True

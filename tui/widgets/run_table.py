@@ -108,8 +108,8 @@ STATE_STYLES = {
     "finished": "good",
     "failed": "wrong",
     "unreadable": "wrong",
-    "interrupted": "wrong",
-    "stopped": "muted",
+    "interrupted": "warning",
+    "stopped": "warning",
 }
 
 

@@ -29,7 +29,7 @@ class Column(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """The text of a cell, and its style: "muted", "good", "wrong", "strong" or a style of Rich."""
+    """The text of a cell, and its style: "muted", "good", "warning", "wrong", "strong" or a style of Rich."""
 
     text: str
     style: str | Style = ""
@@ -61,6 +61,7 @@ class Table(ScrollView, can_focus=True):
         "table--cursor",
         "table--muted",
         "table--good",
+        "table--warning",
         "table--wrong",
         "table--strong",
     }
@@ -75,6 +76,7 @@ class Table(ScrollView, can_focus=True):
     Table:nocolor:focus > .table--cursor { text-style: reverse; }
     Table > .table--muted { color: $text-muted; }
     Table > .table--good { color: $text-success; }
+    Table > .table--warning { color: $text-warning; }
     Table > .table--wrong { color: $text-error; }
     Table > .table--strong { text-style: bold; }
     """
