@@ -208,8 +208,9 @@ class ExploreScreen(LabScreenBase):
         return self.query_one(Slider)
 
     @property
-    def _sparsity(self) -> float:
-        return round(self._slider.percent / 100, 10)
+    def percent(self) -> float:
+        """Where the slider stands."""
+        return self._slider.percent
 
     def _subject(self) -> dict[str, Any]:
         """The fields of a request that say what it is about."""
@@ -219,7 +220,7 @@ class ExploreScreen(LabScreenBase):
             "model": str(self._run.model_path(self._seed)),
             "dataset": spec.dataset,
             "data_root": spec.data_root or self.lab.data_root,
-            "sparsity": self._sparsity,
+            "sparsity": round(self.percent / 100, 10),
             "ways": {name: "inf" if value == float("inf") else value for name, value in self._ways.items()},
         }
 
@@ -449,7 +450,7 @@ class ExploreScreen(LabScreenBase):
         if self._run is None or self.figures is None:
             return
         stem = Path(default_name(self._run, "model")).stem
-        name = f"{stem}-{self._ways['granularity']}-{self._slider.percent:.6g}.safetensors"
+        name = f"{stem}-{self._ways['granularity']}-{self.percent:.6g}.safetensors"
         fields = self._subject()
 
         def answered(path: str | None) -> None:
