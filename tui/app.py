@@ -13,6 +13,7 @@ import select
 import signal
 import sys
 import threading
+from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import App
@@ -25,17 +26,12 @@ from .runs import supervisor
 from .runs.client import Service
 from .runs.store import Run, RunError, RunStore, read_json, write_json
 from .screens.base import LabScreenBase
-from .screens.compare import CompareScreen
-from .screens.data import DataScreen
 from .screens.dialogs import Choice
-from .screens.explore import ExploreScreen
-from .screens.help import HelpScreen
 from .screens.lab import LabScreen
-from .screens.runs import RunsScreen
 from .widgets.navigation import Navigation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from textual.app import SystemCommand
     from textual.binding import Binding
@@ -58,6 +54,11 @@ THEMES = (
 )
 
 
+def _when_needed(module: str, name: str) -> Callable[[], Screen]:
+    """A screen that is imported when it is first shown: the first frame does not wait for it."""
+    return lambda: getattr(import_module(f".screens.{module}", __package__), name)()
+
+
 class PrunelabApp(App[None]):
     """The lab.
 
@@ -78,10 +79,10 @@ class PrunelabApp(App[None]):
     ENABLE_COMMAND_PALETTE = True
     MODES: ClassVar = {
         "lab": LabScreen,
-        "explore": ExploreScreen,
-        "runs": RunsScreen,
-        "compare": CompareScreen,
-        "data": DataScreen,
+        "explore": _when_needed("explore", "ExploreScreen"),
+        "runs": _when_needed("runs", "RunsScreen"),
+        "compare": _when_needed("compare", "CompareScreen"),
+        "data": _when_needed("data", "DataScreen"),
     }
     DEFAULT_MODE = "lab"
     BINDINGS = bindings("everywhere")
@@ -142,6 +143,8 @@ class PrunelabApp(App[None]):
     def action_help(self) -> None:
         """Show the keys."""
         if isinstance(self.screen, LabScreenBase):
+            from .screens.help import HelpScreen
+
             self.push_screen(HelpScreen(self.screen.NAME))
 
     def action_next_theme(self) -> None:
@@ -234,8 +237,8 @@ class PrunelabApp(App[None]):
 
     def _tick(self) -> None:
         supervisor.reap()
-        if isinstance(self.screen, LabScreenBase):
-            self.screen.tick()
+        if isinstance(screen := next(reversed(self.screen_stack), None), LabScreenBase):  # none when the app ends
+            screen.tick()
 
     def _keep_theme(self, theme: str) -> None:
         with contextlib.suppress(OSError):
