@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 
 
 class Key(NamedTuple):
@@ -114,7 +114,7 @@ TITLES = {
 }
 
 
-def bindings(screen: str) -> list[Binding]:
+def bindings(screen: str) -> list[BindingType]:
     """The bindings of a screen, as Textual takes them."""
     return [
         Binding(key.key, key.action, key.label or key.help, show=bool(key.label), tooltip=key.help)
