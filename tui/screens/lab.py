@@ -66,6 +66,7 @@ class LabScreen(LabScreenBase):
 
     def body(self) -> ComposeResult:
         """The form, then the run."""
+        self.set_class(self.app.size.width >= WIDE, "-wide")  # before there is anything to be styled again
         with Horizontal():
             yield self._form
             yield self._panel
@@ -172,7 +173,7 @@ class LabScreen(LabScreenBase):
         """Leave the form."""
         self._is_editing = False
         self._panel.display = True  # or it could not have the focus
-        self._panel.focus()
+        self.set_focus(self._panel)
         self.call_after_refresh(self._arrange)
 
     # -- running ---------------------------------------------------------------------------------------------

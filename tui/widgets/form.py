@@ -62,7 +62,7 @@ class RunForm(VerticalScroll, can_focus=False):
         """The button was pressed."""
 
     def __init__(self, *, id: str | None = None):
-        super().__init__(id=id)
+        super().__init__(id=id, classes="-slim")
         self.spec: RunSpec | None = None
         self._like = RunSpec.from_preset(next(iter(PRESETS)))
         self._columns = training_entries(), pruning_entries()
@@ -154,14 +154,14 @@ class RunForm(VerticalScroll, can_focus=False):
 
     def focus_first(self) -> None:
         """Go to the first field."""
-        self._fields["preset"].control.focus()
+        self.screen.set_focus(self._fields["preset"].control)
 
     def focus_wrong(self) -> str:
         """Go to the first field that is wrong; returns what is wrong, in a sentence."""
         field = self._wrong()
         if field is None:
             return str(self.query_one(".summary", Static).content)
-        field.control.focus()
+        self.screen.set_focus(field.control)
         return f"{field.label}: {field.error}"
 
     def action_focus_field(self, by: int) -> None:
