@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import ClassVar
 
-from rich.table import Table
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -13,7 +13,10 @@ from textual.keys import format_key
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from ..keys import KEYS, TITLES
+from ..keys import KEYS, TITLES, Key
+
+#: Columns for the names of the keys, and around what is said about them.
+NAMES, AROUND = 18, 10
 
 
 class HelpScreen(ModalScreen[None]):
@@ -26,29 +29,33 @@ class HelpScreen(ModalScreen[None]):
         self._here = here
 
     def compose(self) -> ComposeResult:
-        """One table a screen."""
-        order = [self._here, "everywhere", *(name for name in KEYS if name not in (self._here, "everywhere"))]
+        """All of it in one text: a hundred lines must not take longer to appear than one."""
         with VerticalScroll(classes="dialog", id="help") as box:
             box.border_title = "Keys"
             box.border_subtitle = "Escape closes"
-            for name in order:
-                if KEYS.get(name):
-                    yield Static(Text(TITLES[name], style="bold"))
-                    yield Static(_table(name, getattr(self.app, "ascii_only", False)))
+            yield Static()
 
     def on_mount(self) -> None:
         """Let the arrow keys scroll."""
         self.query_one("#help").focus()
 
+    def on_resize(self) -> None:
+        """Write it for the width that there is."""
+        width = min(84, self.size.width * 9 // 10) - AROUND
+        ascii_only = getattr(self.app, "ascii_only", False)
+        order = [self._here, "everywhere", *(name for name in KEYS if name not in (self._here, "everywhere"))]
+        text = Text()
+        for name in order:
+            text.append(f"{TITLES[name]}\n", style="bold")
+            for key in KEYS[name]:
+                text.append(_lines(key, width, ascii_only))
+            text.append("\n")
+        text.rstrip()
+        self.query_one(Static).update(text)
 
-def _table(screen: str, ascii_only: bool) -> Table:
-    table = Table.grid(padding=(0, 2))
-    table.add_column(width=16, no_wrap=True)
-    table.add_column()
-    for key in KEYS[screen]:
-        names = [
-            name if ascii_only and not format_key(name).isascii() else format_key(name) for name in key.key.split(",")
-        ]
-        table.add_row(", ".join(names), key.help)
-    table.add_row("", "")
-    return table
+
+def _lines(key: Key, width: int, ascii_only: bool) -> str:
+    names = [(name, format_key(name)) for name in key.key.split(",")]
+    shown = ", ".join(name if ascii_only and not display.isascii() else display for name, display in names)
+    lines = textwrap.wrap(key.help, max(width - NAMES, 10))
+    return "".join(f"{shown if i == 0 else '':<{NAMES}}{line}\n" for i, line in enumerate(lines))
