@@ -87,7 +87,8 @@ KEYS: dict[str, list[Key]] = {
         Key("y", "measure", "Measure", "accuracy or loss"),
         Key("x", "axis", "Axis", "against sparsity, parameters removed or multiply-adds removed"),
         Key("enter", "open", "", "open the run in the lab"),
-        Key("left,right", "shift", "", "show the sparsities further left or right"),
+        Key("right", "shift(1)", "", "show the sparsities further right"),
+        Key("left", "shift(-1)", "", "show the sparsities further left"),
     ],
     "data": [
         Key("d", "download", "Download", "download the chosen data set"),

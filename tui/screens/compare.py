@@ -164,6 +164,8 @@ class CompareScreen(LabScreenBase):
         panel.border_title = f"{MEASURES[self._measure][0]}, and the difference in {unit} at equal sparsity"
         notes = [f"only {self._only[1]}"] if self._only else []
         notes += ["seed by seed, 95 % interval"] if self.table.has_intervals else []
+        running = sum(compared.state == "running" for compared in self._runs.values())
+        notes += [f"{running} running"] if running else []
         notes += ["more: left, right"] if self.table.is_wider else []
         panel.border_subtitle = "; ".join(notes)
 
@@ -238,8 +240,9 @@ class CompareScreen(LabScreenBase):
         self._axis = _next(AXES, self._axis)
         self._show()
 
-    def action_shift(self) -> None:
-        """The table does this; it is here for the help."""
+    def action_shift(self, columns: int) -> None:
+        """Show sparsities further left or right."""
+        self.table.action_shift(columns)
 
     async def action_open(self) -> None:
         """Open the run of the curve under the cursor in the lab."""

@@ -99,7 +99,7 @@ NEEDED = ("name", "state", "data", "dense", "knee", "when")
 WELCOME = ("points", "took", "what", "ways", "seeds")
 
 #: What gives way, in this order and down to this width, where not even those fit.
-YIELDING = (("name", 18), ("knee", 8), ("name", 12), ("data", 8), ("state", 7), ("name", 6))
+YIELDING = (("name", 18), ("knee", 8), ("data", 10), ("name", 12), ("data", 8), ("state", 7), ("name", 6))
 
 MARK = Column("mark", "", 1)
 
