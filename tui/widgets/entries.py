@@ -12,7 +12,7 @@ from typing import Any
 
 from ...estimators.backend import PRECISIONS
 from ...estimators.datasets import dataset_names, describe_datasets
-from ...estimators.parameters import DEFAULTS
+from ...estimators.parameters import DEFAULTS, SCHEDULES
 from ...estimators.presets import ORIGINAL_SPARSITIES, PRESETS, WAYS
 from ...estimators.pruning.criteria import GRANULARITIES, NORMS, criterion_names
 from ...estimators.pruning.masks import ORDERS, SCOPES
@@ -127,7 +127,19 @@ def _ways(values: Sequence[Any], names: Mapping[Any, str] | None = None, every: 
 
 
 _NO_YES = ((False, "no"), (True, "yes"))
-_NORM_NAMES = {1: "L1", 2: "L2", math.inf: "largest"}
+
+
+def _way_entries() -> list[Entry]:
+    """A field for each of `WAYS` that has one; the others stay as they are."""
+    known = [
+        ChoiceEntry("schedule", "schedule", _ways(SCHEDULES, every="all of them")),
+        ChoiceEntry("criterion", "criterion", _ways(criterion_names(), every="all of them")),
+        ChoiceEntry("granularity", "remove", _ways(GRANULARITIES, {"weight": "weights", "unit": "units"})),
+        ChoiceEntry("scope", "rank within", _ways(SCOPES, {"layer": "each layer", "global": "the network"})),
+        ChoiceEntry("norm", "norm of units", _ways(NORMS, {1: "L1", 2: "L2", math.inf: "largest"}, "all three")),
+        ChoiceEntry("order", "first go the", _ways(ORDERS)),
+    ]
+    return [entry for entry in known if entry.name in WAYS]
 
 
 def training_entries() -> list[Entry]:
@@ -150,11 +162,7 @@ def training_entries() -> list[Entry]:
 def pruning_entries() -> list[Entry]:
     """How it is pruned, and where that is computed."""
     return [
-        ChoiceEntry("criterion", "criterion", _ways(criterion_names(), every="all of them")),
-        ChoiceEntry("granularity", "remove", _ways(GRANULARITIES, {"weight": "weights", "unit": "units"})),
-        ChoiceEntry("scope", "rank within", _ways(SCOPES, {"layer": "each layer", "global": "the network"})),
-        ChoiceEntry("norm", "norm of units", _ways(NORMS, _NORM_NAMES, "all three")),
-        ChoiceEntry("order", "first go the", _ways(ORDERS)),
+        *_way_entries(),
         TextEntry("sparsities", "sparsities", _sparsities, _show_sparsities, "0 50 90 %"),
         TextEntry("fine_tune_iter", "fine-tuning", _whole, str, "epochs after pruning"),
         ChoiceEntry("prune_output", "output layer", ((False, "left alone"), (True, "pruned too"))),
@@ -184,7 +192,7 @@ def values_of(spec: RunSpec) -> dict[str, Any]:
     """What the fields hold for an experiment."""
     named = spec.dataset in dataset_names()
     values = {name: spec.parameter(name) for name in PARAMETERS}
-    values.update({name: tuple(map(_plain, spec.ways.get(name, (DEFAULTS[name],)))) for name in WAYS})
+    values.update(_all_ways(spec))
     return {
         **values,
         "dataset": spec.dataset if named else FILE,
@@ -199,7 +207,8 @@ def spec_of(values: Mapping[str, Any], like: RunSpec) -> RunSpec:
     """The experiment that the fields describe; what has no field is as in `like`."""
     parameters = {name: value for name, value in like.parameters.items() if name not in PARAMETERS}
     parameters.update({name: values[name] for name in PARAMETERS if values[name] != DEFAULTS[name]})
-    ways = {name: values[name] for name in WAYS if name == "granularity" or values[name] != (DEFAULTS[name],)}
+    ways = {name: values.get(name, of_like) for name, of_like in _all_ways(like).items()}
+    ways = {name: chosen for name, chosen in ways.items() if name == "granularity" or chosen != (DEFAULTS[name],)}
     spec = RunSpec(
         dataset=values["path"] if values["dataset"] == FILE else values["dataset"],
         parameters=parameters,
@@ -218,8 +227,11 @@ def preset_of(spec: RunSpec) -> str:
 
 def _essence(spec: RunSpec) -> tuple[Any, ...]:
     parameters = {name: value for name, value in spec.parameters.items() if name not in ("device", "precision")}
-    ways = {name: tuple(map(_plain, spec.ways.get(name, (DEFAULTS[name],)))) for name in WAYS}
-    return spec.dataset, {**DEFAULTS, **parameters}, ways, tuple(spec.sparsities)
+    return spec.dataset, {**DEFAULTS, **parameters}, _all_ways(spec), tuple(spec.sparsities)
+
+
+def _all_ways(spec: RunSpec) -> dict[str, tuple[Any, ...]]:
+    return {name: tuple(map(_plain, spec.ways.get(name, (DEFAULTS[name],)))) for name in WAYS}
 
 
 def _plain(value: Any) -> Any:

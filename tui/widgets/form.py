@@ -97,8 +97,9 @@ class RunForm(VerticalScroll, can_focus=False):
         """Put an experiment into the fields."""
         self._like = dataclasses.replace(spec, data_root=spec.data_root or self._data_root)
         with self.prevent(Input.Changed):
-            for name, value in values_of(spec).items():
-                entry, control = self._entries[name], self._fields[name].control
+            values = values_of(spec)
+            for name in self._entries.keys() & values.keys():
+                entry, control, value = self._entries[name], self._fields[name].control, values[name]
                 if isinstance(entry, ChoiceEntry):
                     cast("Cycle", control).value = value
                 else:
