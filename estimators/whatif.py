@@ -18,7 +18,6 @@ from .fitting import DenseModel, Samples, make_pruner, prune
 from .inference import hits_and_losses
 from .parameters import check_value
 from .path import PathPoint
-from .presets import WAYS
 from .training import Training
 from .validation import check_labelled, clone_with, encode
 
@@ -32,8 +31,11 @@ if TYPE_CHECKING:
     from .inference import Evaluator
     from .pruning.pruner import Choices, Pruner
 
-#: Rankings kept: enough to go back and forth between a few ways of pruning.
-_PRUNERS_KEPT = 4
+#: The parameters that choose what goes. (A schedule does more than choose: it trains.)
+WAYS = ("criterion", "granularity", "scope", "norm", "order")
+
+#: Rankings kept: enough to try every criterion and come back. Some take seconds to make.
+_PRUNERS_KEPT = 16
 
 #: From this many products (test samples times weights) on, which take a tenth of a second, estimates are worth having.
 _ESTIMATE_FROM = 4 * 10**9
@@ -187,7 +189,7 @@ class WhatIf:
         ----------
         sparsity : float
         **ways
-            Values of `prunelab.estimators.presets.WAYS`.
+            Values of `WAYS`.
 
         Raises
         ------

@@ -30,7 +30,7 @@ def draw_figures(
     rows = [
         ("accuracy", _about(f"{100 * figures.accuracy:.2f} %", figures), (_signed(change, 2), code)),
         ("loss", _about(f"{figures.loss:.4g}", figures), (f"{figures.loss - network.loss:+.3g}", "")),
-        ("removed", f"{100 * figures.achieved_sparsity:.2f} %", ("", "")),
+        ("removed", f"{100 * figures.achieved_sparsity:.2f} % of the {figures.granularity}s", ("", "")),
         ("non-zeros", f"{figures.nonzero:,} of {figures.parameters:,}", ("", "")),
         ("compression", _times(figures.compression), ("", "")),
         ("speed-up", _times(figures.speedup), ("in theory", "")),

@@ -71,11 +71,14 @@ class Figures:
 
     Attributes
     ----------
+    granularity : str
+        What was removed: "weight" or "unit".
     n_samples : int
         How many test samples were looked at.
     """
 
     sparsity: float
+    granularity: str
     achieved_sparsity: float
     is_estimate: bool
     n_samples: int
@@ -283,6 +286,7 @@ class _Subject:
 def _figures(cut: Cut, scores: Scores) -> Figures:
     return Figures(
         sparsity=cut.sparsity,
+        granularity=cut.estimator.granularity,
         achieved_sparsity=cut.achieved_sparsity,
         is_estimate=scores.is_estimate,
         n_samples=len(scores.predictions),

@@ -90,6 +90,7 @@ class ExploreScreen(LabScreenBase):
     ExploreScreen #said { display: none; }
     ExploreScreen.-empty #subject, ExploreScreen.-empty #controls, ExploreScreen.-saying #panels { display: none; }
     ExploreScreen.-saying #said { display: block; }
+    ExploreScreen .-old { text-opacity: 50%; }
 
     /* Wide and tall: everything. */
     ExploreScreen #panels { layout: grid; grid-size: 2 2; grid-rows: 16 1fr; height: 1fr; }
@@ -125,6 +126,7 @@ class ExploreScreen(LabScreenBase):
         self.gallery: Gallery | None = None
         self._n_shown = 0
         self._asked = self._answered = 0
+        self._said: tuple[str, ...] = ()
         self._view = VIEWS[0]
         self._ticks = 0
 
@@ -182,7 +184,7 @@ class ExploreScreen(LabScreenBase):
             return
         self._seed = self._seeds[0]
         first = spec.variants[0] if spec.variants else {}
-        self._ways = {name: _value_of(name, first.get(name, DEFAULTS[name])) for name in WAYS}
+        self._ways = {name: _value_of(name, first.get(name, DEFAULTS[name])) for name in VALUES}
         knees = list((run.status().get("knees") or {}).values())  # the first is that of the first way
         self._slider.forget_typed()
         self._slider.percent = float(int(100 * knees[0])) if knees else START_PERCENT
@@ -191,7 +193,9 @@ class ExploreScreen(LabScreenBase):
         self._ask()
 
     async def _read_points(self, run: Run) -> None:
-        rows = await asyncio.to_thread(run.points)
+        # Runs of earlier versions do not say in which ways they had no choice.
+        usual = {name: DEFAULTS[name] for name in WAYS}
+        rows = [{**usual, **row} for row in await asyncio.to_thread(run.points)]
         if run is self._run and rows != self._rows:
             self._rows = rows
             self._show_curve()
@@ -226,9 +230,8 @@ class ExploreScreen(LabScreenBase):
 
     @property
     def _is_retrained(self) -> bool:
-        """Whether the run does more than prune, so that its points are of other networks than those here."""
-        spec = self._run.spec if self._run is not None else None
-        return spec is not None and (spec.parameter("fine_tune_iter") > 0 or spec.parameter("schedule") != "one-shot")
+        """Whether the run trains what its pruning leaves, so that its points are of other networks than those here."""
+        return self._run is not None and self._run.spec.parameter("fine_tune_iter") > 0
 
     def _ask(self, first: int = 0) -> None:
         """Ask for the figures of the position at hand; whatever was asked before is overtaken."""
@@ -272,7 +275,9 @@ class ExploreScreen(LabScreenBase):
 
     def _say(self, *sentences: str) -> None:
         """Show sentences in the place of the panels."""
-        self.query_one("#said", Picture).say(*sentences)
+        if sentences != self._said:  # or an idle screen would be drawn again and again
+            self._said = sentences
+            self.query_one("#said", Picture).say(*sentences)
         self.add_class("-saying")
         self.set_class(not self._seeds, "-empty")
 
@@ -286,14 +291,15 @@ class ExploreScreen(LabScreenBase):
         assert run is not None
         assert network is not None
         sizes = "-".join(map(str, network.sizes))
+        schedules = {"one-shot", *run.spec.ways.get("schedule", ())}
         parts = [
             f"{run.spec.dataset}, {sizes}",
             f"{100 * network.accuracy:.2f} % unpruned",
             f"{network.precision} on {network.device}",
             run.name or run.id,
         ]
-        if self._is_retrained:
-            parts.insert(2, "not retrained")
+        if self._is_retrained or len(schedules) > 1:
+            parts.insert(2, "not retrained here")
         self.query_one("#subject", Static).update(", ".join(parts))
 
     def _show_switches(self) -> None:
@@ -312,13 +318,14 @@ class ExploreScreen(LabScreenBase):
             else f"Exact, on all {figures.n_samples:,} test samples"
         )
         left.border_subtitle = ""
+        self.query("#figures, #classes").remove_class("-old")
         left.show(_drawing(draw_figures, network, figures))
         classes.border_title = "Accuracy by class, %"
         classes.show(_drawing(draw_classes, network, figures))
         if not figures.is_estimate:
             key = (self._seed, *self._ways.values(), figures.sparsity)
-            row = {"seed": self._seed, "sparsity": figures.sparsity, "accuracy": figures.accuracy, **self._ways}
-            self._found[key] = row
+            row = {"seed": self._seed, "sparsity": figures.sparsity, "accuracy": figures.accuracy}
+            self._found[key] = {**row, **self._ways, "schedule": "one-shot"}
         self._show_curve()
 
     def _show_pictures(self) -> None:
@@ -366,8 +373,10 @@ class ExploreScreen(LabScreenBase):
         plot.show(draw)
 
     def _say_if_old(self, number: int) -> None:
-        if number == self._asked != self._answered:
-            self.query_one("#figures", Picture).border_subtitle = "computing ..."
+        """Where the answer takes its time, as the first of some criteria does, what is shown is of another position."""
+        if number == self._asked and self.is_waiting:
+            self.query_one("#figures").border_subtitle = f"computing: {self._ways['criterion']}, {self.percent:.6g} %"
+            self.query("#figures, #classes").add_class("-old")
 
     # -- keys ------------------------------------------------------------------------------------------------
 
