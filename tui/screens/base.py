@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, cast
 
 from textual.app import ComposeResult
 from textual.screen import Screen
-from textual.widgets import Footer
 
+from ..widgets.footer import KeyFooter
 from ..widgets.navigation import Navigation
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class LabScreenBase(Screen[None]):
         """The line on top, the body, the footer."""
         yield Navigation(self.NAME)
         yield from self.body()
-        yield Footer(show_command_palette=False)
+        yield KeyFooter()
 
     def body(self) -> ComposeResult:
         """The widgets between the line on top and the footer."""
