@@ -36,8 +36,13 @@ ESCAPE_CODES = re.compile(r"\x1b(\[[0-9;?<>=$]*[a-zA-Z]|\][^\x07]*\x07|[()].|[=>
 
 WELCOME = "How much of a neural network"
 
-#: Keys, and what they bring to the screen: the help, the data, and the run again.
-STEPS = [(b"?", "Escape closes"), (b"?", ""), (b"\x1b[17~", "Data sets"), (b"\x1bOQ", "Stop")]
+#: Keys, what they bring to the screen, and what that is: the help, the data, and the run again.
+STEPS = [
+    (b"?", "Escape closes", "help"),
+    (b"?", "", ""),
+    (b"\x1b[17~", "Data sets", "screen"),
+    (b"\x1bOQ", "Stop", "screen"),
+]
 
 
 def main() -> None:
@@ -52,17 +57,20 @@ def main() -> None:
         rest = at_rest(2 if quick else 10)
         latencies, rate = while_training(5 if quick else 40, 2 if quick else 10)
 
-    late = statistics.quantiles(latencies, n=20)[-1]
+    late = {kind: statistics.quantiles(values, n=20)[-1] for kind, values in latencies.items()}
     print_table(
         ["", "median (min, max)"],
         [
             ["first frame, milliseconds", spread(firsts, 0, 1000)],
-            ["from key to screen while a run trains, milliseconds", spread(latencies, 0, 1000)],
+            ["from key to help while a run trains, milliseconds", spread(latencies["help"], 0, 1000)],
+            ["from key to another screen, milliseconds", spread(latencies["screen"], 0, 1000)],
         ],
     )
     first = statistics.median(firsts)
     print_goal(f"the first frame is complete after {first:.2f} s", first, quick=quick, at_most=0.6)
-    print_goal(f"95 % of the keys are answered within {1000 * late:.0f} ms", 1000 * late, quick=quick, at_most=100)
+    for kind, seconds in late.items():
+        sentence = f"95 % of the keys bring the {kind} within {1000 * seconds:.0f} ms"
+        print_goal(sentence, 1000 * seconds, quick=quick, at_most=100)
     print_goal(f"at rest it takes {rest[0]:.2f} % of a processor", rest[0], quick=quick, at_most=1)
     print_goal(f"at rest it sends {rest[1]} bytes", rest[1], quick=quick, at_most=0)
     print_goal(f"while a run trains it sends {rate / 1000:.1f} KB/s", rate / 1000, quick=quick, at_most=20)
@@ -89,8 +97,8 @@ def at_rest(seconds: float) -> tuple[float, int]:
         return 100 * (screen.processor_seconds() - before) / seconds, n_bytes
 
 
-def while_training(n_rounds: int, seconds: float) -> tuple[list[float], float]:
-    """Seconds from key to screen, and bytes a second without keys."""
+def while_training(n_rounds: int, seconds: float) -> tuple[dict[str, list[float]], float]:
+    """Seconds from key to screen, for each kind of `STEPS`, and bytes a second without keys."""
     run = supervisor.start(RunStore(), RunSpec(parameters={"max_iter": 100_000, "n_iter_no_change": 100_000}))
     try:
         wait_for_training(run)
@@ -98,13 +106,16 @@ def while_training(n_rounds: int, seconds: float) -> tuple[list[float], float]:
             screen.see("Quit", "Stop")
             screen.read(3)
             n_bytes = screen.read(seconds)
-            latencies = []
+            for key, brings, _ in STEPS:  # what is shown for the first time is made for the first time
+                screen.press(key, brings)
+                screen.read(3)
+            latencies: dict[str, list[float]] = {"help": [], "screen": []}
             for _ in range(n_rounds):
-                for key, brings in STEPS:
-                    screen.read(0.2)
+                for key, brings, kind in STEPS:
+                    screen.read(0.3)
                     latency = screen.press(key, brings)
-                    if brings:
-                        latencies.append(latency)
+                    if kind:
+                        latencies[kind].append(latency)
         return latencies, n_bytes / seconds
     finally:
         supervisor.kill(run)
