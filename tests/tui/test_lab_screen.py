@@ -445,22 +445,35 @@ def test_another_run_beside_one_that_runs_is_asked_about(workers):
     play(test)
 
 
-def test_a_real_run_is_started_stopped_and_resumed():
+def test_a_run_is_stopped_resumed_and_ended(workers, monkeypatch):
+    killed: list[str] = []
+    monkeypatch.setattr(supervisor, "kill", lambda run: killed.append(run.id))
+
     async def test(app: PrunelabApp, pilot: Pilot) -> None:
-        long = dataclasses.replace(TINY, parameters={"hidden_layer_sizes": (32,), "max_iter": 100_000})
-        await app.edit_spec(long)
-        await pilot.press("f7")
-        await until(pilot, lambda: shows(app, "images/s"))
+        await pilot.press("r")
+        await until(pilot, lambda: shows(app, "running", "s Stop") and not shows(app, "Resume"))
+        run = workers[0].run
         await pilot.press("s")
-        await until(pilot, lambda: shows(app, "stopped", "press u to resume"))
+        await until(pilot, run.stop_path.exists)
+        run.stop_path.unlink()
+        workers[0].end("stopped")
+        await until(pilot, lambda: shows(app, "stopped", "0 of 20 points are kept", "u Resume"))
         await pilot.press("u")
-        await until(pilot, lambda: shows(app, "running"))
-        await until(pilot, lambda: shows(app, "images/s"))
+        await until(pilot, lambda: shows(app, "running", "s Stop"))
+        assert [worker.run.id for worker in workers] == [run.id, run.id]
         await pilot.press("f8", "f8")
-        await until(pilot, lambda: shows(app, "interrupted") or shows(app, "stopped"))
+        assert killed == [run.id]
+        workers[1].die()
+        await until(pilot, lambda: shows(app, "interrupted", "press u to resume"))
+
+    play(test)
+
+
+def test_a_real_run_gets_to_its_end():
+    async def test(app: PrunelabApp, pilot: Pilot) -> None:
         await app.edit_spec(TINY)
         await pilot.press("f7")
-        await until(pilot, lambda: shows(app, "finished", "e Explore"))
+        await until(pilot, lambda: shows(app, "finished", "4 points in", "e Explore"), seconds=90)
         assert app.run_shown is not None
         assert app.run_shown.models() == [0]
 
