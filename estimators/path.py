@@ -57,7 +57,6 @@ COLUMNS = (
 PRUNING_PARAMETERS = (
     *WAYS,
     "prune_output",
-    "schedule",
     "fine_tune_iter",
     "n_rounds",
     "rewind_step",

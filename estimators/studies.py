@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
+from .analysis import Answer, analyse, method_names
+from .datasets import load_dataset
+from .designs import quick as make_quick
+from .mlp import PrunedMLPClassifier
 from .path import iter_sparsity_path
-from .presets import BOTH_GRANULARITIES, ORIGINAL_SPARSITIES, variants_of
+from .presets import BOTH_GRANULARITIES, ORIGINAL_SPARSITIES, WAYS, Preset, variants_of
 from .validation import clone_with
 
 if TYPE_CHECKING:
@@ -14,6 +20,7 @@ if TYPE_CHECKING:
     from sklearn.utils import Bunch
 
     from .base import BasePrunedClassifier
+    from .designs import Study
     from .path import PathPoint
     from .training import Checkpoint, Event
 
@@ -82,3 +89,68 @@ def sweep(
             skip=skip,
             watch=watch,
         )
+
+
+def run_study(
+    name: str,
+    *,
+    quick: bool = False,
+    seeds: int | None = None,
+    dataset: str | None = None,
+    data_root: str | None = None,
+    device: str = "auto",
+    on_event: Callable[[Event], None] | None = None,
+) -> Answer:
+    """Run a whole study in this process, and say what it found.
+
+    Parameters
+    ----------
+    name : str
+        One of `prunelab.estimators.designs.STUDIES`.
+    quick : bool, default=False
+        On the digits, with a small network and few seeds.
+    seeds : int, optional
+        How many networks are trained, if not as many as the study asks for.
+    dataset, data_root : str, optional
+        Other data than the study's, and where they are; see `load_dataset`.
+    device : str
+    on_event : callable, optional
+        Told the progress.
+
+    Returns
+    -------
+    Answer
+        With ``frame``, ``differences``, ``knees`` and ``verdict``.
+    """
+    from .designs import STUDIES
+
+    if name not in STUDIES:
+        raise ValueError(f"there is no study {name!r}; the studies are {', '.join(STUDIES)}")
+    study = STUDIES[name]
+    rows: list[dict[str, Any]] = []
+    for label, preset in parts_of(study, quick).items():
+        data = load_dataset(dataset or preset.dataset, data_root)
+        points = sweep(
+            PrunedMLPClassifier(**preset.parameters, device=device),
+            data,
+            sparsities=preset.sparsities,
+            variants=variants_of(preset.ways),
+            seeds=range(seeds or (study.quick_seeds if quick else study.seeds)),
+            on_event=on_event,
+        )
+        found = [{**point.row, **{way: getattr(point.estimator, way) for way in WAYS}} for point in points]
+        rows += label_rows(found, label, preset.ways, study)
+    return analyse(study, pd.DataFrame(rows))
+
+
+def parts_of(study: Study, quick: bool = False) -> dict[str, Preset]:
+    """The experiments of a study, or their quick versions."""
+    return {label: make_quick(preset) if quick else preset for label, preset in study.parts.items()}
+
+
+def label_rows(
+    rows: Sequence[Mapping[str, Any]], part: str, ways: Mapping[str, Sequence[Any]], study: Study
+) -> list[dict[str, Any]]:
+    """Rows of a part, each with the name of its part and its method."""
+    names = method_names(rows, ways, part, study)
+    return [{**row, "part": part, "method": name} for row, name in zip(rows, names, strict=True)]

@@ -25,12 +25,16 @@ EXAMPLES = """examples:
   prunelab fit --dataset mnist --sparsity 0.8 --fine-tune-iter 1 --save pruned.safetensors
   prunelab sweep --preset original --detach     in the background; prunelab attach last shows it
   prunelab runs                                 every run there is; show, export, resume, delete
+  prunelab study light-pruning --quick          does light pruning raise the accuracy?
   prunelab data mnist                           one image a class, drawn in the terminal
 
 Where standard output is not a terminal, it carries nothing but data (CSV): prunelab sweep > results.csv
 """
 
 
+SCHEDULE_HELP = (
+    "when to prune: one-shot, iterative, rewind, gradual, before-training, set, rigl, l1, l0 or synaptic (one-shot)"
+)
 PRESET_HELP = "digits, original (MNIST, as published), quick, global or largest; options add to it"
 
 
@@ -54,6 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from .run_commands import run
 
         return run(options)
+    if options.command == "study":
+        from .study_command import run
+
+        return run(options)
     from .commands import run
 
     return run(options)
@@ -75,6 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_sweep(commands)
     _add_fit(commands)
+    _add_study(commands)
     _add_data(commands)
     _add_runs(commands)
     _add_attach(commands)
@@ -137,6 +146,25 @@ def _add_data(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("dataset", nargs="?", metavar="NAME", help="a data set, or an .npz or .csv file of your own")
     _add_location_options(parser)
     parser.add_argument("--ascii", action="store_true", help="draw with ASCII characters only")
+
+
+def _add_study(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "study",
+        help="a question about pruning, answered: experiments, a test, a verdict",
+        description="Without NAME: list the studies. A study that was interrupted goes on where it was.",
+    )
+    parser.add_argument("study", nargs="?", metavar="NAME", help="which study")
+    parser.add_argument("--quick", action="store_true", help="on the digits, with a small network and few seeds")
+    parser.add_argument("--seeds", type=_positive, metavar="N", help="networks to train (default: the study's)")
+    parser.add_argument("--device", metavar="NAME", default="auto", help="auto, cpu, cuda, cuda:N or mps (auto)")
+    parser.add_argument("--again", action="store_true", help="compute everything anew")
+    _add_data_options(parser, "the study's")
+    group = parser.add_argument_group("output")
+    group.add_argument("--csv", metavar="FILE", help="write the table of all points as CSV; - is standard output")
+    group.add_argument("--json", metavar="FILE", help="write it as a JSON list of objects; - likewise")
+    group.add_argument("--ascii", action="store_true", help="draw with ASCII characters only")
+    group.add_argument("--quiet", "-q", action="store_true", help="show no progress")
 
 
 def _add_runs(commands: argparse._SubParsersAction) -> None:
@@ -218,7 +246,11 @@ def _add_estimator_options(parser: argparse.ArgumentParser, several: bool) -> No
     add("--norm", type=norm, metavar="P", help="1, 2 or inf: how weights make the score of a unit (2)")
     add("--order", type=texts, metavar="NAME", help="remove the smallest or the largest (smallest)")
     add("--prune-output", action="store_true", help="prune the output layer as well")
+    add("--schedule", type=texts, metavar="NAME", help=SCHEDULE_HELP)
     add("--fine-tune-iter", type=int, metavar="N", help="epochs of retraining after pruning (0)")
+    add("--n-rounds", type=int, metavar="N", help="rounds of the schedules iterative and rewind (5)")
+    add("--rewind-step", type=int, metavar="N", help="go back to the weights of this step (0)")
+    add("--density-distribution", type=text, metavar="NAME", help="uniform or erk, for set and rigl (erk)")
     machine = parser.add_argument_group("machine")
     add = _adder(machine)
     add("--device", type=text, metavar="NAME", help="auto, cpu, cuda, cuda:N or mps (auto)")
@@ -235,10 +267,10 @@ def _adder(group: argparse._ArgumentGroup):
     return add
 
 
-def _add_data_options(parser: argparse.ArgumentParser) -> None:
+def _add_data_options(parser: argparse.ArgumentParser, default: str = "digits") -> None:
     group = parser.add_argument_group("data")
     group.add_argument(
-        "--dataset", metavar="NAME", help="digits, mnist, fashion-mnist, kmnist, or an .npz or .csv file (digits)"
+        "--dataset", metavar="NAME", help=f"digits, mnist, fashion-mnist, kmnist, or an .npz or .csv file ({default})"
     )
     _add_location_options(group)
 

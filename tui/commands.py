@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..estimators.backend import share_processors
 from ..estimators.presets import PRESETS, WAYS
-from .output import CsvStream, Terminal, json_text, write_file
+from .output import ADDED_LABELS, CsvStream, Terminal, json_text, write_file
 from .runs.store import RunError
 from .status import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, UsageError
 
@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
     """Run a parsed command; every error a user can cause becomes one sentence on standard error."""
     share_processors()
     try:
-        with _warnings_as_notes():
+        with warnings_as_notes():
             return {"sweep": sweep, "fit": fit, "data": data}[options.command](options)
     except (UsageError, RunError) as error:
         return _fail(options, error, EXIT_USAGE)
@@ -109,8 +109,8 @@ class _Study:
         self._is_unheard = False
         for path in (options.csv, options.json):
             if path not in (None, "-"):
-                _check_can_write(Path(path))
-        self._data = _check(spec, options)
+                check_can_write(Path(path))
+        self._data = check_here(spec, options)
 
     def save_each_to(self, folder: Path) -> None:
         """Write every point's network to a folder."""
@@ -122,7 +122,7 @@ class _Study:
         def keep(point: PathPoint) -> None:
             row = point.row
             words = [row["criterion"], row["granularity"], row["scope"]]
-            extra = [f"{name}-{getattr(point.estimator, name)}" for name in ("norm", "order") if self._varies(name)]
+            extra = [f"{name}-{getattr(point.estimator, name)}" for name in ADDED_LABELS if self._varies(name)]
             name = "-".join([*words, *extra, f"{row['sparsity']:g}", f"seed{row['seed']}"])
             point.to_classifier().save(folder / f"{name}.safetensors")
 
@@ -130,7 +130,7 @@ class _Study:
 
     def save_last_to(self, path: Path) -> None:
         """Write the network of the last point to a file."""
-        _check_can_write(path)
+        check_can_write(path)
 
         def keep(point: PathPoint) -> None:
             if point.row["sparsity"] == self._spec.sparsities[-1]:
@@ -164,7 +164,7 @@ class _Study:
         ):
             worker = Worker(run, on_event=progress.tell, on_point=take, on_seed=progress.begin_seed, data=self._data)
             try:
-                with _stopped_by_interrupt(worker):
+                with stopped_by_interrupt(worker):
                     state = worker.work()
             finally:
                 worker.close()
@@ -192,12 +192,12 @@ class _Study:
 
     def _labels(self, point: PathPoint) -> dict[str, Any]:
         """Columns for the table and the plot only: ways that tell the curves apart but are no column."""
-        return {name: str(getattr(point.estimator, name)) for name in ("norm", "order") if self._varies(name)}
+        return {name: str(getattr(point.estimator, name)) for name in ADDED_LABELS if self._varies(name)}
 
     def _write(self, plot: bool) -> None:
         from ..estimators.path import to_frame
 
-        rows = [{k: v for k, v in row.items() if k not in ("norm", "order")} for row in self._rows]
+        rows = [{k: v for k, v in row.items() if k not in ADDED_LABELS} for row in self._rows]
         if self._options.csv not in (None, "-"):
             write_file(Path(self._options.csv), to_frame(rows).to_csv(index=False))
         if self._options.json == "-":
@@ -265,7 +265,7 @@ def _spec(options: argparse.Namespace, several: bool) -> RunSpec:
     return spec
 
 
-def _check(spec: RunSpec, options: argparse.Namespace) -> Bunch:
+def check_here(spec: RunSpec, options: argparse.Namespace) -> Bunch:
     """Refuse what cannot run on this machine before anything is kept; returns the data."""
     from ..estimators.backend import resolve_device
 
@@ -281,7 +281,7 @@ def _detach(options: argparse.Namespace, spec: RunSpec) -> int:
 
     if options.save or options.csv or options.json:
         raise UsageError("--detach writes no files here: use prunelab runs export when the run is finished")
-    _check(spec, options)
+    check_here(spec, options)
     if Path(spec.dataset).expanduser().is_file():  # the worker may look from another folder
         spec = dataclasses.replace(spec, dataset=str(Path(spec.dataset).expanduser().absolute()))
     root = None if spec.data_root is None else str(Path(spec.data_root).expanduser().absolute())
@@ -308,7 +308,7 @@ def _new_run(spec: RunSpec) -> Iterator[Run]:
 
 
 @contextmanager
-def _stopped_by_interrupt(worker: Worker) -> Iterator[None]:
+def stopped_by_interrupt(worker: Worker) -> Iterator[None]:
     """Ctrl-C lets the worker finish its step; the second one ends everything at once."""
 
     def stop(*_: object) -> None:
@@ -337,7 +337,7 @@ def _load(name: str, options: argparse.Namespace) -> Bunch:
         return load_dataset(name, options.data_root, download=options.download, progress=tell)
 
 
-def _check_can_write(path: Path) -> None:
+def check_can_write(path: Path) -> None:
     """Refuse a file that could not be written before hours go into what it is for."""
     if path.is_dir():
         raise UsageError(f"cannot write {path}: it is a directory; name a file in it")
@@ -357,7 +357,7 @@ def _usage_errors() -> Iterator[None]:
 
 
 @contextmanager
-def _warnings_as_notes() -> Iterator[None]:
+def warnings_as_notes() -> Iterator[None]:
     """Warnings as one line each on standard error, each once."""
     seen: set[str] = set()
 

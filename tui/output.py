@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
+#: Columns that tell curves apart; the first names the curve where nothing varies.
+LABELS = ("granularity", "schedule", "criterion", "scope", "norm", "order")
+
+#: Of those, the ones that are in the table of a command only where they vary.
+ADDED_LABELS = ("schedule", "norm", "order")
+
 #: Columns of tables that are left out, in this order, where the terminal is too narrow.
 EXPENDABLE = ("loss", "classes", "image", "what", "compression", "took", "when", "points", "name")
 
@@ -86,11 +92,11 @@ class Terminal:
             print(textwrap.fill(paragraph, self.width), file=self.stream)
         print(file=self.stream)
 
-    def print_results(self, rows: Sequence[Row], plot: bool, ascii_only: bool) -> None:
-        """The table, and the curve if `plot`."""
+    def print_results(self, rows: Sequence[Row], plot: bool, ascii_only: bool, ways: Sequence[str] = LABELS) -> None:
+        """The table, and the curve if `plot`; `ways` are the columns that tell curves apart."""
         from .plotting import plot_accuracy_curves
 
-        self.print_table(*_results_table(rows), left=("criterion", "granularity", "scope", "order"))
+        self.print_table(*_results_table(rows, ways), left=ways)
         if plot:
             plot_text = plot_accuracy_curves(
                 rows,
@@ -98,7 +104,7 @@ class Terminal:
                 height=max(12, min(28, self.height - 2)),
                 colour=self.colour,
                 ascii_only=ascii_only,
-                group_by=("criterion", "granularity", "scope", "norm", "order"),
+                group_by=ways,
             )
             print("\n" + plot_text, file=self.stream)
 
@@ -139,12 +145,12 @@ class Terminal:
             print(f"\x1b[1m{line}\x1b[0m" if i == 0 and self.colour else line, file=self.stream)
 
 
-def _results_table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+def _results_table(rows: Sequence[Row], labels: Sequence[str]) -> tuple[list[str], list[list[str]]]:
     """Header and cells: one line for each way of pruning and sparsity, means and intervals over the seeds."""
     from ..estimators.statistics import mean_interval
 
-    ways = ["criterion", "granularity", "scope", *(name for name in ("norm", "order") if name in rows[0])]
-    shown = [name for name in ways if len({row[name] for row in rows}) > 1] or ["granularity"]
+    ways = [name for name in labels if name in rows[0]]
+    shown = [name for name in ways if len({row[name] for row in rows}) > 1] or ways[:1]
     groups: dict[tuple, list[Row]] = {}
     for row in rows:
         groups.setdefault((*(row[name] for name in ways), row["sparsity"]), []).append(row)

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .output import Terminal
+from .output import ADDED_LABELS, Terminal
 from .runs import supervisor
 from .runs.export import FORMATS, default_name, export
 from .runs.store import Run, RunError, RunStore
@@ -179,4 +179,4 @@ def _with_numbers(row: dict[str, Any], one: Run) -> dict[str, Any]:
         name: float("nan") if value is None else float(value) if value == "inf" and name != "norm" else value
         for name, value in row.items()
     }
-    return {k: v for k, v in numbers.items() if k not in ("norm", "order") or len(one.spec.ways.get(k, ())) > 1}
+    return {k: v for k, v in numbers.items() if k not in ADDED_LABELS or len(one.spec.ways.get(k, ())) > 1}

@@ -332,3 +332,62 @@ def test_without_a_terminal_the_lab_says_what_to_use_instead():
     assert result.stdout == ""
     assert "prunelab sweep" in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+# -- study -----------------------------------------------------------------------------------------------------
+
+
+def test_studies_are_listed():
+    result = prunelab("study")
+    assert result.returncode == 0
+    assert "light-pruning" in result.stdout
+
+
+def test_a_study_goes_on_where_it_was(tmp_path):
+    environment = {**os.environ, "PRUNELAB_HOME": str(tmp_path)}
+    first = prunelab("study", "norms", "--quick", "--seeds", "2", env=environment)
+    assert first.returncode == 0, first.stderr
+    frame = pd.read_csv(io.StringIO(first.stdout))
+    assert len(frame) == 2 * 3 * 10
+    assert set(frame["method"]) == {1, 2, np.inf}
+    runs = json.loads(prunelab("runs", "--json", env=environment).stdout)
+    assert [(run["name"], run["state"]) for run in runs] == [("norms (quick)", "finished")]
+    log = tmp_path / "runs" / runs[0]["id"] / "events.jsonl"
+    lines = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join(lines[:-20]))  # as if the process had been killed
+    status = tmp_path / "runs" / runs[0]["id"] / "status.json"
+    status.write_text(status.read_text().replace('"finished"', '"running"'))
+    second = prunelab("study", "norms", "--quick", "--seeds", "2", env=environment)
+    assert second.stdout == first.stdout
+    assert len(json.loads(prunelab("runs", "--json", env=environment).stdout)) == 1
+    third = prunelab("study", "norms", "--quick", "--seeds", "2", "--again", "--json", "-", env=environment)
+    assert len(json.loads(third.stdout)) == 60
+    assert len(json.loads(prunelab("runs", "--json", env=environment).stdout)) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["study", "nonsense"], "there is no study"),
+        (["study", "global", "--seeds", "0"], "at least 1"),
+        (["study", "global", "--data-root", "/no/such/folder"], "/no/such/folder"),
+        (["study", "global", "--quick", "--device", "cuda:9"], "GPU"),
+    ],
+)
+def test_what_a_study_cannot_do_is_one_sentence(arguments, says, capsys):
+    try:
+        status = main(arguments)
+    except SystemExit as end:
+        status = end.code
+    output, errors = capsys.readouterr()
+    assert (status, output) == (2, "")
+    assert says in errors
+
+
+def test_a_schedule_is_a_way_of_pruning():
+    result = prunelab(
+        "sweep", *QUICK, "--granularity", "weight", "--schedule", "one-shot,gradual", "--sparsities", "0,0.9"
+    )
+    assert result.returncode == 0, result.stderr
+    assert len(rows_of(result.stdout)) == 4
+    assert len({row["accuracy"] for row in rows_of(result.stdout)}) > 1

@@ -1,0 +1,220 @@
+"""From the table of a study to an answer: paired differences, a test, and a sentence or two.
+
+Everything said is computed from the table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from .designs import AUTHORS_CURVES
+from .presets import WAYS
+from .statistics import knee, mean_interval
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from .designs import Study
+
+#: The error that is allowed when a difference is called one, over all comparisons of a group together.
+ALPHA = 0.05
+
+TEST = "paired t-test over seeds, Holm-corrected within each group of comparisons"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a study found.
+
+    Attributes
+    ----------
+    frame : DataFrame
+        One row a point: the columns of a sparsity path, the ways of pruning, ``part`` and ``method``.
+    differences : DataFrame
+        One row a comparison; see `paired_differences`.
+    knees : DataFrame
+        The knee of every curve; see `prunelab.estimators.statistics.knee`.
+    verdict : list of str
+        Sentences.
+    """
+
+    frame: pd.DataFrame
+    differences: pd.DataFrame
+    knees: pd.DataFrame
+    verdict: list[str]
+
+
+def method_names(rows: Sequence[Mapping[str, Any]], ways: Mapping[str, Sequence], part: str, study: Study) -> list[str]:
+    """What tells the methods of a part apart: its label, and the values of the ways that vary in it."""
+    if study.compares_sparsities:
+        return [f"{row['sparsity']:g}" for row in rows]
+    varying = [name for name in WAYS if len(ways.get(name, ())) > 1 and name not in study.within]
+    texts = [", ".join(str(row[name]) for name in varying) for row in rows]
+    return [": ".join(filter(None, (part, text))) for text in texts]
+
+
+def analyse(study: Study, frame: pd.DataFrame) -> Answer:
+    """Compare every method of a study with its baseline.
+
+    Parameters
+    ----------
+    study : Study
+    frame : DataFrame
+        With ``seed``, ``sparsity``, ``accuracy``, ``method``, and the columns of `study.within`.
+    """
+    differences = paired_differences(frame, study.baseline, study.within, not study.compares_sparsities)
+    knees = _knees(frame, study)
+    verdict = _verdict_of_original(frame, knees) if study.parts.keys() == {""} and _is_original(study) else []
+    verdict += _verdict(differences, study)
+    return Answer(frame, differences, knees, verdict)
+
+
+def paired_differences(
+    frame: pd.DataFrame, baseline: str, within: Sequence[str] = (), at_equal_sparsity: bool = True
+) -> pd.DataFrame:
+    """The difference in accuracy of every method from the baseline, seed by seed.
+
+    Returns
+    -------
+    DataFrame
+        One row a comparison: the columns of `within`, ``sparsity`` (if equal), ``method``, ``n`` (seeds that both
+        have), ``difference`` (mean), ``low`` and ``high`` (95 % interval), ``p`` (two-sided paired t-test), ``p_holm``
+        (corrected for all comparisons with the same values of `within`, by Holm's method), and ``detectable``: the
+        smallest difference that so many seeds, scattering so, show with a probability of 80 %.
+    """
+    keys = [*within, *(["sparsity"] if at_equal_sparsity else [])]
+    base = frame[frame["method"] == baseline].set_index([*keys, "seed"])["accuracy"]
+    rows: list[dict[str, Any]] = []
+    for values, group in _groups(frame[frame["method"] != baseline], [*keys, "method"]):
+        mine = group.set_index([*keys, "seed"])["accuracy"]
+        gaps = (mine - base.reindex(mine.index)).dropna().to_numpy(dtype=float)
+        if len(gaps) and not (at_equal_sparsity and values["sparsity"] == 0):
+            rows.append({**values, **_test(gaps)})
+    columns = [*keys, "method", "n", "difference", "low", "high", "p", "p_holm", "detectable"]
+    if not rows:
+        return pd.DataFrame(columns=columns)
+    table = pd.DataFrame(rows)
+    groups = table.groupby(list(within), sort=False).indices.values() if within else [np.arange(len(table))]
+    corrected = np.full(len(table), np.nan)
+    for indices in groups:
+        corrected[indices] = holm(table["p"].to_numpy()[indices])
+    return table.assign(p_holm=corrected)[columns]
+
+
+def _groups(frame: pd.DataFrame, keys: list[str]) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    """The parts of a table with the same values of some columns, and these; without columns, the whole."""
+    if not keys:
+        yield {}, frame
+        return
+    for key, group in frame.groupby(keys, sort=False):
+        yield dict(zip(keys, key if isinstance(key, tuple) else (key,), strict=True)), group
+
+
+def _test(gaps: np.ndarray) -> dict[str, Any]:
+    n = len(gaps)
+    mean, low, high = mean_interval(gaps)
+    spread = gaps.std(ddof=1) if n > 1 else np.nan
+    p = np.nan
+    if n > 1:
+        p = float(stats.ttest_1samp(gaps, 0.0).pvalue) if spread > 0 else float(mean == 0)
+    detectable = (
+        (stats.t.ppf(1 - ALPHA / 2, n - 1) + stats.t.ppf(0.8, n - 1)) * spread / np.sqrt(n) if n > 1 else np.nan
+    )
+    return {"n": n, "difference": mean, "low": low, "high": high, "p": p, "detectable": float(detectable)}
+
+
+def holm(p_values: np.ndarray) -> np.ndarray:
+    """P-values corrected for their number (S. Holm, Scandinavian Journal of Statistics 1979); NaN stays NaN."""
+    p_values = np.asarray(p_values, dtype=float)
+    corrected = np.full(len(p_values), np.nan)
+    known = np.flatnonzero(np.isfinite(p_values))
+    order = known[np.argsort(p_values[known], kind="stable")]
+    steps = p_values[order] * np.arange(len(order), 0, -1)
+    corrected[order] = np.minimum(np.maximum.accumulate(steps), 1.0) if len(order) else []
+    return corrected
+
+
+# Words ----------------------------------------------------------------------------------------------------------
+
+
+def _verdict(differences: pd.DataFrame, study: Study) -> list[str]:
+    """A sentence on each method, within each group."""
+    sentences = []
+    keys = [*study.within] if study.compares_sparsities else [*study.within, "method"]
+    if differences.empty:
+        return ["There is nothing to compare yet."]
+    for values, group in _groups(differences, keys):
+        about = ", ".join(str(values[name]) for name in study.within)
+        subject = "Light pruning" if study.compares_sparsities else str(values["method"])
+        subject = subject + (f" ({about})" if about else "")
+        sentences.append(_sentence(subject, group, study))
+    return sentences
+
+
+def _sentence(subject: str, group: pd.DataFrame, study: Study) -> str:
+    where = "method" if study.compares_sparsities else "sparsity"
+    against = "the dense network" if study.compares_sparsities else study.baseline
+    if group["n"].max() < 2:
+        return f"{subject}: one seed cannot tell a difference from {against}."
+    sure = group[group["p_holm"] < ALPHA]
+    better, worse = sure[sure["difference"] > 0], sure[sure["difference"] < 0]
+    parts = []
+    for found, word, best in ((better, "better", "idxmax"), (worse, "worse", "idxmin")):
+        if len(found):
+            top = found.loc[getattr(found["difference"], best)()]
+            gap, low, high = (f"{100 * top[name]:+.2f}" for name in ("difference", "low", "high"))
+            parts.append(
+                f"{word} than {against} at {_percentages(found[where])} "
+                f"(most at {_percent(top[where])}: {gap} points, 95 % interval {low} to {high})"
+            )
+    rest = group[~(group["p_holm"] < ALPHA)]
+    if len(rest):
+        low, high = 100 * rest["detectable"].min(), 100 * rest["detectable"].max()
+        limits = f"{low:.2f}" if f"{low:.2f}" == f"{high:.2f}" else f"{low:.2f} to {high:.2f}"
+        other = "elsewhere" if parts else f"from {against} at any sparsity"
+        parts.append(
+            f"no difference to be seen {other}, where {int(rest['n'].min())} seeds would show one of {limits} points"
+        )
+    return f"{subject}: {'; '.join(parts)}."
+
+
+def _percent(value: Any) -> str:
+    return f"{100 * float(value):g} %"
+
+
+def _percentages(values: pd.Series) -> str:
+    return ", ".join(f"{100 * float(value):g}" for value in values) + " %"
+
+
+def _is_original(study: Study) -> bool:
+    return study.baseline == "weight"
+
+
+def _verdict_of_original(frame: pd.DataFrame, knees: pd.DataFrame) -> list[str]:
+    sentences = []
+    for granularity, curve in AUTHORS_CURVES.items():
+        mine = frame[frame["method"] == granularity].groupby("sparsity")["accuracy"].mean()
+        both = [sparsity for sparsity in curve if sparsity in mine.index]
+        found = knees.loc[knees["method"] == granularity, "knee"]
+        if not both or not len(found):
+            continue
+        gaps = [abs(mine[s] - curve[s]) for s in both]
+        theirs = knee(list(curve), list(curve.values()))
+        sentences.append(
+            f"Pruning by {granularity} has lost two points at {100 * found.iloc[0]:.1f} % (the author's curve at "
+            f"{100 * theirs:.1f} %), and lies {100 * np.mean(gaps):.1f} points from the author's curve in the mean."
+        )
+    return sentences
+
+
+def _knees(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
+    keys = [*study.within] if study.compares_sparsities else [*study.within, "method"]
+    rows = []
+    for values, group in _groups(frame, keys):
+        rows.append({**values, "knee": knee(group["sparsity"].to_numpy(), group["accuracy"].to_numpy(dtype=float))})
+    return pd.DataFrame(rows, columns=[*keys, "knee"])

@@ -1,0 +1,155 @@
+"""The studies: questions about pruning, and the experiments that answer them.
+
+Plain data, as `presets`: importing this module loads neither torch nor scikit-learn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from .presets import PRESETS, Preset
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: What the author of the original experiment found: accuracy at each sparsity.
+AUTHORS_CURVES = {
+    "weight": {
+        0.0: 0.9715, 0.25: 0.9712, 0.50: 0.9700, 0.60: 0.9690, 0.70: 0.9677,
+        0.80: 0.9484, 0.90: 0.8243, 0.95: 0.7203, 0.97: 0.6428, 0.99: 0.3188,
+    },
+    "unit": {
+        0.0: 0.9715, 0.25: 0.9714, 0.50: 0.9698, 0.60: 0.9676, 0.70: 0.9463,
+        0.80: 0.7266, 0.90: 0.3667, 0.95: 0.1929, 0.97: 0.1307, 0.99: 0.1012,
+    },
+}  # fmt: skip
+
+LENET = {"hidden_layer_sizes": (300, 100), "fit_intercept": True}
+
+
+@dataclass(frozen=True)
+class Study:
+    """A question, the experiments that answer it, and what is compared with what.
+
+    Attributes
+    ----------
+    question : str
+        What is asked.
+    parts : mapping of str to Preset
+        Experiments by their label; one that stands alone has the label "".
+    baseline : str
+        The method that all others are compared with, at equal sparsity and from the same seeds.
+    within : sequence of str
+        Ways that are not compared, but kept apart.
+    compares_sparsities : bool
+        Whether the sparsities are the methods, compared with the dense network.
+    seeds, quick_seeds : int
+        How many networks are trained.
+    """
+
+    question: str
+    parts: Mapping[str, Preset]
+    baseline: str
+    within: tuple[str, ...] = ()
+    compares_sparsities: bool = False
+    seeds: int = 5
+    quick_seeds: int = 3
+
+
+def _mnist(title: str, ways: Mapping[str, tuple[Any, ...]], sparsities: tuple[float, ...] | None = None, **parameters):
+    """The original experiment with other ways of pruning, or parameters."""
+    original = PRESETS["original"]
+    return replace(
+        original,
+        title=title,
+        ways=ways,
+        parameters={**original.parameters, **parameters},
+        sparsities=original.sparsities if sparsities is None else sparsities,
+    )
+
+
+_BOTH = ("weight", "unit")
+_STEEP = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95)
+_SPARSE = (0.0, 0.8, 0.9, 0.95, 0.98)
+_FEW = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.8)
+_AT_FIRST = {
+    "schedule": ("before-training",),
+    "scope": ("global",),
+    "criterion": ("snip", "grasp", "synflow"),
+}
+#: Ranked globally, initial magnitudes only tell layers apart: they are as large as the layer is narrow.
+_AT_FIRST_BY_LAYER = {"schedule": ("before-training",), "criterion": ("magnitude", "random")}
+_ALL_CRITERIA = (
+    "magnitude", "random", "taylor", "obd", "fisher", "wanda", "activation", "apoz", "movement", "activity",
+)  # fmt: skip
+
+STUDIES: dict[str, Study] = {
+    "original": Study(
+        "What did the original experiment find, and does it find it again?",
+        {"": _mnist("Original", {"granularity": _BOTH})},
+        baseline="weight",
+        seeds=3,
+    ),
+    "light-pruning": Study(
+        "Does light pruning, of about 30 %, raise the accuracy?",
+        {"": _mnist("Light pruning", {"granularity": _BOTH}, (0.0, 0.1, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5))},
+        baseline="0",
+        within=("granularity",),
+        compares_sparsities=True,
+        seeds=30,
+        quick_seeds=10,
+    ),
+    "norms": Study(
+        "Does it matter by which norm of its weights a unit is judged?",
+        {"": _mnist("Norms", {"granularity": ("unit",), "norm": (1, 2, "inf")})},
+        baseline="2",
+    ),
+    "global": Study(
+        "Is it better to rank across the whole network than layer by layer?",
+        {"": _mnist("Global against layer", {"granularity": _BOTH, "scope": ("layer", "global")})},
+        baseline="layer",
+        within=("granularity",),
+    ),
+    "largest": Study(
+        "What happens if the largest weights or units are deleted?",
+        {"": _mnist("Largest", {"granularity": _BOTH, "order": ("smallest", "largest")}, _FEW)},
+        baseline="smallest",
+        within=("granularity",),
+    ),
+    "criteria": Study(
+        "Which criterion tells best what can go, without retraining?",
+        {"": _mnist("Criteria", {"granularity": _BOTH, "criterion": _ALL_CRITERIA}, _STEEP)},
+        baseline="magnitude",
+        within=("granularity",),
+    ),
+    "biology": Study(
+        "Is activity, by which microglia choose synapses, as good a guide as magnitude?",
+        {
+            "after training": _mnist("", {"criterion": ("magnitude", "activity", "random")}, _SPARSE, **LENET),
+            "while training": _mnist("", {"schedule": ("gradual", "synaptic")}, _SPARSE, **LENET),
+        },
+        baseline="while training: gradual",
+    ),
+    "early-tickets": Study(
+        "Can winning tickets be found before training, during training, or from the objective?",
+        {
+            "found afterwards": _mnist("", {"schedule": ("rewind",)}, _SPARSE, **LENET),
+            "before training": _mnist("", _AT_FIRST, _SPARSE, **LENET),
+            "before training, by layer": _mnist("", _AT_FIRST_BY_LAYER, _SPARSE, **LENET),
+            "while training": _mnist("", {"schedule": ("gradual", "set", "rigl")}, _SPARSE, **LENET),
+            "from the objective": _mnist("", {"schedule": ("l1", "l0")}, _SPARSE, **LENET),
+        },
+        baseline="found afterwards",
+        seeds=3,
+    ),
+}
+
+
+def quick(preset: Preset) -> Preset:
+    """The experiment on the digits, with a small network: minutes become seconds."""
+    return replace(
+        preset,
+        dataset="digits",
+        parameters={**preset.parameters, "hidden_layer_sizes": (300, 100), "max_iter": 15},
+    )
