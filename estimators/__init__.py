@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from .mlp import PrunedMLPClassifier
     from .path import ORIGINAL_SPARSITIES, PrunedMLPClassifierCV, iter_sparsity_path, sparsity_path
     from .persistence import ModelFileError
-    from .statistics import mean_interval, summarise
-    from .studies import sweep
+    from .statistics import knee, mean_interval, summarise
+    from .studies import run_study, sweep
     from .training import TrainingDiverged
 
 _HOME = {
@@ -29,8 +29,10 @@ _HOME = {
     "SparsityPathDisplay": "display",
     "TrainingDiverged": "training",
     "iter_sparsity_path": "path",
+    "knee": "statistics",
     "load_dataset": "datasets",
     "mean_interval": "statistics",
+    "run_study": "studies",
     "sparsity_path": "path",
     "summarise": "statistics",
     "sweep": "studies",
@@ -46,8 +48,10 @@ __all__ = [
     "SparsityPathDisplay",
     "TrainingDiverged",
     "iter_sparsity_path",
+    "knee",
     "load_dataset",
     "mean_interval",
+    "run_study",
     "sparsity_path",
     "summarise",
     "sweep",
