@@ -6,6 +6,8 @@ import math
 from typing import Any
 
 import pytest
+from prunelab.estimators.parameters import DEFAULTS
+from prunelab.estimators.presets import WAYS
 from prunelab.estimators.statistics import mean_interval
 from prunelab.tui.runs.compare import (
     Curve,
@@ -20,7 +22,7 @@ from prunelab.tui.runs.compare import (
 )
 from prunelab.tui.runs.spec import RunSpec
 
-WAY = {"criterion": "magnitude", "granularity": "weight", "scope": "layer", "norm": 2, "order": "smallest"}
+WAY = {name: DEFAULTS[name] for name in WAYS}
 
 
 def row(sparsity: float, accuracy: float | None, seed: int = 0, **ways: Any) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def sit_down(
         async with app.run_test(size=size) as pilot:
             await pilot.pause()
             seat = Seat(pilot)
-            await seat.see(lambda: all(run.rows for run in seat.screen._runs.values()))
+            await seat.see(lambda: all(run.n_rows for run in seat.screen._runs.values()))
             await act(seat)
 
     asyncio.run(main())
@@ -146,8 +146,8 @@ def test_curves_and_their_differences(make_run, size):
         assert seat.beside[2].count("+2.00±0.00") == 3
         assert "accuracy (%), and the difference in points" in seat.title
         assert "95 % interval" in seat.title
-        await seat.see(lambda: "accuracy (%)" in seat.plot)
-        assert sum(symbol in seat.plot for symbol in "●○■□") >= 3  # curves that coincide take turns
+        # Where curves coincide, their symbols take turns.
+        await seat.see(lambda: sum(symbol in seat.plot for symbol in "●○■□") >= 3)
         assert all(len(line) <= size[0] - 4 for line in seat.lines)
 
     sit_down(act, runs, size)

@@ -13,6 +13,8 @@ from ...estimators.statistics import mean_interval
 from .spec import RunSpec
 
 Row = Mapping[str, Any]
+Figures = dict[float, dict[int, float]]
+"""Figures by sparsity and seed."""
 
 #: What can be compared: the column of the rows, what it is called, and what the numbers are multiplied with.
 MEASURES = {"accuracy": ("accuracy (%)", 100.0), "loss": ("loss", 1.0)}
@@ -38,7 +40,7 @@ class Curve:
     ways : dict
         The values of `WAYS`.
     rows : list
-        The points that are done.
+        The points that are done; more may be appended.
     name : tuple of str
         What tells it from the curves it is compared with; see `named`.
     """
@@ -48,6 +50,7 @@ class Curve:
     ways: dict[str, Any]
     rows: list[Row] = field(default_factory=list)
     name: tuple[str, ...] = ()
+    _known: dict[str, tuple[int, Figures]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def key(self) -> str:
@@ -59,14 +62,19 @@ class Curve:
         """The seeds that have points."""
         return sorted({row["seed"] for row in self.rows})
 
-    def values(self, measure: str) -> dict[float, dict[int, float]]:
+    def values(self, measure: str) -> Figures:
         """The figures by sparsity and seed; those that are not known are left out."""
-        values: dict[float, dict[int, float]] = {}
+        n_rows, known = self._known.get(measure, (-1, {}))
+        if n_rows == len(self.rows):
+            return known
+        values: Figures = {}
         for row in self.rows:
             value = number(row.get(measure))
             if math.isfinite(value):
                 values.setdefault(round(row["sparsity"], 9), {})[row["seed"]] = value
-        return dict(sorted(values.items()))
+        values = dict(sorted(values.items()))
+        self._known[measure] = len(self.rows), values
+        return values
 
 
 class Point(NamedTuple):
@@ -104,14 +112,19 @@ def number(value: Any) -> float:
         return math.nan
 
 
-def curves_of(run: str, title: str, spec: RunSpec, rows: Iterable[Row]) -> list[Curve]:
+def curves_of(run: str, title: str, spec: RunSpec, rows: Iterable[Row] = ()) -> list[Curve]:
     """The curves of a run, one for every way it prunes, with the rows that are there."""
     curves = [Curve(run, title, {name: way.get(name, DEFAULTS[name]) for name in WAYS}) for way in spec.variants]
+    sort_rows(curves, rows)
+    return curves
+
+
+def sort_rows(curves: Iterable[Curve], rows: Iterable[Row]) -> None:
+    """Append rows to the curves that they belong to."""
     by_way = {_said(curve.ways): curve for curve in curves}
     for row in rows:
         if (curve := by_way.get(_said(row))) is not None:
             curve.rows.append(row)
-    return curves
 
 
 def named(curves: Sequence[Curve]) -> list[Curve]:
@@ -195,12 +208,13 @@ def drawn(curve: Curve, measure: str = "accuracy", axis: str = "sparsity") -> li
     """The points of a curve as they are drawn, in the units of `MEASURES` and in percent along `AXES`."""
     factor = MEASURES[measure][1]
     across: dict[float, list[float]] = {}
-    for row in curve.rows:
-        x = 100 * row["sparsity"] if axis == "sparsity" else 100 * (1 - 1 / (number(row.get(axis)) or math.nan))
-        across.setdefault(round(row["sparsity"], 9), []).append(x)
+    if axis != "sparsity":
+        for row in curve.rows:
+            removed = 1 - 1 / (number(row.get(axis)) or math.nan)
+            across.setdefault(round(row["sparsity"], 9), []).append(100 * removed)
     points = []
     for sparsity, values in curve.values(measure).items():
-        at = _mean(across[sparsity])
+        at = _mean(across[sparsity]) if across else 100 * sparsity
         if math.isfinite(at):
             points.append(Point(at, *(factor * value for value in mean_interval(list(values.values())))))
     return points

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from dataclasses import replace
 
 from . import words
-from .compare import Curve, curves_of
+from .compare import Curve, curves_of, sort_rows
 from .store import EventReader, Run
 
 
@@ -20,8 +20,8 @@ class ComparedRun:
         What it is called.
     state : str
         One of `STATES`, or "gone" if it was deleted.
-    rows : list of dict
-        The points that are done.
+    n_rows : int
+        How many points are done.
 
     Raises
     ------
@@ -33,7 +33,8 @@ class ComparedRun:
         self.run, self.spec = run, run.spec
         self.title = words.title(run)
         self.state = "running"
-        self.rows: list[dict[str, Any]] = []
+        self.n_rows = 0
+        self._curves = curves_of(run.id, self.title, self.spec)
         self._reader = EventReader(run.events_path, only="point")
         self._stamp = -1
 
@@ -49,12 +50,13 @@ class ComparedRun:
         self.state = "gone" if self._stamp < 0 else self.run.state
         self.title = self.title if self.state == "gone" else words.title(self.run)
         rows = [event["row"] for event in self._reader.read()]
-        self.rows += rows
+        sort_rows(self._curves, rows)
+        self.n_rows += len(rows)
         return bool(rows) or (self.title, self.state) != before
 
     def curves(self) -> list[Curve]:
         """Its curves, without names."""
-        return curves_of(self.run.id, self.title, self.spec, self.rows)
+        return [replace(curve, title=self.title) for curve in self._curves]
 
 
 def _stamp(run: Run) -> int:

@@ -140,6 +140,7 @@ class Listing:
         self.problem = ""
         self._store = store
         self._unread: list[Run] = []
+        self._has_looked = False
         self._stamps: dict[str, int] = {}
         self._folder_stamp = -1
         self._next_full_look = 0.0
@@ -147,10 +148,10 @@ class Listing:
     @property
     def is_complete(self) -> bool:
         """Whether every run has been read."""
-        return not self._unread
+        return self._has_looked and not self._unread
 
     def refresh(self, *, fully: bool = False, seconds: float = math.inf) -> bool:
-        """Read what is new, the newest runs first, and return whether anything was.
+        """Read what is new, the newest runs first; returns whether anything was, or that all have been read now.
 
         Parameters
         ----------
@@ -160,7 +161,7 @@ class Listing:
             Leave off after this time, and go on at the next call.
         """
         until = time.monotonic() + seconds
-        before, problem = self.entries, self.problem
+        before = self.entries, self.problem, self.is_complete
         stamp = _stamp(self._store.folder)
         if fully or stamp != self._folder_stamp or time.monotonic() >= self._next_full_look:
             self._folder_stamp = stamp
@@ -177,7 +178,7 @@ class Listing:
             are_new |= run.id not in entries
             entries[run.id] = Entry.of(run)
         self.entries = dict(sorted(entries.items(), reverse=True)) if are_new else entries
-        return self.entries != before or self.problem != problem
+        return (self.entries, self.problem, self.is_complete) != before
 
     def _look_at_all(self) -> None:
         try:
@@ -185,6 +186,7 @@ class Listing:
             self.problem = ""
         except RunError as error:
             runs, self.problem = [], str(error)
+        self._has_looked = True
         there = {run.id for run in runs}
         self.entries = {name: entry for name, entry in self.entries.items() if name in there}
         self._stamps = {name: stamp for name, stamp in self._stamps.items() if name in there}

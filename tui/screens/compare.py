@@ -13,6 +13,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widgets import Static
 
+from ...estimators.statistics import mean_interval
 from ..axes import round_limits
 from ..keys import bindings
 from ..plotting import Series, plot_curves
@@ -55,9 +56,10 @@ class CompareScreen(LabScreenBase):
     def body(self) -> ComposeResult:
         """What is wrong with the comparison, the plot, the table."""
         self._runs: dict[str, ComparedRun] = {}
+        self._curves: list[Curve] = []
         self._hidden: set[str] = set()
         self._only: tuple[str, str] | None = None
-        self._base: str | None = None
+        self._base_key: str | None = None
         self._is_base_alone = False
         self._measure, self._axis = "accuracy", "sparsity"
         self._next_look = 0.0
@@ -103,8 +105,13 @@ class CompareScreen(LabScreenBase):
             except RunError as error:
                 self.notify(str(error), severity="error", markup=False)
         self._runs = taken
-        self._show()
+        self._take_curves()
         self._follow()
+
+    def _take_curves(self) -> None:
+        """Show the curves of the runs as they are now."""
+        self._curves = named([curve for compared in self._runs.values() for curve in compared.curves()])
+        self._show()
 
     @work(exclusive=True, group="follow")
     async def _follow(self) -> None:
@@ -117,8 +124,10 @@ class CompareScreen(LabScreenBase):
         for compared in gone:
             self.notify(f"{compared.title} was deleted.", markup=False)
             self._drop(compared.run)
+        if any(len(compared.spec.seeds) > 1 for compared in self._runs.values()):
+            await asyncio.to_thread(mean_interval, (0.0, 1.0))  # the first time, it loads a part of scipy
         if has_changed or gone:
-            self._show()
+            self._take_curves()
 
     def _drop(self, run: Run) -> None:
         self._runs.pop(run.id, None)
@@ -126,21 +135,18 @@ class CompareScreen(LabScreenBase):
 
     # -- what is shown ---------------------------------------------------------------------------------------
 
-    def _all_curves(self) -> list[Curve]:
-        return named([curve for compared in self._runs.values() for curve in compared.curves()])
-
     def _is_wanted(self, curve: Curve) -> bool:
         return self._only is None or str(curve.ways[self._only[0]]) == self._only[1]
 
     def _show(self) -> None:
-        curves = self._all_curves()
+        curves = self._curves
         shown = [curve for curve in curves if self._is_wanted(curve)]
         self.set_class(not curves, "-empty")
         self._warn()
         if not curves:
             self.table.show([], [], lambda _: [])
             return
-        base = self._base_of(curves)
+        base = self._base()
         places = {curve.key: place for place, curve in enumerate(curves)}
         self.table.show_curves(
             shown,
@@ -154,9 +160,9 @@ class CompareScreen(LabScreenBase):
         is_drawn = {curve.key for curve in shown} - self._hidden
         self.query_one(Plot).show(drawing(curves, is_drawn, self._measure, self._axis))
 
-    def _base_of(self, curves: list[Curve]) -> Curve:
+    def _base(self) -> Curve:
         """The curve that the others are compared with, or whose run they are."""
-        return next((curve for curve in curves if curve.key == self._base), curves[0])
+        return next((curve for curve in self._curves if curve.key == self._base_key), self._curves[0])
 
     def _entitle(self) -> None:
         panel = self.query_one("#differences")
@@ -183,7 +189,7 @@ class CompareScreen(LabScreenBase):
 
     def _current(self) -> Curve | None:
         """The curve under the cursor."""
-        return next((curve for curve in self._all_curves() if curve.key == self.table.cursor), None)
+        return next((curve for curve in self._curves if curve.key == self.table.cursor), None)
 
     @work
     async def action_add(self) -> None:
@@ -197,7 +203,7 @@ class CompareScreen(LabScreenBase):
         """Remove the run of the curve under the cursor."""
         if (curve := self._current()) is not None:
             self._drop(self._runs[curve.run].run)
-            self._show()
+            self._take_curves()
 
     def action_hide(self) -> None:
         """Hide a curve, or show it again."""
@@ -212,7 +218,7 @@ class CompareScreen(LabScreenBase):
     def action_only(self) -> None:
         """Go through the values that vary: show only the curves that have one."""
         choices: list[tuple[str, str] | None] = [None]
-        for name, values in varying_ways(self._all_curves()).items():
+        for name, values in varying_ways(self._curves).items():
             choices += [(name, str(value)) for value in values]
         at = choices.index(self._only) if self._only in choices else 0
         self._only = choices[(at + 1) % len(choices)]
@@ -222,12 +228,12 @@ class CompareScreen(LabScreenBase):
         """Compare with this curve's run; then with this curve alone; then with the run again."""
         if (curve := self._current()) is None:
             return
-        base = self._base_of(self._all_curves())
+        base = self._base()
         if self._is_base_alone:
             self._is_base_alone = base.key != curve.key
         else:
             self._is_base_alone = base.run == curve.run
-        self._base = curve.key
+        self._base_key = curve.key
         self._show()
 
     def action_measure(self) -> None:

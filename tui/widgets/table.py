@@ -130,8 +130,7 @@ class Table(ScrollView, can_focus=True):
 
     def show(self, columns: Sequence[Column], keys: Sequence[str], make_row: RowMaker) -> None:
         """Show these rows. The cursor stays on its row, or at its place if that row is gone."""
-        before = self.cursor
-        is_scrolled_to = self.scroll_offset.y
+        before, scrolled, was_seen = self.cursor, self.scroll_offset.y, self._is_cursor_seen()
         self._columns, self._keys, self._make_row = list(columns), list(keys), make_row
         self._first = max(self._fixed, min(self._first, len(columns) - 1))
         at = self._keys.index(before) if before in self._keys else max(0, min(self._at, len(self._keys) - 1))
@@ -139,8 +138,9 @@ class Table(ScrollView, can_focus=True):
         self.virtual_size = Size(0, len(self._keys) * self._row_height + 1)
         if moved:
             # Rows came or went above: what is seen stays where it is on the screen.
-            self.scroll_to(y=is_scrolled_to + moved * self._row_height, animate=False)
-            self._keep_cursor_seen()
+            self.scroll_to(y=scrolled + moved * self._row_height, animate=False)
+            if was_seen:
+                self._keep_cursor_seen()
         self.refresh()
         if self.cursor != before:
             self.post_message(self.Highlighted(self, self.cursor))
@@ -211,6 +211,10 @@ class Table(ScrollView, can_focus=True):
             self._keep_cursor_seen()
             self.refresh()
             self.post_message(self.Highlighted(self, self.cursor))
+
+    def _is_cursor_seen(self) -> bool:
+        top = self._at * self._row_height - self.scroll_offset.y
+        return 0 <= top <= self.size.height - 1 - self._row_height
 
     def _keep_cursor_seen(self) -> None:
         room = self.size.height - 1
