@@ -369,7 +369,7 @@ def test_data_that_are_no_images_are_said_to_be_none(tmp_path, monkeypatch):
     run_at(tmp_path, monkeypatch, test)
 
 
-def test_the_service_that_dies_is_started_again(home, monkeypatch):
+def test_the_service_that_dies_is_started_again_and_a_held_key_ends_where_it_ends(home, monkeypatch):
     async def test(pilot):
         service = pilot.app.service
         with pytest.raises(ServiceError, match="there is no model file"):
@@ -385,8 +385,9 @@ def test_the_service_that_dies_is_started_again(home, monkeypatch):
             )
         service._process.kill()
         await service._process.wait()
-        await pilot.press("home", "right")
-        assert (await settled(pilot)).sparsity == 0.01
+        await pilot.press("home", *["right"] * 20, *["left"] * 3, "g", *["right"] * 10)
+        figures = await settled(pilot)
+        assert (percent(pilot), figures.sparsity, figures.granularity) == (27, 0.27, "unit")
 
     run_at(home, monkeypatch, test, process=True)
 

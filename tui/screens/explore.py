@@ -24,6 +24,7 @@ from ..runs.client import Overtaken, ServiceError
 from ..runs.explorer import Figures, Network, gallery_of
 from ..runs.export import default_name
 from ..runs.store import RunError
+from ..widgets.mosaic import Mosaic
 from ..widgets.picture import Picture
 from ..widgets.plot import Plot
 from ..widgets.slider import Slider
@@ -141,7 +142,7 @@ class ExploreScreen(LabScreenBase):
             yield Picture(id="figures", classes="panel numbers")
             yield Picture(id="classes", classes="panel numbers")
             yield Plot(id="curve", classes="panel")
-            yield Picture(id="images", classes="panel")
+            yield Mosaic(id="images", classes="panel")
 
     # -- which run -------------------------------------------------------------------------------------------
 
@@ -329,7 +330,7 @@ class ExploreScreen(LabScreenBase):
         self._show_curve()
 
     def _show_pictures(self) -> None:
-        network, gallery, panel = self.network, self.gallery, self.query_one("#images", Picture)
+        network, gallery, panel = self.network, self.gallery, self.query_one(Mosaic)
         assert network is not None
         assert gallery is not None
         panel.border_title = f"Images at {100 * gallery.sparsity:.6g} %"
@@ -353,10 +354,10 @@ class ExploreScreen(LabScreenBase):
         if run is None or self.figures is None:
             return
         plot = self.query_one("#curve", Plot)
-        plot.border_title = "The run, and what you try"
+        plot.border_title = "The run's points, and yours"
         found = [] if self._is_retrained else list(self._found.values())
         at = 100 * self.figures.sparsity
-        rows = [row for row in [*self._rows, *found] if row["accuracy"] is not None]
+        rows = [row for row in [*self._rows, *found] if row["seed"] == self._seed and row["accuracy"] is not None]
 
         def draw(width: int, height: int, colour: bool, ascii_only: bool) -> str:
             return plot_accuracy_curves(
@@ -448,7 +449,7 @@ class ExploreScreen(LabScreenBase):
         gallery = self.gallery
         if gallery is None or not gallery.pictures:
             return
-        if not self.query_one("#images").display:
+        if not self.query_one(Mosaic).display:
             self._show_view("images")
             return
         following = gallery.first + max(1, self._n_shown)
