@@ -11,8 +11,9 @@ from textual.content import Content
 from ...estimators.parameters import DEFAULTS
 from ...estimators.presets import PRESETS, WAYS
 from ...estimators.statistics import mean_interval
+from ..runs import words
 from ..runs.view import curve_name
-from ..text import clean
+from ..text import clean, duration
 
 if TYPE_CHECKING:
     from ..runs.spec import RunSpec
@@ -27,15 +28,14 @@ _STATE_STYLES = {
     "failed": "bold $text-error",
 }
 
-
 #: Of the words after the bars, so that the bars keep their length.
 _WIDTH = 22
 
 
 def title(run: Run) -> str:
-    """What a run is called: its name, else its preset's, else its data and id."""
+    """What a run is called on top: its name, its preset's, or what the list of runs calls it."""
     preset = PRESETS.get(run.spec.preset)
-    return run.name or (preset.title if preset else f"{run.spec.dataset}, {run.id}")
+    return run.name or (preset.title if preset else words.title(run))
 
 
 def heading(watcher: RunWatcher, ascii_only: bool) -> Content:
@@ -45,6 +45,8 @@ def heading(watcher: RunWatcher, ascii_only: bool) -> Content:
             (clean(title(watcher.run), ascii_only), "bold"),
             "  ",
             (watcher.state, _STATE_STYLES.get(watcher.state, "bold")),
+            "  ",
+            (watcher.run.id, "$text-muted"),
         ),
         Content.assemble((clean(_what(watcher.view), ascii_only), "$text-muted")),
     ]
@@ -55,9 +57,7 @@ def heading(watcher: RunWatcher, ascii_only: bool) -> Content:
 
 def _what(view: RunView) -> str:
     spec = view.spec
-    hidden = spec.parameter("hidden_layer_sizes")
-    sizes = view.sizes or (hidden if isinstance(hidden, (tuple, list)) else (hidden,))
-    parts = [spec.dataset, "-".join(map(str, sizes)) or "no hidden layer"]
+    parts = [words.dataset(spec), "-".join(map(str, view.sizes)) if view.sizes else words.widths(spec)]
     if view.sizes:
         parts.append(f"{view.precision} on {view.device}")
     if view.n_train:
@@ -92,24 +92,13 @@ def _speed(view: RunView) -> str:
 
 def _outcome(view: RunView) -> str:
     dense = view.dense_accuracy
-    words = f"; dense {100 * dense:.2f} %" if dense is not None and math.isfinite(dense) else ""
+    told = f"; dense {100 * dense:.2f} %" if dense is not None and math.isfinite(dense) else ""
     knees = ", ".join(f"{name} {100 * value:.0f} %" for name, value in view.knees().items())
-    return words + (f"; knee at {knees}" if knees else "")
+    return told + (f"; knee at {knees}" if knees else "")
 
 
 def _phase(view: RunView) -> str:
     return str(view.batch["phase"]) if view.batch is not None else "training"
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words."""
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 1:
-        return f"{rest} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
 
 
 def activity(watcher: RunWatcher) -> str:
@@ -138,10 +127,10 @@ def _epochs(view: RunView) -> tuple[str, float, str]:
         trained = bool(view.curves) and view.curves[-1].seed == view.seed and bool(view.sizes)
         return "epochs", float(trained), f"{'trained' if trained else '':>{_WIDTH}}"
     label = "epochs" if batch["phase"] == "training" else str(batch["phase"])
-    words = f"{batch['epoch']}/{batch['epochs']}"
+    told = f"{batch['epoch']}/{batch['epochs']}"
     if "batch" in batch:
-        words += f", batch {batch['batch']}/{batch['batches']}"
-    return label, view.epochs_done / batch["epochs"], f"{words:>{_WIDTH}}"
+        told += f", batch {batch['batch']}/{batch['batches']}"
+    return label, view.epochs_done / batch["epochs"], f"{told:>{_WIDTH}}"
 
 
 # Points -------------------------------------------------------------------------------------------------
