@@ -193,7 +193,7 @@ class Evidence:
         with torch.enable_grad():
             weights = [w.clone().requires_grad_() for w in self._weights]
             gradients = torch.autograd.grad(self._loss(weights, temperature), weights, create_graph=True)
-            product = sum((g * v).sum() for g, v in zip(gradients, vectors, strict=True))
+            product = torch.stack([(g * v).sum() for g, v in zip(gradients, vectors, strict=True)]).sum()
             return list(torch.autograd.grad(product, weights))
 
     def gradient_flow(self, temperature: float = 200.0) -> Arrays:

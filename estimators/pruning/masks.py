@@ -7,7 +7,7 @@ is removed at one sparsity is removed at every higher one.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -77,7 +77,7 @@ class RemovalOrder:
 
         Several sparsities are one for each group; globally there is one group.
         """
-        sparsities = [sparsity] * len(self._groups) if np.isscalar(sparsity) else list(cast("Sequence", sparsity))
+        sparsities = [sparsity] * len(self._groups) if isinstance(sparsity, (int, float)) else list(sparsity)
         pairs = zip(sparsities, self._groups, strict=True)
         kept = [_keep_all_but(round(share * len(group)), group, ranked) for share, (group, ranked) in pairs]
         if self._is_global and kept:
