@@ -249,7 +249,7 @@ def test_what_the_pruning_breaks_is_shown_first(home, monkeypatch):
                 break
         assert screen.gallery.pictures[0] == first
 
-    run_at(home, monkeypatch, test)
+    run_at(home, monkeypatch, test, (200, 60))
 
 
 def test_small_screens_show_one_thing_at_a_time(home, monkeypatch):
