@@ -63,7 +63,7 @@ def draw_features(
 
 
 def number(value: float) -> str:
-    """A value in at most nine characters."""
+    """A value in at most nine characters, ten if it is unimaginably large or small."""
     if value == 0 or not math.isfinite(value):
         return f"{value:g}"
     return f"{value:.2e}" if not 1e-3 <= abs(value) < 1e6 else f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"

@@ -7,6 +7,7 @@ import hashlib
 import socket
 import stat
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -333,6 +334,25 @@ def test_a_download_is_verified_and_kept(
     assert np.array_equal(again.X_train, data.X_train)
 
 
+def test_a_download_tells_how_many_bytes_have_arrived(monkeypatch: pytest.MonkeyPatch, tiny: Tiny) -> None:
+    monkeypatch.setattr(idx, "SECONDS_BETWEEN_LOOKS", 0.001)
+    told: list[int] = []
+
+    def arrive(folder: Path) -> None:
+        expected = 0
+        for name, content in tiny.files.items():
+            (folder / name).write_bytes(content)  # unpacked: not what came over the network
+            archive = gzip.compress(content, mtime=0)
+            (folder / f"{name}.gz").write_bytes(archive)
+            expected += len(archive)
+            while expected not in told:
+                time.sleep(0.001)
+
+    fake_torchvision(monkeypatch, arrive)
+    load_dataset("tiny", tiny.root, download=True, on_bytes=told.append)
+    assert told == sorted(told)
+
+
 def test_a_download_replaces_damaged_files(monkeypatch: pytest.MonkeyPatch, tiny: Tiny) -> None:
     tiny.write()
     (tiny.folder / "train-images-idx3-ubyte").write_bytes(b"half")
@@ -395,7 +415,7 @@ def test_torchvision_offline(
         raise urllib.error.URLError("Temporary failure in name resolution")
 
     monkeypatch.setattr(urllib.request, "urlopen", unreachable)
-    fails("kmnist", "Temporary failure in name resolution", "'digits'", root=tmp_path, download=True)
+    fails("kmnist", "no connection: Temporary failure in name resolution)", "'digits'", root=tmp_path, download=True)
     assert list(tmp_path.iterdir()) == []
     assert capsys.readouterr().out == ""
 

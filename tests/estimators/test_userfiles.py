@@ -412,3 +412,13 @@ def test_any_text_as_csv_raises_nothing_but_dataset_errors(
     path = csv(tmp_path_factory.getbasetemp() / "any.csv", header + body)
     with contextlib.suppress(DatasetError):
         assert_sound(load_dataset(path))
+
+
+def test_standardised_values_can_be_turned_back(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("\n".join(["length,always,label", *(f"{i * i},7,{i % 2}" for i in range(20))]))
+    data = load_dataset(path)
+    assert data.feature_names == ["length", "always"]
+    values = np.vstack([data.X_train, data.X_test]) * data.feature_scale + data.feature_mean
+    assert sorted(np.rint(values[:, 0]).tolist()) == [i * i for i in range(20)]
+    assert np.allclose(values[:, 1], 7)

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from prunelab.tui.images import draw_gallery, draw_image
+from prunelab.tui.images import draw_gallery, draw_image, fit_images
 from rich.cells import cell_len
 
 MODES = [
@@ -130,3 +130,25 @@ def test_a_gallery_needs_a_label_for_each_image():
     with pytest.raises(ValueError, match="label"):
         draw_gallery(np.ones((2, 8, 8)), ["a"], width=80)
     assert_fits(draw_gallery([], [], width=80), 80, 1)
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (28, 28), (32, 48), (3, 200)])
+@pytest.mark.parametrize("count", [1, 10, 33])
+@pytest.mark.parametrize(("width", "height"), [(44, 20), (76, 34), (154, 56)])
+def test_as_many_images_fit_as_is_said(shape, count, width, height):
+    tile, capacity = fit_images(shape, count, width, height)
+    assert capacity >= count or tile == 7
+    text = draw_gallery(np.ones((capacity, *shape)), range(capacity), width=width, image_width=tile, colour=False)
+    assert_fits(text, width, None)
+    assert len(text.split("\n")) <= height
+
+
+def test_images_are_as_large_as_possible():
+    assert fit_images((8, 8), 1, 76, 34) == (66, 1)
+    assert fit_images((28, 28), 10, 44, 20) == (10, 12)
+    assert fit_images((28, 28), 10, 154, 56)[0] > 28
+
+
+def test_there_is_always_room_for_one_image():
+    assert fit_images((28, 28), 10, 5, 2) == (7, 1)
+    assert fit_images((2, 2), 10, 1, 1) == (2, 1)

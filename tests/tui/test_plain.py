@@ -1,0 +1,60 @@
+"""Terminals without colours, or with nothing but ASCII."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prunelab.tui.plain import AsciiFilter, ColourlessFilter, to_ascii
+from rich.cells import cell_len
+from rich.segment import Segment
+from rich.style import Style
+from textual.color import Color
+
+BLACK = Color(0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "ascii_text"),
+    [
+        ("plain", "plain"),
+        ("╭─ Keys ─╮", "+- Keys -+"),
+        ("│a┃b▌", "|a|b|"),
+        ("‹ auto ›", "< auto >"),  # noqa: RUF001
+        ("cut…", "cut."),
+        ("▁▂ ██", "__ ##"),
+        ("日本", "????"),
+        ("é", "?"),
+    ],
+)
+def test_characters_become_others_that_look_like_them(text: str, ascii_text: str) -> None:
+    assert to_ascii(text) == ascii_text
+
+
+@given(st.text(st.characters(categories=["L", "N", "P", "S", "Zs"])))
+def test_what_is_left_is_ascii_and_as_wide(text: str) -> None:
+    assert to_ascii(text).isascii()
+    assert cell_len(to_ascii(text)) == sum(cell_len(char) for char in text)
+
+
+def test_the_ascii_filter_keeps_styles() -> None:
+    style = Style(bold=True, color="red")
+    assert AsciiFilter().apply([Segment("─", style)], BLACK) == [Segment("-", style)]
+
+
+@pytest.mark.parametrize(
+    ("background", "is_reverse"), [("#121212", False), ("#242f38", False), ("#0178d4", True), ("#ffffff", True)]
+)
+def test_what_stands_out_is_in_reverse(background: str, is_reverse: bool) -> None:
+    segment = Segment("x", Style(bold=True, underline=True, color="#ffa62b", bgcolor=background))
+    ((_, style, _),) = ColourlessFilter(lambda: 0x12).apply([segment], BLACK)
+    assert style is not None
+    assert style.color is None
+    assert style.bgcolor is None
+    assert style.bold
+    assert style.underline
+    assert bool(style.reverse) == is_reverse
+
+
+def test_text_without_a_style_is_left_alone() -> None:
+    assert ColourlessFilter(lambda: 0).apply([Segment("x")], BLACK) == [Segment("x")]
