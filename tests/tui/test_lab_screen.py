@@ -303,9 +303,10 @@ def test_a_run_is_shown_as_it_goes(size):
         await until(pilot, lambda: shows(app, "2/4", "70.00", "weight 5 %"))  # the knee
         worker.point(3, "unit", 0.0, None)
         await until(pilot, lambda: shows(app, "3/4", "none"))
+        worker.point(4, "unit", 0.123, 0.5)  # of somebody else's making
         worker.point(4, "unit", 0.5, 0.6)
         worker.end("finished")
-        await until(pilot, lambda: shows(app, "finished", "4 points in", "dense 90.00 %"))
+        await until(pilot, lambda: shows(app, "finished", "5 points in", "dense 90.00 %"))
 
     play(test, size)
 
@@ -389,6 +390,20 @@ def test_only_ascii_characters_if_there_are_to_be_no_others(size):
         worker.end("stopped")
 
     play(test, size, ascii_only=True)
+
+
+def test_the_table_of_a_run_holds_nothing_of_an_earlier_one_that_was_the_same(workers):
+    FakeWorker(RunStore().create(TINY)).work()
+
+    async def test(app: PrunelabApp, pilot: Pilot) -> None:
+        await until(pilot, lambda: shows(app, "finished", "40.00"))
+        await app.edit_spec(TINY)
+        await pilot.press("f7")
+        await until(pilot, lambda: workers and shows(app, "running") and not shows(app, "40.00"))
+        workers[0].point(1, "weight", 0.5, 0.3)
+        await until(pilot, lambda: shows(app, "30.00") and not shows(app, "40.00"))
+
+    play(test)
 
 
 def test_a_failed_run_says_why_and_an_interrupted_one_how_to_go_on():

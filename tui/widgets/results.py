@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 Point = tuple[str, float]
 
+#: Of an accuracy: of one seed, and of several with their interval.
+_WIDTH, _WIDTH_OF_MEAN = 5, 13
+
 
 class ResultsTable(DataTable[str]):
     """Fills as the points come; its cursor is on the newest one until it is moved.
@@ -46,21 +49,19 @@ class ResultsTable(DataTable[str]):
         self._newest: Point | None = None
         self._shown: dict[Point, str] = {}
 
-    def begin(self, spec: RunSpec | None, *, lies: bool) -> None:
+    def begin(self, spec: RunSpec, *, lies: bool) -> None:
         """Make an empty table for a run; it `lies` if every curve is a line of it instead of a column."""
-        if (spec, lies) == (self._spec, self._lies) and self.columns:
+        if spec is self._spec and lies == self._lies:  # of two runs with equal specs each has its own
             return
         if spec is not self._spec:
             self._follows, self.point = True, None
         self._spec, self._lies, self._shown = spec, lies, {}
         self.clear(columns=True)
-        if spec is None:
-            return
         curves = [(name, name) for name in curve_names(spec)]
         sparsities = {_key(value): f"{100 * value:.10g} %" for value in sorted(spec.sparsities)}
         across, down = (list(sparsities.items()), curves) if lies else (curves, list(sparsities.items()))
         for key, label in across:
-            self.add_column(label, key=key)
+            self.add_column(label, key=key, width=max(len(label), _WIDTH if len(spec.seeds) == 1 else _WIDTH_OF_MEAN))
         for key, label in down:
             self.add_row(*[""] * len(across), label=label, key=key)
 
@@ -68,16 +69,20 @@ class ResultsTable(DataTable[str]):
         """Show the accuracies, those that have changed."""
         if self._spec is None:
             return
-        found = accuracies(rows, self._spec)
-        for point, values in found.items():
+        for point, values in accuracies(rows, self._spec).items():
             text = accuracy_in_words(values, ascii_only)
-            if self._shown.get(point) != text:
+            if self._has(point) and self._shown.get(point) != text:
                 self._shown[point] = text
-                self.update_cell(*self._keys(point), text, update_width=True)
+                self.update_cell(*self._keys(point), text)
         if rows:
             self._newest = curve_name(rows[-1], self._spec), rows[-1]["sparsity"]
-            if self._follows:
+            if self._follows and self._has(self._newest):
                 self._go_to(self._newest)
+
+    def _has(self, point: Point) -> bool:
+        """Whether there is a cell for it; not if the events of the run are not those of its spec."""
+        row, column = self._keys(point)
+        return row in self.rows and column in self.columns
 
     def _keys(self, point: Point) -> tuple[str, str]:
         curve, sparsity = point[0], _key(point[1])
@@ -91,6 +96,8 @@ class ResultsTable(DataTable[str]):
     def on_data_table_cell_highlighted(self, event: DataTable.CellHighlighted) -> None:
         """The cursor has moved, by the user or to the newest point."""
         event.stop()
+        if event.coordinate != self.cursor_coordinate:
+            return  # it has moved on since
         point = self._point_at(event.coordinate)
         if point is not None and point != self.point:
             self.point, self._follows = point, point == self._newest

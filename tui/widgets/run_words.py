@@ -157,7 +157,12 @@ def accuracy_in_words(values: list[float], ascii_only: bool) -> str:
     if not math.isfinite(mean):
         return "none"
     sign = "+-" if ascii_only else "±"
-    return f"{100 * mean:.2f}" + (f" {sign}{50 * (high - low):.2f}" if math.isfinite(low) else "")
+    return _percent(mean) + (f" {sign}{_percent((high - low) / 2)}" if math.isfinite(low) else "")
+
+
+def _percent(fraction: float) -> str:
+    """At most five characters."""
+    return "100.0" if fraction >= 0.99995 else f"{100 * fraction:.2f}"
 
 
 def layer_bars(
