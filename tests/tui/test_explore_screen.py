@@ -313,13 +313,13 @@ def test_ascii_only_without_colours(home, monkeypatch):
     run_at(home, monkeypatch, test, ascii_only=True)
 
 
-def test_without_runs_the_screen_says_what_to_do_and_notices_the_first(tmp_path, monkeypatch):
+def test_without_runs_the_screen_says_what_to_do_and_then_shows_the_newest(tmp_path, monkeypatch):
     monkeypatch.setenv("PRUNELAB_HOME", str(tmp_path))
 
     async def main():
         app = PrunelabApp()
         app.service = ThreadService()
-        async with app.run_test(size=(80, 24)) as pilot:
+        async with app.run_test(size=(120, 40)) as pilot:
             await pilot.press("f3")
             await pilot.pause()
             assert "no finished network" in text_of(pilot, "#said")
@@ -328,6 +328,12 @@ def test_without_runs_the_screen_says_what_to_do_and_notices_the_first(tmp_path,
             await asyncio.to_thread(make_run, seeds=(0,))
             await settled(pilot)
             assert app.screen.query_one("#panels").display
+            await asyncio.to_thread(make_run, seeds=(0,), name="second")
+            await pilot.press("question_mark", "escape")
+            await pilot.pause()
+            assert "tiny" in text_of(pilot, "#subject")  # what one works with stays
+            await pilot.press("f2", "f3")
+            await until(pilot, lambda: "second" in text_of(pilot, "#subject"))
 
     asyncio.run(main())
 

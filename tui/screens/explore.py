@@ -130,6 +130,7 @@ class ExploreScreen(LabScreenBase):
         self._said: tuple[str, ...] = ()
         self._view = VIEWS[0]
         self._ticks = 0
+        self._is_covered = False
 
     def body(self) -> ComposeResult:
         """The run, slider and switches, and the panels."""
@@ -148,9 +149,15 @@ class ExploreScreen(LabScreenBase):
 
     def on_screen_resume(self) -> None:
         """Show the run that is asked for; by default the newest that has a network."""
-        self._look_for_run()
+        is_back_from_dialog, self._is_covered = self._is_covered, False
+        if self.lab.run_explored is not None or not is_back_from_dialog:  # what one works with stays
+            self._look_for_run()
         if self._run is not None:
             self.run_worker(self._read_points(self._run))
+
+    def on_screen_suspend(self) -> None:
+        """Another screen is shown, or a dialog on top of this one."""
+        self._is_covered = self in self.app.screen_stack
 
     def tick(self) -> None:
         """Wait for the first network."""
