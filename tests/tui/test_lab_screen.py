@@ -344,6 +344,22 @@ def test_a_large_terminal_shows_everything(size):
     play(test, size)
 
 
+def test_the_layers_follow_the_newest_point_while_the_table_is_not_seen():
+    worker = FakeWorker(RunStore().create(TINY))
+    worker.finish_training()
+    worker.point(1, "weight", 0.0, 0.9)
+
+    async def test(app: PrunelabApp, pilot: Pilot) -> None:
+        await until(pilot, lambda: shows(app, "90.00"))
+        await pilot.press("p")
+        await until(pilot, lambda: shows(app, "weight, 0 % removed"))
+        worker.point(2, "weight", 0.5, 0.8)
+        await until(pilot, lambda: shows(app, "weight, 50 % removed"))
+        worker.die()
+
+    play(test)
+
+
 def test_the_layers_are_those_of_the_point_at_the_cursor():
     FakeWorker(RunStore().create(TINY)).work()
 

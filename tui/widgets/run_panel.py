@@ -113,11 +113,6 @@ class RunPanel(Vertical, can_focus=True):
         """Whether everything is seen."""
         return self._size_name == "huge"
 
-    @property
-    def part(self) -> str:
-        """The one of `PARTS` that is seen if only one is."""
-        return self._part
-
     def watch_run(self, watcher: RunWatcher | None, instead: str = "") -> None:
         """Show another run; or none, but some words instead of the welcome."""
         self._watcher = watcher
@@ -225,7 +220,8 @@ class RunPanel(Vertical, can_focus=True):
     def _draw_points(self, view: RunView) -> None:
         if self.query_one("#curve").display and self._is_new("curve", len(view.rows)):
             self.query_one("#accuracies", Plot).show(_pruning_plot(view))
-        if self.query_one("#table").display and self._is_new("table", len(view.rows), self.is_small):
+        # Even where it is not seen: the layers are those of the point at its cursor.
+        if self._is_new("table", len(view.rows), self.is_small):
             table = self.query_one(ResultsTable)
             table.begin(view.spec, lies=self.is_small)
             table.update_rows(view.rows, self._ascii)

@@ -93,7 +93,10 @@ def _speed(view: RunView) -> str:
 def _outcome(view: RunView) -> str:
     dense = view.dense_accuracy
     told = f"; dense {100 * dense:.2f} %" if dense is not None and math.isfinite(dense) else ""
-    knees = ", ".join(f"{name} {100 * value:.0f} %" for name, value in view.knees().items())
+    found = view.knees()
+    if len(found) > 2:  # more than a heading can hold: the plot has them
+        return told
+    knees = ", ".join(f"{name} {100 * value:.0f} %" for name, value in found.items())
     return told + (f"; knee at {knees}" if knees else "")
 
 
