@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 #: From this many columns on, the form and the run stand side by side.
 WIDE = 120
 
+#: Seconds until another look whether the form is there, for keys that come before it.
+SOON = 0.05
+
 #: Ticks between two looks at a run that does not run: somebody may resume, rename or delete it.
 TICKS_AT_REST = 8
 
@@ -166,6 +169,9 @@ class LabScreen(LabScreenBase):
 
     def action_edit(self) -> None:
         """Go to the form."""
+        if not self._form.is_built:
+            self.set_timer(SOON, self.action_edit)
+            return
         self._show_form()
         self._form.focus_first()
 
@@ -180,6 +186,9 @@ class LabScreen(LabScreenBase):
 
     async def action_start(self) -> None:
         """Run what the form says, if that can be."""
+        if not self._form.is_built:
+            self.set_timer(SOON, self.action_start)
+            return
         self._form.check()
         spec = self._form.spec
         if spec is None:

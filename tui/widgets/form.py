@@ -6,7 +6,6 @@ import dataclasses
 from typing import Any, ClassVar, cast
 
 from textual import events
-from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Container, Vertical, VerticalScroll
 from textual.message import Message
@@ -40,6 +39,8 @@ class RunForm(VerticalScroll, can_focus=False):
     ----------
     spec : RunSpec or None
         The experiment; None while a field is wrong.
+    is_built : bool
+        Whether the fields are there yet.
     """
 
     DEFAULT_CSS = """
@@ -64,23 +65,29 @@ class RunForm(VerticalScroll, can_focus=False):
     def __init__(self, *, id: str | None = None):
         super().__init__(id=id, classes="-slim")
         self.spec: RunSpec | None = None
+        self.is_built = False
         self._like = RunSpec.from_preset(next(iter(PRESETS)))
         self._columns = training_entries(), pruning_entries()
         self._entries: dict[str, Entry] = {entry.name: entry for column in self._columns for entry in column}
         self._fields = {name: Field(name, entry.label, _control(entry)) for name, entry in self._entries.items()}
 
-    def compose(self) -> ComposeResult:
-        """Two groups of fields, beside or below each other, what they come to, and the button."""
-        with Container(classes="columns"):
-            for column in self._columns:
-                with Vertical(classes="column"):
-                    yield from (self._fields[entry.name] for entry in column if entry.name != "sparsities")
-        yield self._fields["sparsities"]  # which want the whole width
-        yield Static(classes="summary", markup=False)
-        yield Button("Run (F7)", id="run", variant="primary", compact=True)
-
     def on_mount(self) -> None:
-        """Begin with the first preset, if there is nothing else to begin with."""
+        """The first frame does not wait for the fields."""
+        self.call_after_refresh(self._build)
+
+    async def _build(self) -> None:
+        """Two groups of fields, beside or below each other, what they come to, and the button."""
+        columns = [
+            Vertical(*(self._fields[entry.name] for entry in column if entry.name != "sparsities"), classes="column")
+            for column in self._columns
+        ]
+        await self.mount(
+            Container(*columns, classes="columns"),
+            self._fields["sparsities"],  # which want the whole width
+            Static(classes="summary", markup=False),
+            Button("Run (F7)", id="run", variant="primary", compact=True),
+        )
+        self.is_built = True
         self.fill(self._like)
 
     @property
@@ -108,7 +115,7 @@ class RunForm(VerticalScroll, can_focus=False):
 
     def check(self) -> None:
         """Read all fields, and say what is wrong with them."""
-        if not self.is_mounted:
+        if not self.is_built:
             return
         values, problems = self._read()
         spec = spec_of({**STANDBY, **values}, self._like)
