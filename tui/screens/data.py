@@ -19,7 +19,7 @@ from textual.worker import Worker
 from ...estimators.datasets import data_folder
 from ..features import draw_features
 from ..images import draw_gallery, fit_images
-from ..keys import KEYS, bindings
+from ..keys import bindings
 from ..plotting import draw_bars
 from ..runs.client import Overtaken, Service, ServiceError
 from ..runs.spec import RunSpec
@@ -73,7 +73,6 @@ class DataScreen(LabScreenBase):
         self._choice: int | None = None
         self._start = 0
         self._total = 0
-        self._possible: list[bool | None] = []
         #: Downloads have a process of their own, so that everything else is answered meanwhile.
         self._downloads = Service()
         self._download: Download | None = None
@@ -133,7 +132,7 @@ class DataScreen(LabScreenBase):
     def _show_entry(self) -> None:
         """Show what can be shown of the chosen data set, and ask for what is not known of it."""
         entry = self._entry
-        self._refresh_footer()
+        self.refresh_bindings()
         for group in ("describe", "page"):
             self.workers.cancel_group(self, group)
         if entry is None:
@@ -164,7 +163,7 @@ class DataScreen(LabScreenBase):
         except ServiceError as error:
             self._set_state(entry, "damaged", str(error))
             return
-        self._refresh_footer()
+        self.refresh_bindings()
         self._show_classes(entry)
         about = self.query_one("#about", Static)
         about.update(_sentence(clean(entry.about["source"], self.lab.ascii_only)))
@@ -313,13 +312,6 @@ class DataScreen(LabScreenBase):
         """The test data instead of the training data, and back."""
         self._part = PARTS[1 - PARTS.index(self._part)]
         self._turn_to(self._choice)
-
-    def _refresh_footer(self) -> None:
-        """Show other keys in the footer, if other keys can do something now; that is not for nothing."""
-        possible = [self.check_action(key.action.partition("(")[0], ()) for key in KEYS["data"]]
-        if possible != self._possible:
-            self._possible = possible
-            self.refresh_bindings()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
         """Whether a key can do anything now; the footer shows only those that can."""
