@@ -74,7 +74,7 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
     prune_output: bool
     schedule: str
     fine_tune_iter: int
-    n_rounds: int
+    n_rounds: int | str
     rewind_step: int
     density_distribution: str
     device: str
@@ -224,7 +224,7 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
             dense,
             schedule=self.schedule,
             fine_tune_iter=int(self.fine_tune_iter),
-            n_rounds=int(self.n_rounds),
+            n_rounds=self.n_rounds,
             rewind_step=int(self.rewind_step),
             density_distribution=self.density_distribution,
             on_event=self._listener(on_event),

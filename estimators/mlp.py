@@ -77,14 +77,16 @@ class PrunedMLPClassifier(BasePrunedClassifier):
     schedule : str, default="one-shot"
         When to prune. "one-shot": after training, at once. "iterative": after training, in `n_rounds` rounds of
         pruning and retraining. "rewind": in `n_rounds` rounds, each trained anew from the weights of step
-        `rewind_step` (lottery tickets). "gradual": more and more while training. "before-training": at
-        initialisation. "set", "rigl": sparse from the beginning, rewired while training (weights only, whatever
-        the `criterion`). "l1", "l0": by penalties in the objective. "synaptic": by activity while training, as
-        microglia do (weights only). See `prunelab.estimators.pruning.schedules`, `regularised`, `synaptic`.
+        `rewind_step` (lottery tickets); "rewind-reinit" and "rewind-shuffle" are its controls. "gradual": more and
+        more while training. "before-training": at initialisation. "set", "rigl": sparse from the beginning, rewired
+        while training (weights only, whatever the `criterion`). "l1", "l0": by penalties in the objective.
+        "synaptic": by activity while training, as microglia do (weights only). See
+        `prunelab.estimators.pruning.schedules`, `regularised`, `synaptic`.
     fine_tune_iter : int, default=0
         Epochs of retraining after pruning ("iterative": after every round); what was removed stays exactly zero.
-    n_rounds : int, default=5
-        Rounds of "iterative" and "rewind"; each removes the same part of what is left.
+    n_rounds : int or "auto", default=5
+        Rounds of "iterative" and "rewind"; each removes the same part of what is left. "auto": 20 % a round, as
+        many rounds as it takes.
     rewind_step : int, default=0
         Updates after which "rewind" takes the weights that it goes back to; 0 is the initialisation.
     density_distribution : {"uniform", "erk"}, default="erk"
@@ -181,7 +183,7 @@ class PrunedMLPClassifier(BasePrunedClassifier):
         prune_output: bool = False,
         schedule: str = "one-shot",
         fine_tune_iter: int = 0,
-        n_rounds: int = 5,
+        n_rounds: int | str = 5,
         rewind_step: int = 0,
         density_distribution: str = "erk",
         device: str = "auto",

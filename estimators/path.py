@@ -129,7 +129,9 @@ def iter_sparsity_path(
     skip : int, default=0
         Points at the beginning to leave out, because they are known already.
     watch : bool, default=False
-        Whether to score the test data after every epoch, and to tell it in the events (nothing else uses it).
+        Whether to score the test data after every epoch, and to tell it in the events. With schedules that train
+        the pruned network the rows then have ``epochs_to_dense``: after how many epochs that network was first as
+        accurate as the dense one in the end; NaN if never.
 
     Raises
     ------
@@ -154,6 +156,8 @@ def iter_sparsity_path(
     monitor = None if test is None or not watch else lambda arrays: test.score_parameters(network, arrays)[0]
     dense = trained._train_dense(task, samples, start, on_event, checkpoint, monitor)
     points = len(sparsities) * len(pruned_as)
+    tickets: dict[Any, Any] = {}
+    dense_accuracy = np.nan if test is None else test.score_dense(network, dense)
     for v, variant in enumerate(pruned_as):
         first = min(max(skip - v * len(sparsities), 0), len(sparsities))
         if first == len(sparsities):
@@ -164,7 +168,9 @@ def iter_sparsity_path(
             if pruner is not None:
                 model = prune(dense, pruner.prune(sparsity), variant.fine_tune_iter, on_event)
             else:
-                model = carry_out(variant._problem(task, samples, lambda: dense, on_event), sparsity)
+                problem = variant._problem(task, samples, lambda: dense, on_event)
+                problem.monitor, problem.memory = monitor, tickets.setdefault(problem.search, {})
+                model = carry_out(problem, sparsity)
             pruned = model.pruned
             warn_of_emptied_layers(pruned, sparsity)
             scores = (np.nan, np.nan) if test is None else test.score(network, model)
@@ -184,12 +190,19 @@ def iter_sparsity_path(
                 "macs": cost.macs,
                 "speedup": cost.speedup,
             }
+            if model.training is not dense.training and model.training.monitored:
+                row["epochs_to_dense"] = _first_epoch(model.training.monitored, dense_accuracy)
             if model.fine_tuning is not None:
                 before = (np.nan, np.nan) if test is None else test.score_parameters(network, model.parameters_before)
                 row["accuracy_before_fine_tuning"] = before[0]
             if on_event is not None:
                 on_event(PointEnded(row, v * len(sparsities) + s + 1, points))
             yield PathPoint(row, network, model, dense, variant)
+
+
+def _first_epoch(accuracies: Sequence[float], level: float) -> float:
+    """The first epoch, counted from one, after which the accuracy is at least `level`; NaN if none is."""
+    return next((float(epoch) for epoch, accuracy in enumerate(accuracies, 1) if accuracy >= level), float("nan"))
 
 
 def _check_variants(variants: Sequence[Mapping[str, Any]]) -> None:
@@ -286,8 +299,15 @@ class _Test:
         is_dense = model.fine_tuning is None and model.pruned.achieved_sparsity == 0.0
         if not is_dense:
             return self.score_parameters(network, model.parameters)
+        return self._score_dense(network, model.parameters)
+
+    def score_dense(self, network: MLPNetwork, dense: DenseModel) -> float:
+        """Accuracy of the dense network."""
+        return self._score_dense(network, dense.training.parameters)[0]
+
+    def _score_dense(self, network: MLPNetwork, parameters: list[NDArray[np.float32]]) -> tuple[float, float]:
         if self._dense is None:
-            self._dense = self.score_parameters(network, model.parameters)
+            self._dense = self.score_parameters(network, parameters)
         return self._dense
 
     def score_parameters(self, network: MLPNetwork, parameters: list[NDArray[np.float32]]) -> tuple[float, float]:

@@ -130,6 +130,8 @@ class Training:
         The optimiser's memory, for whoever continues.
     n_steps : int
         Updates the optimiser has made in its life.
+    monitored : list of float
+        What the monitor said after every epoch, if there was one.
     """
 
     parameters: Arrays
@@ -137,6 +139,7 @@ class Training:
     validation_scores: list[float] = field(default_factory=list)
     moments: list[Arrays] = field(default_factory=list)
     n_steps: int = 0
+    monitored: list[float] = field(default_factory=list)
 
 
 @dataclass
@@ -334,6 +337,8 @@ def _train(
             result.validation_scores.append(score)
         patience.epoch_cost(mean_loss if score is None else -score)
         monitored = None if monitor is None else monitor([p.cpu().numpy() for p in parameters])
+        if monitored is not None:
+            result.monitored.append(monitored)
         report.end_epoch(epoch, mean_loss, score, monitored, partial(stand, epoch + 1, 0, None))
 
     if not all(bool(torch.isfinite(p).all()) for p in parameters):  # the last update may have done it

@@ -248,7 +248,7 @@ def _add_estimator_options(parser: argparse.ArgumentParser, several: bool) -> No
     add("--prune-output", action="store_true", help="prune the output layer as well")
     add("--schedule", type=texts, metavar="NAME", help=SCHEDULE_HELP)
     add("--fine-tune-iter", type=int, metavar="N", help="epochs of retraining after pruning (0)")
-    add("--n-rounds", type=int, metavar="N", help="rounds of the schedules iterative and rewind (5)")
+    add("--n-rounds", type=_rounds, metavar="N", help="rounds of iterative and rewind; auto: 20 %% a round (5)")
     add("--rewind-step", type=int, metavar="N", help="go back to the weights of this step (0)")
     add("--density-distribution", type=text, metavar="NAME", help="uniform or erk, for set and rigl (erk)")
     machine = parser.add_argument_group("machine")
@@ -306,6 +306,10 @@ def _sizes(text: str) -> tuple[int, ...]:
         return tuple(int(word) for word in text.split(",") if word.strip())
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers such as 300,100") from None
+
+
+def _rounds(text: str) -> int | str:
+    return text if text == "auto" else _positive(text)
 
 
 def _positive(text: str) -> int:

@@ -8,7 +8,7 @@ same exact one with every schedule.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from ..fitting import Samples, Task
+    from ..fitting import Monitor, Samples, Task
     from ..training import Controller, Event
     from .masks import Mask
     from .pruner import Choices
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     Listener = Callable[[Event], None]
     Arrays = list[NDArray[np.float32]]
     Schedule = Callable[["Problem", float], PrunedModel]
+
+#: The part of what is left that a round removes with ``n_rounds="auto"`` (the value of the lottery tickets' paper).
+ROUND_RATE = 0.2
 
 #: How often a gradual schedule prunes, and the parts of the training in which it begins and ends.
 GRADUAL_UPDATES, GRADUAL_BEGIN, GRADUAL_END = 30, 0.1, 0.75
@@ -63,6 +66,10 @@ class Problem:
     rewind_step : int
     density_distribution : {"uniform", "erk"}
     on_event : callable, optional
+    monitor : callable, optional
+        Told the parameters after every epoch of the final training; see `train`.
+    memory : dict
+        Shared by problems that differ only in sparsity: the tickets found so far.
     """
 
     task: Task
@@ -71,10 +78,12 @@ class Problem:
     dense: Callable[[], DenseModel]
     schedule: str = "one-shot"
     fine_tune_iter: int = 0
-    n_rounds: int = 5
+    n_rounds: int | str = 5
     rewind_step: int = 0
     density_distribution: str = "erk"
     on_event: Listener | None = None
+    monitor: Monitor | None = None
+    memory: dict = field(default_factory=dict)
 
     @cached_property
     def initial(self) -> Training:
@@ -82,9 +91,23 @@ class Problem:
         return Training(self.task.network.initial_parameters(self.task.seed_for("start")))
 
     @property
+    def search(self) -> tuple:
+        """What the tickets found depend on, apart from the network and its training."""
+        return self.choices, self.n_rounds, self.rewind_step
+
+    @property
     def n_steps(self) -> int:
         """Updates of a whole training."""
         return self.task.recipe.max_iter * -(-len(self.samples.codes) // self.task.recipe.batch_size)
+
+    def rungs(self, sparsity: float) -> list[float]:
+        """The sparsities after each of the rounds."""
+        if self.n_rounds != "auto":
+            return ladder(sparsity, int(self.n_rounds))
+        rungs = []
+        while (rung := 1 - (1 - ROUND_RATE) ** (len(rungs) + 1)) < sparsity - 1e-9:
+            rungs.append(rung)
+        return [*rungs, sparsity]
 
     @property
     def n_prunable(self) -> int:
@@ -130,6 +153,7 @@ class Problem:
                 phase=phase,
                 on_event=self.on_event,
                 controller=controller,
+                monitor=self.monitor,
             )
 
     def masks(self, pruned: Pruned) -> list[Mask]:
@@ -212,10 +236,11 @@ def iterative(problem: Problem, sparsity: float) -> PrunedModel:
     dense = problem.dense()
     parameters, pruned, retraining = dense.training.parameters, None, None
     before = parameters
-    for i, rung in enumerate(ladder(sparsity, problem.n_rounds), 1):
+    rungs = problem.rungs(sparsity)
+    for i, rung in enumerate(rungs, 1):
         pruned = problem.pruner(parameters, pruned).prune(rung)
         before = masked(parameters, problem.masks(pruned))
-        phase = f"round {i} of {problem.n_rounds}"
+        phase = f"round {i} of {len(rungs)}"
         retraining = problem.train(Training(before), pruned, phase, problem.fine_tune_iter)
         parameters = retraining.parameters
     assert pruned is not None
@@ -232,23 +257,68 @@ def rewind(problem: Problem, sparsity: float) -> PrunedModel:
     J. Frankle, G. K. Dziugaite, D. Roy, M. Carbin, "Linear Mode Connectivity and the Lottery Ticket Hypothesis",
     ICML 2020 (rewinding to a later step).
     """
-    return list(tickets(problem, ladder(sparsity, problem.n_rounds)))[-1]
+    return find_ticket(problem, sparsity)
 
 
-def tickets(problem: Problem, rungs: Sequence[float]) -> Iterator[PrunedModel]:
+@schedule("rewind-reinit")
+def rewind_and_initialise_anew(problem: Problem, sparsity: float) -> PrunedModel:
+    """The control of `rewind`: the ticket's masks, trained from other initial weights."""
+    task = problem.task
+    pruned = find_ticket(problem, sparsity).pruned
+    other = Training(task.network.initial_parameters(task.seed_for("fine-tune")))
+    before = masked(other.parameters, problem.masks(pruned))
+    return problem.finish(problem.train(Training(before), pruned, "control: other initial weights"), pruned)
+
+
+@schedule("rewind-shuffle")
+def rewind_and_shuffle(problem: Problem, sparsity: float) -> PrunedModel:
+    """The control of `rewind`: as many weights in each layer, or units, but random ones, from the initial weights."""
+    ticket = find_ticket(problem, sparsity).pruned
+    rng = np.random.default_rng(problem.task.seed_for("fine-tune"))
+    by_unit = problem.choices.granularity == "unit"
+    masks = ticket.bias_masks if by_unit else ticket.masks
+    pruned = problem.pruned_from([_shuffled(rng, mask) for mask in masks[: problem.n_prunable]])
+    before = masked(weights_at_step(problem, problem.rewind_step), problem.masks(pruned))
+    return problem.finish(problem.train(Training(before), pruned, "control: a random mask"), pruned)
+
+
+def find_ticket(problem: Problem, sparsity: float) -> PrunedModel:
+    """The ticket of a sparsity, trained. The search goes on from what an earlier one found on the same way."""
+    rungs = problem.rungs(sparsity)
+    found: list[tuple[Sequence[float], PrunedModel]] = problem.memory.setdefault("tickets", [])
+    usable = [(way, ticket) for way, ticket in found if _is_beginning(way, rungs)]
+    way, ticket = max(usable, key=lambda known: len(known[0]), default=((), None))
+    for i, better in enumerate(tickets(problem, rungs[len(way) :], ticket), len(way) + 1):
+        ticket = better
+        # The last two are enough: the end of this way may not be on the next one, but the rung before it is.
+        found[:] = [*found[-1:], (rungs[:i], better)]
+    assert ticket is not None
+    return ticket
+
+
+def _is_beginning(way: Sequence[float], rungs: Sequence[float]) -> bool:
+    return len(way) <= len(rungs) and np.allclose(way, rungs[: len(way)], rtol=0, atol=1e-9)
+
+
+def tickets(problem: Problem, rungs: Sequence[float], ticket: PrunedModel | None = None) -> Iterator[PrunedModel]:
     """Find a ticket at each sparsity, the one from the other; each is trained from the rewound weights.
 
-    `parameters_before` of what is yielded are the ticket's weights before its training.
+    `parameters_before` of what is yielded are the ticket's weights before its training. With `ticket`, the search
+    begins from that one instead of the dense network.
     """
-    dense = problem.dense()
     origin = weights_at_step(problem, problem.rewind_step)
-    parameters, pruned = dense.training.parameters, None
-    for i, rung in enumerate(rungs, 1):
+    parameters = problem.dense().training.parameters if ticket is None else ticket.parameters
+    pruned = None if ticket is None else ticket.pruned
+    for rung in rungs:
         pruned = problem.pruner(parameters, pruned).prune(rung)
         before = masked(origin, problem.masks(pruned))
-        training = problem.train(Training(before), pruned, f"round {i} of {len(rungs)}")
+        training = problem.train(Training(before), pruned, f"ticket of {100 * (1 - rung):.3g} %")
         parameters = training.parameters
         yield PrunedModel(parameters, pruned, before, training)
+
+
+def _shuffled(rng: np.random.Generator, mask: Mask) -> Mask:
+    return rng.permutation(mask.ravel()).reshape(mask.shape)
 
 
 class _Reached(Exception):  # noqa: N818 (it is not an error)

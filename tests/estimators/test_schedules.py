@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
-from prunelab.estimators import PrunedMLPClassifier, sparsity_path
+from prunelab.estimators import PrunedMLPClassifier, iter_sparsity_path, sparsity_path
 from prunelab.estimators.parameters import SCHEDULES as SCHEDULE_NAMES
 from prunelab.estimators.pruning import regularised, schedules
 from prunelab.estimators.pruning import synaptic as synaptic_module
@@ -363,3 +363,61 @@ def test_activity_of_a_synapse_by_hand():
     microglia._observe(parameters, torch.zeros_like(torch.from_numpy(X)))
     second = np.abs(problem.initial.parameters[0]) * 0  # nothing fires behind a silent input
     assert_allclose(microglia._activity[0].numpy(), 0.7 * expected + 0.3 * second, rtol=1e-4)
+
+
+# -- tickets and their controls ----------------------------------------------------------------------------------
+
+
+def test_twenty_percent_a_round():
+    problem = problem_of(make("rewind"))
+    problem.n_rounds = "auto"
+    assert_allclose(problem.rungs(0.9), [*(1 - 0.8**i for i in range(1, 11)), 0.9])
+    assert_allclose(problem.rungs(1 - 0.8**9), [1 - 0.8**i for i in range(1, 10)])
+    assert problem.rungs(0.1) == [0.1]
+    assert problem.rungs(1.0)[-1] == 1
+
+
+def test_a_path_of_tickets_goes_on_from_the_ones_it_has_and_finds_the_same(monkeypatch):
+    trained = []
+    original = schedules.Problem.train
+    monkeypatch.setattr(
+        schedules.Problem, "train", lambda self, *rest, **more: trained.append(rest[2]) or original(self, *rest, **more)
+    )
+    sparsities = (0.2, 0.36, 0.6, 0.9)
+    path = sparsity_path(make("rewind").set_params(n_rounds="auto"), X, Y, sparsities=sparsities)
+    assert len(trained) == 12  # ten rungs of 20 %, and two sparsities between them
+    for i, sparsity in enumerate(sparsities):
+        alone = make("rewind", sparsity=sparsity).set_params(n_rounds="auto").fit(X, Y)
+        for a, b in zip(alone.coefs_, path.coefs[i], strict=True):
+            assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("control", ["rewind-reinit", "rewind-shuffle"])
+def test_controls_have_as_many_weights_in_every_layer_as_the_ticket(control):
+    ticket = make("rewind", sparsity=0.7).fit(X, Y)
+    other = make(control, sparsity=0.7).fit(X, Y)
+    assert removed(other) == removed(ticket)
+    same_masks = all((a == b).all() for a, b in zip(ticket.masks_, other.masks_, strict=True))
+    assert same_masks == (control == "rewind-reinit")
+    assert any((a != b).any() for a, b in zip(ticket.coefs_, other.coefs_, strict=True))
+
+
+def test_the_epochs_until_as_good_as_dense_are_counted():
+    points = list(
+        iter_sparsity_path(
+            make("rewind", max_iter=6),
+            X[:400],
+            Y[:400],
+            sparsities=(0.0, 0.3),
+            X_test=X[400:],
+            y_test=Y[400:],
+            watch=True,
+        )
+    )
+    assert "epochs_to_dense" not in points[0].row
+    monitored, dense = points[1].model.training.monitored, points[0].row["accuracy"]
+    assert len(monitored) == 6
+    assert monitored[-1] == points[1].row["accuracy"]
+    reached = [i for i, accuracy in enumerate(monitored, 1) if accuracy >= dense]
+    expected = float(reached[0]) if reached else np.nan
+    assert points[1].row["epochs_to_dense"] == pytest.approx(expected, nan_ok=True)
