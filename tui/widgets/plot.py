@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from itertools import zip_longest
+from typing import TYPE_CHECKING, NamedTuple
 
 from rich.text import Text
+from textual.geometry import Region, Size
 from textual.widget import Widget
 
 if TYPE_CHECKING:
@@ -14,6 +16,14 @@ if TYPE_CHECKING:
     Draw = Callable[[int, int, bool, bool], str]
 
 SECONDS_BETWEEN_DRAWINGS = 0.25
+
+
+class _Drawing(NamedTuple):
+    """What was drawn for a size: its lines with escape codes, and all of it."""
+
+    size: Size
+    lines: list[str]
+    text: Text
 
 
 class Plot(Widget):
@@ -30,7 +40,7 @@ class Plot(Widget):
     def __init__(self, draw: Draw | None = None, *, id: str | None = None, classes: str | None = None):
         super().__init__(id=id, classes=classes)
         self._draw = draw
-        self._drawn: tuple[tuple[int, int], Text] | None = None
+        self._drawn: _Drawing | None = None
         self._is_waiting = False
 
     def show(self, draw: Draw) -> None:
@@ -41,17 +51,26 @@ class Plot(Widget):
             self.set_timer(SECONDS_BETWEEN_DRAWINGS if self._drawn else 0.01, self._draw_again)
 
     def _draw_again(self) -> None:
+        """Draw, and have only the lines sent that have changed: over a slow connection that is felt."""
         self._is_waiting = False
-        self._drawn = None
-        self.refresh()
+        before, self._drawn = self._drawn, None
+        if before is None or before.size != self.size or self.screen not in self.app.screen_stack:
+            self.refresh()
+            return
+        after = self._drawing()
+        changed = [y for y, pair in enumerate(zip_longest(before.lines, after.lines)) if pair[0] != pair[1]]
+        if changed:
+            self.refresh(*(Region(0, y, self.size.width, 1) for y in changed))
 
     def render(self) -> Text:
         """Draw, if the size or what to draw has changed."""
-        width, height = self.size
-        if self._draw is None or not width or not height:
-            return Text("")
-        if self._drawn is None or self._drawn[0] != (width, height):
-            ascii_only = getattr(self.app, "ascii_only", False)
-            text = self._draw(width, height, not self.app.no_color, ascii_only)
-            self._drawn = (width, height), Text.from_ansi(text, no_wrap=True, end="")
-        return self._drawn[1]
+        return self._drawing().text
+
+    def _drawing(self) -> _Drawing:
+        if self._drawn is None or self._drawn.size != self.size:
+            text = ""
+            if self._draw is not None and self.size:
+                ascii_only = getattr(self.app, "ascii_only", False)
+                text = self._draw(self.size.width, self.size.height, not self.app.no_color, ascii_only)
+            self._drawn = _Drawing(self.size, text.split("\n"), Text.from_ansi(text, no_wrap=True, end=""))
+        return self._drawn
