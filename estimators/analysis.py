@@ -121,7 +121,8 @@ def _test(gaps: np.ndarray) -> dict[str, Any]:
     spread = gaps.std(ddof=1) if n > 1 else np.nan
     p = np.nan
     if n > 1:
-        p = float(stats.ttest_1samp(gaps, 0.0).pvalue) if spread > 0 else float(mean == 0)
+        # Differences that are all the same, as with few test samples, are no estimate of how they scatter.
+    p = float(stats.ttest_1samp(gaps, 0.0).pvalue) if spread > 1e-12 else np.nan if mean else 1.0
     detectable = (
         (stats.t.ppf(1 - ALPHA / 2, n - 1) + stats.t.ppf(0.8, n - 1)) * spread / np.sqrt(n) if n > 1 else np.nan
     )
@@ -184,11 +185,11 @@ def _sentence(subject: str, group: pd.DataFrame, study: Study) -> str:
 
 
 def _percent(value: Any) -> str:
-    return f"{100 * float(value):g} %"
+    return f"{100 * float(value):.3g} %"
 
 
 def _percentages(values: pd.Series) -> str:
-    return ", ".join(f"{100 * float(value):g}" for value in values) + " %"
+    return ", ".join(f"{100 * float(value):.3g}" for value in values) + " %"
 
 
 def _is_original(study: Study) -> bool:

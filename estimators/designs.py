@@ -5,7 +5,8 @@ Plain data, as `presets`: importing this module loads neither torch nor scikit-l
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import itertools
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from .presets import PRESETS, Preset
@@ -25,7 +26,7 @@ AUTHORS_CURVES = {
     },
 }  # fmt: skip
 
-LENET = {"hidden_layer_sizes": (300, 100), "fit_intercept": True}
+LENET: dict[str, Any] = {"hidden_layer_sizes": (300, 100), "fit_intercept": True}
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class Study:
         Ways that are not compared, but kept apart.
     compares_sparsities : bool
         Whether the sparsities are the methods, compared with the dense network.
+    counts_as : mapping of str to float
+        Parts that are dense networks with as few weights as the others have at a sparsity, and that sparsity.
     seeds, quick_seeds : int
         How many networks are trained.
     """
@@ -53,8 +56,21 @@ class Study:
     baseline: str
     within: tuple[str, ...] = ()
     compares_sparsities: bool = False
+    counts_as: Mapping[str, float] = field(default_factory=dict)
     seeds: int = 5
     quick_seeds: int = 3
+
+
+def weights_of(hidden: tuple[int, ...], n_inputs: int = 784, n_classes: int = 10) -> tuple[int, int]:
+    """Weights of a network that are pruned, and those of its output layer."""
+    sizes = [n_inputs, *hidden]
+    return sum(a * b for a, b in itertools.pairwise(sizes)), sizes[-1] * n_classes
+
+
+def _like(hidden: tuple[int, ...]) -> float:
+    """The sparsity at which LeNet-300-100 has as many weights as a dense network of these widths has in all."""
+    prunable, output = weights_of(LENET["hidden_layer_sizes"])
+    return 1 - (sum(weights_of(hidden)) - output) / prunable
 
 
 def _mnist(title: str, ways: Mapping[str, tuple[Any, ...]], sparsities: tuple[float, ...] | None = None, **parameters):
@@ -70,6 +86,10 @@ def _mnist(title: str, ways: Mapping[str, tuple[Any, ...]], sparsities: tuple[fl
 
 
 _BOTH = ("weight", "unit")
+
+#: Every other rung of the ladder of 20 % a round, down to 3.5 % of the weights.
+_RUNGS = (0.0, *(1 - 0.8**n for n in (1, 3, 5, 7, 9, 11, 13, 15)))
+_SMALLER = {"150-50": (150, 50), "75-25": (75, 25), "38-12": (38, 12), "19-6": (19, 6)}
 _STEEP = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95)
 _SPARSE = (0.0, 0.8, 0.9, 0.95, 0.98)
 _FEW = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.8)
@@ -131,6 +151,38 @@ STUDIES: dict[str, Study] = {
         },
         baseline="while training: gradual",
     ),
+    "tickets": Study(
+        "Does a pruned network learn from its own initial weights what it does not learn from others?",
+        {
+            "": _mnist(
+                "",
+                {"schedule": ("rewind", "rewind-reinit", "rewind-shuffle")},
+                _RUNGS,
+                **LENET,
+                n_rounds="auto",
+                batch_size=60,
+                learning_rate_init=1.2e-3,
+                max_iter=10,
+                n_iter_no_change=10,
+            )
+        },
+        baseline="rewind",
+        seeds=3,
+    ),
+    "why-large": Study(
+        "Why not train the small network from the beginning?",
+        {
+            "ticket of 300-100": _mnist(
+                "", {"schedule": ("rewind",)}, (0.0, *map(_like, _SMALLER.values())), **LENET, n_rounds="auto"
+            ),
+            **{
+                f"{name} from the beginning": _mnist("", {}, (0.0,), hidden_layer_sizes=hidden, fit_intercept=True)
+                for name, hidden in _SMALLER.items()
+            },
+        },
+        baseline="ticket of 300-100",
+        counts_as={f"{name} from the beginning": _like(hidden) for name, hidden in _SMALLER.items()},
+    ),
     "early-tickets": Study(
         "Can winning tickets be found before training, during training, or from the objective?",
         {
@@ -148,8 +200,7 @@ STUDIES: dict[str, Study] = {
 
 def quick(preset: Preset) -> Preset:
     """The experiment on the digits, with a small network: minutes become seconds."""
+    hidden = preset.parameters.get("hidden_layer_sizes", (300, 100))
     return replace(
-        preset,
-        dataset="digits",
-        parameters={**preset.parameters, "hidden_layer_sizes": (300, 100), "max_iter": 15},
+        preset, dataset="digits", parameters={**preset.parameters, "hidden_layer_sizes": hidden, "max_iter": 15}
     )

@@ -153,4 +153,5 @@ def label_rows(
 ) -> list[dict[str, Any]]:
     """Rows of a part, each with the name of its part and its method."""
     names = method_names(rows, ways, part, study)
-    return [{**row, "part": part, "method": name} for row, name in zip(rows, names, strict=True)]
+    changes = {"sparsity": study.counts_as[part]} if part in study.counts_as else {}
+    return [{**row, **changes, "part": part, "method": name} for row, name in zip(rows, names, strict=True)]

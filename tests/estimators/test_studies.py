@@ -11,7 +11,7 @@ from prunelab.estimators.analysis import analyse, holm, method_names, paired_dif
 from prunelab.estimators.designs import AUTHORS_CURVES, STUDIES, Study
 from prunelab.estimators.parameters import check_value
 from prunelab.estimators.presets import Preset, variants_of
-from prunelab.estimators.studies import run_study
+from prunelab.estimators.studies import label_rows, run_study
 from scipy import stats
 
 
@@ -110,6 +110,7 @@ def test_designs_describe_what_can_run(name):
     for label, preset in study.parts.items():
         for parameter, value in preset.parameters.items():
             check_value(parameter, value)
+        assert label not in study.counts_as or preset.sparsities == (0.0,)
         for way, values in preset.ways.items():
             for value in values:
                 check_value(way, value)
@@ -141,3 +142,20 @@ def test_the_original_is_compared_with_the_author():
     weight, unit, _ = analyse(STUDIES["original"], frame).verdict
     assert "78.4 % (the author's curve at 78.4 %), and lies 0.0 points" in weight
     assert "67.6 % (the author's curve at 67.6 %), and lies 0.0 points" in unit
+
+
+def test_small_networks_stand_beside_tickets_with_as_many_weights():
+    study = STUDIES["why-large"]
+    for label, sparsity in study.counts_as.items():
+        hidden = study.parts[label].parameters["hidden_layer_sizes"]
+        small = 784 * hidden[0] + hidden[0] * hidden[1] + hidden[1] * 10
+        assert (1 - sparsity) * (784 * 300 + 300 * 100) + 100 * 10 == pytest.approx(small)
+        assert sparsity in study.parts["ticket of 300-100"].sparsities
+    rows = label_rows([{"sparsity": 0.0}], "38-12 from the beginning", {}, study)
+    assert rows[0]["sparsity"] == study.counts_as["38-12 from the beginning"]
+
+
+def test_the_same_difference_from_every_seed_is_no_evidence_of_its_scatter():
+    frame = table({"a": 0.0, "b": -0.01}, n_seeds=2, scatter=0.0)
+    found = paired_differences(frame, "a")
+    assert found["p"].isna().all()
