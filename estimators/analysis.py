@@ -118,15 +118,14 @@ def _groups(frame: pd.DataFrame, keys: list[str]) -> Iterator[tuple[dict[str, An
 def _test(gaps: np.ndarray) -> dict[str, Any]:
     n = len(gaps)
     mean, low, high = mean_interval(gaps)
-    spread = gaps.std(ddof=1) if n > 1 else np.nan
-    p = np.nan
-    if n > 1:
-        # Differences that are all the same, as with few test samples, are no estimate of how they scatter.
+    if n < 2:
+        return {"n": n, "difference": mean, "low": low, "high": high, "p": np.nan, "detectable": np.nan}
+    spread = gaps.std(ddof=1)
+    # Differences that are all the same, as with few test samples, are no estimate of how they scatter.
     p = float(stats.ttest_1samp(gaps, 0.0).pvalue) if spread > 1e-12 else np.nan if mean else 1.0
-    detectable = (
-        (stats.t.ppf(1 - ALPHA / 2, n - 1) + stats.t.ppf(0.8, n - 1)) * spread / np.sqrt(n) if n > 1 else np.nan
-    )
-    return {"n": n, "difference": mean, "low": low, "high": high, "p": p, "detectable": float(detectable)}
+    quantiles = stats.t.ppf(1 - ALPHA / 2, n - 1) + stats.t.ppf(0.8, n - 1)
+    detectable = float(quantiles * spread / np.sqrt(n))
+    return {"n": n, "difference": mean, "low": low, "high": high, "p": p, "detectable": detectable}
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:
