@@ -53,6 +53,10 @@ SECONDS_BETWEEN_CHECKPOINTS = 20.0
 MODELS_KEPT = 10
 
 
+#: Detached workers give way to whoever sits at the machine: the lab itself, above all.
+NICENESS = 5
+
+
 class Stopped(Exception):  # noqa: N818 (it is not an error)
     """The user wants the run to stop."""
 
@@ -395,6 +399,7 @@ def _reason(error: BaseException) -> str:
 def main(arguments: list[str]) -> int:
     """Run as a process of its own: the directory, then the descriptor of the lock if it was taken already."""
     share_processors()
+    os.nice(NICENESS)
     run = Run(arguments[0])
     lock = int(arguments[1]) if len(arguments) > 1 else None
     try:
