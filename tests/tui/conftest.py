@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable
@@ -39,12 +40,36 @@ def made_up_row(spec: RunSpec, way: dict[str, Any], sparsity: float, seed: int, 
     }
 
 
+#: Of the networks that never were.
+SIZES = [64, 100, 50, 10]
+
+
+def made_up_layers(sparsity: float) -> tuple[list[list[int]], list[list[int]]]:
+    """What is left of the weights and of the units of every layer, ``[kept, total]`` each; all of the last one."""
+    hidden = [round(n_in * n_out * (1 - sparsity)) for n_in, n_out in itertools.pairwise(SIZES[:-1])]
+    kept = [*hidden, SIZES[-2] * SIZES[-1]]
+    totals = [n_in * n_out for n_in, n_out in itertools.pairwise(SIZES)]
+    return [list(pair) for pair in zip(kept, totals, strict=True)], [[n, n] for n in SIZES[1:]]
+
+
+def tell_of_training(tell: Callable[..., None], spec: RunSpec) -> None:
+    """Data, and a training of five epochs."""
+    seed, epochs = spec.seeds[0], 5
+    tell("data", source="digits made up", n_train=1437, n_test=360, n_features=64, classes=list("0123456789"))
+    tell("seed", seed=seed)
+    for epoch in range(1, epochs + 1):
+        figures = {"phase": "training", "epoch": epoch, "epochs": epochs, "samples": 1437 * epoch, "seconds": epoch / 4}
+        tell("epoch", **figures, loss=1.5 / epoch, validation_score=None, monitored=0.96 - 0.5 / epoch**2)
+    tell("dense", seed=seed, device="cpu", precision="float32", sizes=SIZES, epochs=epochs)
+
+
 @pytest.fixture
 def make_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> RunMaker:
     """Writes runs as a worker would have left them, into a data home of the test's own.
 
     The function takes the fields of a `RunSpec`, and: the state; the name; the reason; how many points are done
-    (all by default); how many seconds ago it was made; by how much it is better than other runs.
+    (all by default); how many seconds ago it was made; by how much it is better than other runs; and whether its
+    events tell of data, training and layers, too, and the network of its first seed seems to be there.
     """
     monkeypatch.setenv("PRUNELAB_HOME", str(tmp_path / "home"))
     store = RunStore()
@@ -57,6 +82,7 @@ def make_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> RunMaker:
         points: int | None = None,
         age: float = 0.0,
         better: float = 0.0,
+        trained: bool = False,
         **fields: Any,
     ) -> Run:
         spec = RunSpec(**{"sparsities": (0.0, 0.5, 0.9), **fields})
@@ -71,6 +97,9 @@ def make_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> RunMaker:
             log.append(event)
 
         tell("started", device="cpu", precision="float32", pid=1, host="here", resumed=False)
+        if trained:
+            tell_of_training(tell, spec)
+            run.model_path(spec.seeds[0]).touch()
         rows = [
             made_up_row(spec, way, sparsity, seed, better)
             for seed in spec.seeds
@@ -78,7 +107,8 @@ def make_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> RunMaker:
             for sparsity in spec.sparsities
         ]
         for i, row in enumerate(rows[:points]):
-            tell("point", row=row, point=i + 1, points=len(rows), layers=[], units=[])
+            layers, units = made_up_layers(row["sparsity"]) if trained else ([], [])
+            tell("point", row=row, point=i + 1, points=len(rows), layers=layers, units=units)
         if state in ("finished", "stopped", "failed"):
             tell(state, **({"reason": reason} if state == "failed" else {}))
         log.close()

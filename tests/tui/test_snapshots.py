@@ -1,0 +1,271 @@
+"""Every screen as a picture, at three sizes: a change of what is seen shows up as a change of these files.
+
+They are looked at in a browser, and made again with ``python -m pytest tests/tui/test_snapshots.py --snapshot-update``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from prunelab.tui.app import PrunelabApp
+from prunelab.tui.runs import store
+from prunelab.tui.runs.store import Run
+from syrupy.assertion import SnapshotAssertion
+from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
+from textual.pilot import Pilot
+
+SIZES = [pytest.param(size, id="{}x{}".format(*size)) for size in [(80, 24), (120, 40), (200, 60)]]
+
+#: Noon on the first of June 2026.
+NOON = 1780315200.0
+
+SPARSITIES = (0.0, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.97, 0.99)
+
+
+class Svg(SingleFileSnapshotExtension):
+    """A file a picture."""
+
+    file_extension = "svg"
+    _write_mode = WriteMode.TEXT
+
+
+class Clock:
+    """The time, which stands still; everywhere it is that of Greenwich."""
+
+    def __init__(self, patch: pytest.MonkeyPatch):
+        self.now = NOON
+        write = time.strftime
+        patch.setattr(time, "time", lambda: self.now)
+        patch.setattr(time, "localtime", lambda seconds=None: time.gmtime(self.now if seconds is None else seconds))
+        patch.setattr(time, "strftime", lambda form, then=None: write(form, time.localtime() if then is None else then))
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Clock:
+    """Nothing of this day, this machine and these folders shall be in a picture."""
+    for name in ("NO_COLOR", "PRUNELAB_DATA", "COLUMNS", "LINES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(store.Run, "size", lambda run: 123_456)
+    numbers = iter(range(0xA001, 0xFFFF))
+    monkeypatch.setattr(store.secrets, "token_hex", lambda n_bytes: f"{next(numbers):04x}")
+    return Clock(monkeypatch)
+
+
+class CannedService:
+    """What the service would say of a network and its data, without computing it."""
+
+    async def start(self) -> None:
+        """It is there."""
+
+    async def close(self) -> None:
+        """It stays."""
+
+    async def ask(self, op: str, **fields: Any) -> dict[str, Any]:
+        """The last answer."""
+        return [answer async for answer in self.stream(op, **fields)][-1]
+
+    async def stream(self, op: str, **fields: Any) -> AsyncIterator[dict[str, Any]]:
+        """All answers."""
+        for answer in getattr(self, "_" + op.replace(".", "_"))(**fields):
+            yield answer
+
+    def _data_describe(self, **_: Any) -> Iterator[dict[str, Any]]:
+        counts = {"training": [142 + i for i in range(10)], "test": [36 + i % 3 for i in range(10)]}
+        names = list("0123456789")
+        yield {
+            "source": "digits made up",
+            "n_features": 64,
+            "image_shape": [8, 8],
+            "class_names": names,
+            "counts": counts,
+        }
+
+    def _data_images(self, start: int, count: int, **_: Any) -> Iterator[dict[str, Any]]:
+        numbers = list(range(start, start + count))
+        pixels = b"".join(bar(number).tobytes() for number in numbers)
+        classes = [number % 10 for number in numbers]
+        page = {"shape": [count, 8, 8], "classes": classes, "indices": numbers, "total": 1510}
+        yield {"pixels": base64.b64encode(pixels).decode(), **page}
+
+    def _explore_prune(self, sparsity: float, first: int, count: int, **_: Any) -> Iterator[dict[str, Any]]:
+        before = [0.9 + i / 100 for i in range(10)]
+        yield {
+            "network": {
+                "sizes": [64, 100, 50, 10],
+                "classes": list("0123456789"),
+                "n_test": 360,
+                "has_images": True,
+                "device": "cpu",
+                "precision": "float32",
+                "accuracy": 0.945,
+                "loss": 0.2,
+                "class_accuracy": before,
+            }
+        }
+        kept = [[round(total * (1 - sparsity)), total] for total in (6400, 5000)]
+        pictures = [
+            {
+                "truth": i % 10,
+                "before": i % 10 if i % 5 else 1,
+                "after": (i + (i < 12)) % 10,
+                "shape": [8, 8],
+                "pixels": base64.b64encode(bar(i).tobytes()).decode(),
+            }
+            for i in range(first, first + count)
+        ]
+        yield {
+            "figures": {
+                "sparsity": sparsity,
+                "granularity": "weight",
+                "achieved_sparsity": sparsity,
+                "is_estimate": False,
+                "n_samples": 360,
+                "accuracy": 0.875,
+                "loss": 0.4,
+                "class_accuracy": [value - i / 50 for i, value in enumerate(before)],
+                "layers": [*kept, [500, 500]],
+                "units": [[90, 100], [48, 50], [10, 10]],
+                "parameters": 11_900,
+                "nonzero": sum(pair[0] for pair in kept) + 500,
+                "compression": 3.5,
+                "speedup": 3.25,
+                "emptied_layers": [],
+            },
+            "gallery": {
+                "sparsity": sparsity,
+                "n_broken": 25,
+                "n_wrong_before": 20,
+                "n_right": 315,
+                "n_mended": 3,
+                "first": first,
+                "pictures": pictures,
+            },
+        }
+
+
+def bar(number: int) -> np.ndarray:
+    """An image that is a little different for every number; with few edges, for they make pictures large."""
+    image = np.zeros((8, 8), dtype=np.uint8)
+    image[:, : 2 + number % 5] = 40 * (1 + number % 6)
+    return image
+
+
+def text_of(app: PrunelabApp) -> str:
+    """What the terminal shows, line by line."""
+    return "\n".join(strip.text for strip in app.screen._compositor.render_strips())
+
+
+class Seat:
+    """Somebody in front of the app, with a camera."""
+
+    def __init__(self, snapshot: SnapshotAssertion):
+        self._snapshot = snapshot.use_extension(Svg)
+
+    def look(
+        self, size: tuple[int, int], keys: list[str], *words: str, compared: Sequence[Run] = (), **options: Any
+    ) -> None:
+        """Press some keys, wait until these words can be read and nothing moves, and compare with the picture."""
+
+        async def session() -> str:
+            app = PrunelabApp(**options)
+            app.service = CannedService()  # type: ignore[assignment]
+            app.runs_compared = list(compared)
+            async with app.run_test(size=size) as pilot:
+                for key in keys:
+                    await pilot.press(key)
+                    await pilot.pause()
+                await self._wait(pilot, lambda: all(word in text_of(app) for word in words))
+                return app.export_screenshot(title="prunelab")
+
+        assert asyncio.run(session()) == self._snapshot
+
+    @staticmethod
+    async def _wait(pilot: Pilot[None], condition: Callable[[], object]) -> None:
+        deadline = time.monotonic() + 30
+        before, same = "", 0
+        while same < 3:
+            assert time.monotonic() < deadline, f"waited in vain:\n{text_of(pilot.app)}"  # type: ignore[arg-type]
+            await pilot.pause(0.03)
+            now = text_of(pilot.app)  # type: ignore[arg-type]
+            same = same + 1 if now == before and condition() else 0
+            before = now
+
+
+@pytest.fixture
+def seat(snapshot: SnapshotAssertion) -> Seat:
+    return Seat(snapshot)
+
+
+@pytest.fixture
+def runs(make_run, clock: Clock) -> list[Run]:
+    """Some runs of all kinds, the newest last."""
+    made = []
+
+    def make(days: float, *args: Any, **fields: Any) -> None:
+        clock.now = NOON - 86400 * days
+        made.append(make_run(*args, **{"sparsities": SPARSITIES, **fields}))
+
+    make(400, name="a year ago", preset="original", dataset="mnist")
+    make(3, "stopped", points=7)
+    make(2, "failed", reason="out of memory", points=0, parameters={"hidden_layer_sizes": (20_000, 20_000)})
+    make(1, "interrupted", name="lost", points=12)
+    make(0.5, name="three seeds", seeds=(0, 1, 2), better=0.01)
+    make(0, preset="digits", parameters={"max_iter": 5, "hidden_layer_sizes": (100, 50)}, trained=True)
+    clock.now = NOON
+    return made
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_welcome(seat: Seat, make_run, size):
+    seat.look(size, [], "Press r to see")
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_lab(seat: Seat, runs, size):
+    seat.look(size, [], "20 points in", "99 %", run=runs[-1])
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_form(seat: Seat, runs, size):
+    seat.look(size, ["n"], "Run (F7)", "20 pruned networks", run=runs[-1])
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_explore(seat: Seat, runs, size):
+    seat.look(size, ["f3"], "Exact, on all 360 test samples")
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_runs(seat: Seat, runs, size):
+    seat.look(size, ["f4"], "a year ago")
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_compare(seat: Seat, runs, size):
+    seat.look(size, ["f5"], "three seeds", compared=runs[-2:])
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_data(seat: Seat, make_run, size):
+    seat.look(size, ["f6"], "one of each class, 1 of 151", "1,465 training samples")
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_help(seat: Seat, make_run, size):
+    seat.look(size, ["question_mark"], "run what the form says")
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_quitting_while_a_run_is_running(seat: Seat, make_run, size):
+    run = make_run("running", points=3, trained=True, sparsities=SPARSITIES)
+    lock = run.lock()
+    seat.look(size, ["q"], "is running.", "Leave it running", run=run)
+    store.os.close(lock)
