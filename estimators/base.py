@@ -22,6 +22,7 @@ from .accounting import count_cost
 from .backend import resolve_device, resolve_precision
 from .fitting import DenseModel, PrunedModel, Samples, Start, Task, make_pruner, prune, train_dense
 from .inference import Evaluator
+from .parameters import conflicts
 from .pruning import regularised, synaptic  # noqa: F401 (register their schedules)
 from .pruning.pruner import Choices, Pruned
 from .pruning.schedules import Problem, carry_out
@@ -54,6 +55,7 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
     solver: str
     alpha: float
     batch_size: int
+    learning_rate: str
     learning_rate_init: float
     momentum: float
     max_iter: int
@@ -200,18 +202,8 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
 
     def _check_schedule(self) -> None:
         """Refuse parameters that do not go together."""
-        if self.schedule == "one-shot":
-            return
-        if self.warm_start:
-            raise ValueError(f"warm_start goes with schedule='one-shot', got schedule={self.schedule!r}")
-        if self.early_stopping:
-            raise ValueError(f"early_stopping goes with schedule='one-shot', got schedule={self.schedule!r}")
-        if self.schedule == "iterative" and self.fine_tune_iter < 1:
-            raise ValueError(
-                "schedule='iterative' retrains after every round: fine_tune_iter must be at least 1, got 0"
-            )
-        if self.schedule in ("set", "rigl", "synaptic") and self.granularity != "weight":
-            raise ValueError(f"schedule={self.schedule!r} is about single weights: granularity must be 'weight'")
+        for sentence in conflicts(self.get_params()).values():
+            raise ValueError(sentence)
 
     def _problem(
         self, task: Task, samples: Samples, dense: Callable[[], DenseModel], on_event: Listener | None
@@ -259,6 +251,7 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
             tol=float(self.tol),
             n_iter_no_change=int(self.n_iter_no_change),
             early_stopping=bool(early_stopping),
+            learning_rate=self.learning_rate,
         )
         precision = resolve_precision(self.precision, device, n_samples * network.n_weights)
         fraction = float(self.validation_fraction) if early_stopping else 0.0

@@ -33,8 +33,11 @@ class PrunedMLPClassifier(BasePrunedClassifier):
         Strength of the L2 penalty, as in scikit-learn's MLPClassifier.
     batch_size : int, default=100
         Samples in a mini-batch (all samples if there are fewer).
+    learning_rate : {"constant", "cosine"}, default="constant"
+        Whether the step size stays the same, or falls to zero over `max_iter` epochs as a half cosine (I. Loshchilov,
+        F. Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR 2017, without restarts).
     learning_rate_init : float, default=0.001
-        The step size; it stays the same.
+        The step size at first.
     momentum : float, default=0.9
         For "sgd", at least 0 and below 1.
     max_iter : int, default=20
@@ -163,6 +166,7 @@ class PrunedMLPClassifier(BasePrunedClassifier):
         solver: str = "adam",
         alpha: float = 0.0,
         batch_size: int = 100,
+        learning_rate: str = "constant",
         learning_rate_init: float = 0.001,
         momentum: float = 0.9,
         max_iter: int = 20,
@@ -195,6 +199,7 @@ class PrunedMLPClassifier(BasePrunedClassifier):
         self.solver = solver
         self.alpha = alpha
         self.batch_size = batch_size
+        self.learning_rate = learning_rate
         self.learning_rate_init = learning_rate_init
         self.momentum = momentum
         self.max_iter = max_iter

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 SOLVERS = ("adam", "sgd")
+REWINDING = ("rewind", "rewind-reinit", "rewind-shuffle")
 SCHEDULES = (
     "one-shot",
     "iterative",
@@ -32,7 +33,18 @@ SCHEDULES = (
     "l0",
     "synaptic",
 )
+#: Parameters that only some schedules use.
+USED_BY = {
+    "n_rounds": ("iterative", *REWINDING),
+    "rewind_step": REWINDING,
+    "density_distribution": ("set", "rigl"),
+}
+
+#: Schedules that are about single weights.
+OF_WEIGHTS = ("set", "rigl", "synaptic")
+
 DENSITY_DISTRIBUTIONS = ("uniform", "erk")
+LEARNING_RATES = ("constant", "cosine")
 ACTIVATIONS = ("relu", "tanh", "logistic", "identity")
 
 #: The defaults of `PrunedMLPClassifier`, as in its signature.
@@ -42,6 +54,7 @@ DEFAULTS: Mapping[str, Any] = {
     "solver": "adam",
     "alpha": 0.0,
     "batch_size": 100,
+    "learning_rate": "constant",
     "learning_rate_init": 0.001,
     "momentum": 0.9,
     "max_iter": 20,
@@ -127,6 +140,7 @@ _CHECKS = {
     "solver": _one_of(SOLVERS),
     "alpha": _number(0),
     "batch_size": _number(1, whole=True),
+    "learning_rate": _one_of(LEARNING_RATES),
     "learning_rate_init": _number(0, open_low=True),
     "momentum": _number(0, 1, open_high=True),
     "max_iter": _number(1, whole=True),
@@ -162,6 +176,28 @@ def check_value(name: str, value: Any) -> None:
     checks = {**_CHECKS, "criterion": _one_of(criterion_names())}
     if name in checks and not checks[name][0](value):
         raise ValueError(f"{name} must be {checks[name][1]}, got {value!r}")
+
+
+def conflicts(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """What does not go together, of values each of which is possible; those that are missing are the defaults.
+
+    Returns
+    -------
+    dict of str to str
+        A sentence for each parameter that would have to change; empty if all is well.
+    """
+    given = {**DEFAULTS, **parameters}
+    schedule, found = given["schedule"], {}
+    if schedule == "one-shot":
+        return found
+    for name in ("warm_start", "early_stopping"):
+        if given[name]:
+            found[name] = f"{name} goes with schedule='one-shot' only, got schedule={schedule!r}"
+    if schedule == "iterative" and given["fine_tune_iter"] < 1:
+        found["fine_tune_iter"] = "fine_tune_iter must be at least 1 with schedule='iterative': it retrains every round"
+    if schedule in OF_WEIGHTS and given["granularity"] != "weight":
+        found["granularity"] = f"granularity must be 'weight' with schedule={schedule!r}, which is about single weights"
+    return found
 
 
 def check_sparsities(sparsities: Sequence[float]) -> list[float]:

@@ -129,8 +129,8 @@ def iter_sparsity_path(
     skip : int, default=0
         Points at the beginning to leave out, because they are known already.
     watch : bool, default=False
-        Whether to score the test data after every epoch, and to tell it in the events. With schedules that train
-        the pruned network the rows then have ``epochs_to_dense``: after how many epochs that network was first as
+        Whether to score the test data after every epoch, and to tell it in the events. Where a schedule trains
+        the pruned network, the rows then have ``epochs_to_dense``: after how many epochs that network was first as
         accurate as the dense one in the end; NaN if never.
 
     Raises
@@ -157,6 +157,9 @@ def iter_sparsity_path(
     dense = trained._train_dense(task, samples, start, on_event, checkpoint, monitor)
     points = len(sparsities) * len(pruned_as)
     tickets: dict[Any, Any] = {}
+    # All rows have the same columns, whichever variant they are of.
+    tells_before = any(variant.fine_tune_iter for variant in pruned_as)
+    tells_epochs = monitor is not None and any(variant.schedule != "one-shot" for variant in pruned_as)
     dense_accuracy = np.nan if test is None else test.score_dense(network, dense)
     for v, variant in enumerate(pruned_as):
         first = min(max(skip - v * len(sparsities), 0), len(sparsities))
@@ -190,14 +193,19 @@ def iter_sparsity_path(
                 "macs": cost.macs,
                 "speedup": cost.speedup,
             }
-            if model.training is not dense.training and model.training.monitored:
-                row["epochs_to_dense"] = _first_epoch(model.training.monitored, dense_accuracy)
-            if model.fine_tuning is not None:
+            if tells_epochs:
+                row["epochs_to_dense"] = _first_epoch(_accuracies_after_pruning(model, dense), dense_accuracy)
+            if tells_before:
                 before = (np.nan, np.nan) if test is None else test.score_parameters(network, model.parameters_before)
                 row["accuracy_before_fine_tuning"] = before[0]
             if on_event is not None:
                 on_event(PointEnded(row, v * len(sparsities) + s + 1, points))
             yield PathPoint(row, network, model, dense, variant)
+
+
+def _accuracies_after_pruning(model: PrunedModel, dense: DenseModel) -> list[float]:
+    """The accuracies after the epochs of the training of the pruned network; none if it was not trained."""
+    return [] if model.training is dense.training else model.training.monitored
 
 
 def _first_epoch(accuracies: Sequence[float], level: float) -> float:

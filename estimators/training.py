@@ -6,6 +6,7 @@ nothing waits for the device inside an epoch.
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -100,6 +101,13 @@ class Recipe:
     tol: float
     n_iter_no_change: int
     early_stopping: bool
+    learning_rate: str = "constant"
+
+    def rate(self, progress: float) -> float:
+        """The step size when a part `progress`, 0 to 1, of all updates is done."""
+        if self.learning_rate == "cosine":
+            return self.learning_rate_init / 2 * (1 + math.cos(math.pi * progress))
+        return self.learning_rate_init
 
 
 @dataclass(frozen=True)
@@ -305,6 +313,7 @@ def _train(
         report.begin_epoch(epoch, len(data), total_loss, skipped)
         batches = _shuffled(len(data), seed, begin.first_step, epoch, device).split(recipe.batch_size)
         for batch, rows in enumerate(batches[skipped:], skipped + 1):
+            optimiser.learning_rate = recipe.rate((epoch + (batch - 1) / len(batches)) / recipe.max_iter)
             weights = None if data.weights is None else data.weights[rows]
             loss, gradients = network.loss_and_gradients(working, data.inputs[rows], data.targets[rows], weights)
             if device.type == "cpu":  # update each layer while its gradient is in the cache
@@ -399,7 +408,7 @@ class _Adam:
 
     def __init__(self, parameters: list[Tensor], recipe: Recipe, n_weights: int, start: Training):
         self._parameters = parameters
-        self._learning_rate = recipe.learning_rate_init
+        self.learning_rate = recipe.learning_rate_init
         self._momentum = recipe.momentum
         # As in scikit-learn, the penalty is alpha/2 |w|^2 a batch, shared by its samples; biases have none.
         self._decay = [recipe.alpha / recipe.batch_size if i < n_weights else 0.0 for i in range(len(parameters))]
@@ -423,7 +432,7 @@ class _Adam:
                 amsgrad=False,
                 beta1=0.9,
                 beta2=0.999,
-                lr=self._learning_rate,
+                lr=self.learning_rate,
                 weight_decay=decay,
                 eps=1e-8,
                 maximize=False,
@@ -444,7 +453,7 @@ class _SGD(_Adam):
                 fused=True,
                 weight_decay=decay,
                 momentum=self._momentum,
-                lr=self._learning_rate,
+                lr=self.learning_rate,
                 dampening=0.0,
                 nesterov=self._momentum > 0,
                 maximize=False,

@@ -226,6 +226,7 @@ def _add_estimator_options(parser: argparse.ArgumentParser, several: bool) -> No
     add("--activation", type=text, metavar="NAME", help="relu, tanh, logistic or identity (relu)")
     add("--fit-intercept", action="store_true", help="give the layers biases")
     add("--solver", type=text, metavar="NAME", help="adam or sgd (adam)")
+    add("--learning-rate", type=text, metavar="NAME", help="constant, or cosine: falls to zero (constant)")
     add("--learning-rate-init", "--lr", type=number, metavar="X", help="step size (0.001)")
     add("--momentum", type=number, metavar="X", help="for sgd (0.9)")
     add("--alpha", type=number, metavar="X", help="strength of the L2 penalty (0)")

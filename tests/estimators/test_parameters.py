@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from prunelab.estimators import PrunedMLPClassifier
-from prunelab.estimators.parameters import DEFAULTS, check_value
+from prunelab.estimators.parameters import DEFAULTS, SCHEDULES, USED_BY, check_value, conflicts
 from prunelab.estimators.presets import PRESETS, variants_of
 
 
@@ -29,3 +29,26 @@ def test_variants_are_all_combinations_in_order():
         {"a": 2, "b": 4},
     ]
     assert variants_of({}) == [{}]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "wrong"),
+    [
+        ({}, []),
+        ({"warm_start": True, "early_stopping": True}, []),
+        ({"schedule": "iterative"}, ["fine_tune_iter"]),
+        ({"schedule": "iterative", "fine_tune_iter": 1, "granularity": "unit"}, []),
+        ({"schedule": "set", "granularity": "unit", "early_stopping": True}, ["early_stopping", "granularity"]),
+        ({"schedule": "synaptic", "granularity": "weight"}, []),
+        ({"schedule": "rewind", "warm_start": True}, ["warm_start"]),
+    ],
+)
+def test_what_does_not_go_together_names_what_has_to_change(parameters, wrong):
+    found = conflicts(parameters)
+    assert list(found) == wrong
+    assert all(sentence.startswith(name) for name, sentence in found.items())
+
+
+def test_parameters_of_some_schedules_name_schedules_that_there_are():
+    assert set(USED_BY) <= set(DEFAULTS)
+    assert {schedule for schedules in USED_BY.values() for schedule in schedules} <= set(SCHEDULES)

@@ -102,7 +102,7 @@ def test_truth_values_come_back(blobs, make, tmp_path):
         {"tol": -np.inf},
         {"tol": np.inf},
         {"random_state": None},
-        {"random_state": np.random.RandomState(0)},
+        pytest.param({"random_state": np.random.RandomState(0)}, id="a RandomState"),
     ],
     ids=str,
 )

@@ -576,3 +576,21 @@ def test_verbose_prints_each_epoch(blobs, make, capsys):
     assert len([line for line in lines if line.startswith("Validation score: ")]) == 2
     make(max_iter=2).fit(*blobs)
     assert capsys.readouterr().out == ""
+
+
+def test_the_step_size_falls_as_a_half_cosine(data):
+    """Against torch's own scheduler, on plain descent, step by step."""
+    recipe = replace(RECIPE, solver="sgd", momentum=0.0, learning_rate="cosine", max_iter=3, learning_rate_init=0.3)
+    result = train(NETWORK, start(), data, recipe, seed=0)
+    parameters = [torch.tensor(p).requires_grad_() for p in start().parameters]
+    optimiser = torch.optim.SGD(parameters, lr=0.3)
+    n_batches = -(-len(data) // recipe.batch_size)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 3 * n_batches)
+    for epoch in range(3):
+        for rows in training._shuffled(len(data), 0, 0, epoch, CPU).split(recipe.batch_size):
+            optimiser.zero_grad()
+            logits = NETWORK.forward(parameters, data.inputs[rows])
+            torch.nn.functional.cross_entropy(logits, data.targets[rows]).backward()
+            optimiser.step()
+            schedule.step()
+    assert_close(result.parameters, [p.detach().numpy() for p in parameters])

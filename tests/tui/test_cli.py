@@ -171,7 +171,7 @@ def test_own_file(tmp_path):
     [
         (["sweep", "--sparsities", "1.5"], "from 0 to 1"),
         (["sweep", "--sparsities", "a"], "not a list of numbers"),
-        (["sweep", "--criterion", "magic"], "criterion must be one of 'magnitude', 'random', got 'magic'"),
+        (["sweep", "--criterion", "magic"], "criterion must be one of"),
         (["sweep", "--norm", "3"], "norm must be 1, 2 or inf"),
         (["sweep", "--preset", "none"], "the presets are digits, original"),
         (["sweep", "--seeds", "0"], "at least 1"),

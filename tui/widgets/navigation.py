@@ -43,13 +43,14 @@ class Navigation(Horizontal):
     def __init__(self, here: str):
         super().__init__()
         self._here = here
+        self._activity = Static("", id="activity")
 
     def compose(self) -> ComposeResult:
         """The entries, then what runs."""
         for name, title, key in PLACES:
             yield Place(name, title, key).set_class(name == self._here, "-here")
-        yield Static("", id="activity")
+        yield self._activity
 
     def show_activity(self, text: str) -> None:
         """Say what runs."""
-        self.query_one("#activity", Static).update(text)
+        self._activity.update(text)
