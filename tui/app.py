@@ -22,7 +22,7 @@ from textual.color import Color
 from ..estimators.datasets import data_home
 from .keys import bindings
 from .plain import AsciiFilter, ColourlessFilter, brightness
-from .runs import supervisor
+from .runs import supervisor, words
 from .runs.client import Service
 from .runs.store import Run, RunError, RunStore, read_json, write_json
 from .screens.base import LabScreenBase
@@ -168,7 +168,7 @@ class PrunelabApp(App[None]):
 
         self.push_screen(
             Choice(
-                f"{run.name or run.id} is running.",
+                f"{words.title(run)} is running.",
                 [("d", "detach", "Leave it running"), ("s", "stop", "Stop it"), ("b", "back", "Back")],
             ),
             answered,

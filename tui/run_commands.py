@@ -13,6 +13,7 @@ from .output import ADDED_LABELS, Terminal
 from .runs import supervisor
 from .runs.export import FORMATS, default_name, export
 from .runs.store import Run, RunError, RunStore
+from .runs.words import title
 from .status import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, UsageError
 from .text import duration
 
@@ -123,7 +124,7 @@ def _delete(options: argparse.Namespace, store: RunStore) -> int:
     if not options.yes:
         if not sys.stdin.isatty():
             raise UsageError("nobody is there to be asked: add --yes")
-        names = ", ".join(one.name or one.id for one in chosen)
+        names = ", ".join(title(one) for one in chosen)
         if input(f"Delete {names} and all their files? [y/N] ").strip().lower() not in ("y", "yes"):
             return EXIT_FAILED
     for one in chosen:

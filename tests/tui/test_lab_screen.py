@@ -230,6 +230,50 @@ def test_a_wrong_field_says_so_and_refuses_the_start(size, workers):
     play(test, size)
 
 
+def test_the_form_has_the_fields_that_the_schedule_uses_and_says_what_does_not_go_together():
+    async def test(app: PrunelabApp, pilot: Pilot) -> None:
+        def seen() -> set[str]:
+            return {name for name in ("n_rounds", "rewind_step", "density_distribution") if field(app, name).display}
+
+        await pilot.press("n")
+        schedule = field(app, "schedule").control
+        assert isinstance(schedule, Cycle)
+
+        async def choose(name: str) -> None:
+            app.screen.set_focus(schedule)
+            while schedule.value != (name,):
+                await pilot.press("right")
+            await pilot.pause()
+
+        assert not seen()
+        await choose("iterative")
+        assert seen() == {"n_rounds"}
+        assert field(app, "fine_tune_iter").error.startswith("must be at least 1")
+        for name, text in (("fine_tune_iter", "2"), ("n_rounds", "none")):
+            control = field(app, name).control
+            assert isinstance(control, Input)
+            control.value = text
+        await until(pilot, lambda: not field(app, "fine_tune_iter").error and field(app, "n_rounds").error)
+        await choose("rewind")
+        assert seen() == {"n_rounds", "rewind_step"}
+        rounds = field(app, "n_rounds").control
+        assert isinstance(rounds, Input)
+        rounds.value = "auto"
+        await until(pilot, lambda: form(app).spec is not None)
+        assert form(app).spec.parameters["n_rounds"] == "auto"
+        rounds.value = "none"
+        await choose("set")
+        assert seen() == {"density_distribution"}
+        assert not field(app, "n_rounds").error
+        assert field(app, "granularity").error.startswith("must be 'weight'")
+        assert form(app).spec is None
+        await choose("one-shot")
+        assert not seen()
+        assert "n_rounds" not in form(app).spec.parameters
+
+    play(test)
+
+
 def test_data_that_are_not_there_are_said_and_refused(workers, home):
     async def test(app: PrunelabApp, pilot: Pilot) -> None:
         await pilot.press("n", "down", "right")

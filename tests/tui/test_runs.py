@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import os
@@ -17,7 +18,7 @@ import pytest
 from prunelab.estimators import PrunedMLPClassifier, load_dataset, sparsity_path
 from prunelab.estimators.training import BatchEnded, EpochEnded
 from prunelab.tui.cli import main
-from prunelab.tui.runs import supervisor
+from prunelab.tui.runs import supervisor, words
 from prunelab.tui.runs.export import export
 from prunelab.tui.runs.spec import RunSpec, SpecError
 from prunelab.tui.runs.store import EventReader, Run, RunError, RunStore
@@ -94,6 +95,29 @@ def test_json_that_describes_no_run_is_refused(data):
 
 
 # -- the store -------------------------------------------------------------------------------------------------
+
+
+def test_ways_that_do_not_go_together_are_said_but_can_be_read():
+    spec = RunSpec(ways={"schedule": ("one-shot", "set"), "granularity": ("weight", "unit")})
+    assert list(spec.problems()) == ["granularity"]
+    with pytest.raises(SpecError, match="granularity must be 'weight'"):
+        spec.check()
+    assert RunSpec.from_json(spec.to_json()).ways == spec.ways
+
+
+def test_a_run_is_called_by_its_name_or_by_what_finds_it(store):
+    run = store.create(RunSpec(preset="digits", parameters={"max_iter": 1}))
+    assert words.title(run) == run.id.split("-", 2)[2]
+    assert store.find(words.title(run)).id == run.id
+    assert words.preset(run.spec) == ""
+    run.rename("mine")
+    assert words.title(run) == "mine"
+
+
+def test_a_preset_is_told_whatever_the_seeds_and_the_machine():
+    spec = RunSpec.from_preset("global", seeds=(3, 4))
+    spec = dataclasses.replace(spec, preset="", parameters={**spec.parameters, "device": "cpu"})
+    assert words.preset(spec) == words.what(spec) == "Global against layer"
 
 
 def test_run_directories_are_private_and_found_by_id_name_and_last(store):

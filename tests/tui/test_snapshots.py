@@ -17,6 +17,7 @@ import pytest
 from prunelab.tui.app import PrunelabApp
 from prunelab.tui.runs import store
 from prunelab.tui.runs.store import Run
+from prunelab.tui.widgets import plot
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 from textual.pilot import Pilot
@@ -27,6 +28,10 @@ SIZES = [pytest.param(size, id="{}x{}".format(*size)) for size in [(80, 24), (12
 NOON = 1780315200.0
 
 SPARSITIES = (0.0, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.97, 0.99)
+
+
+#: Below the axis of every plot of a pruning.
+PLOT = "sparsity (% removed)"
 
 
 class Svg(SingleFileSnapshotExtension):
@@ -54,6 +59,7 @@ def clock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Clock:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(store.Run, "size", lambda run: 123_456)
+    monkeypatch.setattr(plot, "SECONDS_BETWEEN_DRAWINGS", 0.01)
     numbers = iter(range(0xA001, 0xFFFF))
     monkeypatch.setattr(store.secrets, "token_hex", lambda n_bytes: f"{next(numbers):04x}")
     return Clock(monkeypatch)
@@ -158,6 +164,11 @@ def bar(number: int) -> np.ndarray:
     return image
 
 
+def wide(size: tuple[int, int], *words: str) -> tuple[str, ...]:
+    """Words for which there is no room in the smallest terminal."""
+    return words if size[0] > 80 else ()
+
+
 def text_of(app: PrunelabApp) -> str:
     """What the terminal shows, line by line."""
     return "\n".join(strip.text for strip in app.screen._compositor.render_strips())
@@ -190,12 +201,12 @@ class Seat:
     @staticmethod
     async def _wait(pilot: Pilot[None], condition: Callable[[], object]) -> None:
         deadline = time.monotonic() + 30
-        before, same = "", 0
+        before, same = [], 0
         while same < 3:
             assert time.monotonic() < deadline, f"waited in vain:\n{text_of(pilot.app)}"  # type: ignore[arg-type]
             await pilot.pause(0.03)
-            now = text_of(pilot.app)  # type: ignore[arg-type]
-            same = same + 1 if now == before and condition() else 0
+            now = pilot.app.screen._compositor.render_strips()
+            same = same + 1 if now == before and condition() and "no data" not in text_of(pilot.app) else 0
             before = now
 
 
@@ -230,7 +241,7 @@ def test_welcome(seat: Seat, make_run, size):
 
 @pytest.mark.parametrize("size", SIZES)
 def test_lab(seat: Seat, runs, size):
-    seat.look(size, [], "20 points in", "99 %", run=runs[-1])
+    seat.look(size, [], "20 points in", "99 %", PLOT, run=runs[-1])
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -240,22 +251,22 @@ def test_form(seat: Seat, runs, size):
 
 @pytest.mark.parametrize("size", SIZES)
 def test_explore(seat: Seat, runs, size):
-    seat.look(size, ["f3"], "Exact, on all 360 test samples")
+    seat.look(size, ["f3"], "Exact, on all 360 test samples", " 81.0 ", *wide(size, PLOT, "are broken"))
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_runs(seat: Seat, runs, size):
-    seat.look(size, ["f4"], "a year ago")
+    seat.look(size, ["f4"], "a year ago", "20 of 20 points", *wide(size, PLOT))
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_compare(seat: Seat, runs, size):
-    seat.look(size, ["f5"], "three seeds", compared=runs[-2:])
+    seat.look(size, ["f5"], "three seeds", PLOT, compared=runs[-2:])
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_data(seat: Seat, make_run, size):
-    seat.look(size, ["f6"], "one of each class, 1 of 151", "1,465 training samples")
+    seat.look(size, ["f6"], "one of each class, 1 of 151", "1,465 training samples", "▀▀▀▀")
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...estimators.parameters import DEFAULTS, check_sparsities, check_value
+from ...estimators.parameters import DEFAULTS, check_sparsities, check_value, conflicts
 from ...estimators.presets import BOTH_GRANULARITIES, ORIGINAL_SPARSITIES, PRESETS, WAYS, variants_of
 
 #: Parameters of the classifier that a run does not take: they are said in other fields, or make no sense here.
@@ -94,6 +94,17 @@ class RunSpec:
 
         Whether the data and the device exist is not looked at.
         """
+        return self._wrong_values() or self._conflicts()
+
+    def _conflicts(self) -> dict[str, str]:
+        """Values that do not go together, in any of the ways of pruning."""
+        found: dict[str, str] = {}
+        for variant in self.variants:
+            for name, sentence in conflicts({**self.parameters, **variant}).items():
+                found.setdefault(name, sentence)
+        return found
+
+    def _wrong_values(self) -> dict[str, str]:
         found: dict[str, str] = {}
         if not self.dataset.strip():
             found["dataset"] = "dataset must be a name or the path of a file"
@@ -123,8 +134,7 @@ class RunSpec:
 
     def check(self) -> None:
         """Raise SpecError for the first problem."""
-        for name, sentence in self.problems().items():
-            raise SpecError(sentence, name)
+        _raise_first(self.problems())
 
     def to_json(self) -> dict[str, Any]:
         """The spec as JSON knows it."""
@@ -141,7 +151,10 @@ class RunSpec:
 
     @classmethod
     def from_json(cls, data: Any) -> RunSpec:
-        """The inverse of `to_json`; SpecError if the data are something else."""
+        """The inverse of `to_json`; SpecError if the data are something else.
+
+        Values that do not go together pass: what failed because of them is to be shown.
+        """
         try:
             spec = cls(
                 dataset=_typed(data["dataset"], str),
@@ -155,8 +168,32 @@ class RunSpec:
             )
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise SpecError(f"this does not describe a run: {error!r}") from error
-        spec.check()
+        _raise_first(spec._wrong_values())
         return spec
+
+
+def _raise_first(problems: Mapping[str, str]) -> None:
+    for name, sentence in problems.items():
+        raise SpecError(sentence, name)
+
+
+def preset_of(spec: RunSpec) -> str:
+    """The preset that describes the same experiment, whatever its seeds and the machine; empty if none does."""
+    return next((name for name in PRESETS if _essence(RunSpec.from_preset(name)) == _essence(spec)), "")
+
+
+def _essence(spec: RunSpec) -> tuple[Any, ...]:
+    parameters = {name: value for name, value in spec.parameters.items() if name not in ("device", "precision")}
+    return spec.dataset, {**DEFAULTS, **parameters}, all_ways(spec), tuple(spec.sparsities)
+
+
+def all_ways(spec: RunSpec) -> dict[str, tuple[Any, ...]]:
+    """The values of each of `WAYS`, also of those that a spec does not mention."""
+    return {name: tuple(map(_plain, spec.ways.get(name, (DEFAULTS[name],)))) for name in WAYS}
+
+
+def _plain(value: Any) -> Any:
+    return math.inf if value == "inf" else value
 
 
 def _note(found: dict[str, str], name: str, value: Any) -> None:

@@ -236,7 +236,7 @@ class Run:
     # -- what came out ---------------------------------------------------------------------------------------
 
     def points(self) -> list[dict[str, Any]]:
-        """The rows of the points that are finished, in their order, each with the five `WAYS` it was pruned in."""
+        """The rows of the points that are finished, in their order, each with the `WAYS` it was pruned in."""
         return [event["row"] for event in EventReader(self.events_path, only="point").read()]
 
     def events(self) -> Iterator[dict[str, Any]]:

@@ -54,7 +54,7 @@ class RunView:
     ----------
     spec : RunSpec
     rows : list of dict
-        The points finished: rows of the table of results, with the five `WAYS` in each.
+        The points finished: rows of the table of results, with the `WAYS` in each.
     layers, units : list
         For each point, ``[kept, total]`` of every layer's weights and units.
     curves : list of TrainingCurve

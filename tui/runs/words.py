@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...estimators.presets import PRESETS, WAYS
-from .spec import RunSpec
+from .spec import RunSpec, preset_of
 
 if TYPE_CHECKING:
     from .store import Run
@@ -17,10 +17,12 @@ _TOLD = ("hidden_layer_sizes", "activation", "fit_intercept", "max_iter", "batch
 
 
 def title(run: Run, name: str | None = None) -> str:
-    """What a run is called in a list: its name, else its id without the time, which the list shows anyway."""
-    name = run.name if name is None else name
-    if name:
-        return name
+    """What a run is called wherever it is seen: its name, else its id without the time, which commands take, too."""
+    return (run.name if name is None else name) or short_id(run)
+
+
+def short_id(run: Run) -> str:
+    """The id without the time."""
     parts = run.id.split("-", 2)
     return parts[2] if len(parts) == 3 and parts[0].isdigit() and parts[1].isdigit() else run.id
 
@@ -37,14 +39,16 @@ def widths(spec: RunSpec) -> str:
     return "-".join(map(str, sizes)) or "no hidden layer"
 
 
+def preset(spec: RunSpec) -> str:
+    """The title of the preset that describes the same experiment; empty if none does."""
+    name = preset_of(spec)
+    return PRESETS[name].title if name else ""
+
+
 def what(spec: RunSpec) -> str:
-    """The preset, if that is all there is to say; else the network and its training in short."""
-    if spec.preset in PRESETS:
-        same = RunSpec.from_preset(
-            spec.preset, **{name: getattr(spec, name) for name in ("seeds", "data_root", "name")}
-        )
-        if same.to_json() == spec.to_json():
-            return PRESETS[spec.preset].title
+    """The preset; else the network and its training in short."""
+    if told := preset(spec):
+        return told
     epochs = spec.parameter("max_iter")
     return f"{widths(spec)}, {epochs} epoch{'s' * (epochs != 1)}"
 

@@ -11,7 +11,7 @@ line uses the same class in its own process. Events, one JSON object a line, eac
 ``epoch``               ``phase, epoch, epochs, loss, validation_score, samples, seconds``, and ``monitored``, the
                         accuracy on the test data
 ``dense``               ``seed, device, precision, sizes, epochs``: a training is done
-``point``               ``row`` (a row of the table, with the five ways of pruning), ``point``, ``points``,
+``point``               ``row`` (a row of the table, with the ways of pruning), ``point``, ``points``,
                         ``layers`` (``[kept, total]`` of the weights of every layer), ``units`` (the same of units)
 ``note``                ``text``
 ``finished, stopped``   nothing more

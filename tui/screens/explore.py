@@ -20,6 +20,7 @@ from ...estimators.pruning.masks import ORDERS, SCOPES
 from ..exploring import draw_classes, draw_figures, draw_pictures
 from ..keys import bindings
 from ..plotting import plot_accuracy_curves
+from ..runs import words
 from ..runs.client import Overtaken, ServiceError
 from ..runs.explorer import Figures, Network, gallery_of
 from ..runs.export import default_name
@@ -186,7 +187,7 @@ class ExploreScreen(LabScreenBase):
         spec = run.spec
         if not self._seeds:
             self._say(
-                f"{run.name or run.id} has no network yet.",
+                f"{words.title(run)} has no network yet.",
                 "It is kept as soon as the training is done: see F2, the lab.",
             )
             return
@@ -304,7 +305,7 @@ class ExploreScreen(LabScreenBase):
             f"{run.spec.dataset}, {sizes}",
             f"{100 * network.accuracy:.2f} % unpruned",
             f"{network.precision} on {network.device}",
-            run.name or run.id,
+            words.title(run),
         ]
         if self._is_retrained or len(schedules) > 1:
             parts.insert(2, "not retrained here")

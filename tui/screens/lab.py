@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 
 from ..keys import bindings
-from ..runs import supervisor
+from ..runs import supervisor, words
 from ..runs.store import Run, RunError
 from ..runs.view import RunWatcher, watch
 from ..widgets.form import RunForm
@@ -204,7 +204,7 @@ class LabScreen(LabScreenBase):
             if answer == "both":
                 await self._launch(spec)
 
-        question = f"{shown.name or shown.id} is running. Two runs share the machine: each is slower."
+        question = f"{words.title(shown)} is running. Two runs share the machine: each is slower."
         self.app.push_screen(Choice(question, [("b", "back", "Back"), ("y", "both", "Run both")]), answered)
 
     async def _launch(self, spec: RunSpec) -> None:

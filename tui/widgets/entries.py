@@ -12,11 +12,11 @@ from typing import Any
 
 from ...estimators.backend import PRECISIONS
 from ...estimators.datasets import dataset_names, describe_datasets
-from ...estimators.parameters import DEFAULTS, SCHEDULES
+from ...estimators.parameters import DEFAULTS, DENSITY_DISTRIBUTIONS, SCHEDULES, USED_BY
 from ...estimators.presets import ORIGINAL_SPARSITIES, PRESETS, WAYS
 from ...estimators.pruning.criteria import GRANULARITIES, NORMS, criterion_names
 from ...estimators.pruning.masks import ORDERS, SCOPES
-from ..runs.spec import RunSpec
+from ..runs.spec import RunSpec, all_ways, preset_of
 
 MAX_SEEDS = 1000
 
@@ -142,6 +142,10 @@ def _way_entries() -> list[Entry]:
     return [entry for entry in known if entry.name in WAYS]
 
 
+def _rounds(text: str) -> int | str:
+    return "auto" if text.strip().lower() == "auto" else _whole(text)
+
+
 def training_entries() -> list[Entry]:
     """What is trained, on what."""
     names = dataset_names()
@@ -165,6 +169,9 @@ def pruning_entries() -> list[Entry]:
         *_way_entries(),
         TextEntry("sparsities", "sparsities", _sparsities, _show_sparsities, "0 50 90 %"),
         TextEntry("fine_tune_iter", "fine-tuning", _whole, str, "epochs after pruning"),
+        TextEntry("n_rounds", "rounds", _rounds, str, "5, or auto"),
+        TextEntry("rewind_step", "rewind to step", _whole, str),
+        ChoiceEntry("density_distribution", "density", [(name, name) for name in DENSITY_DISTRIBUTIONS]),
         ChoiceEntry("prune_output", "output layer", ((False, "left alone"), (True, "pruned too"))),
         ChoiceEntry("device", "device", [(name, name) for name in ("auto", "cpu", "cuda", "mps")]),
         ChoiceEntry("precision", "precision", [(name, name) for name in PRECISIONS]),
@@ -179,6 +186,9 @@ PARAMETERS = (
     "learning_rate_init",
     "fit_intercept",
     "fine_tune_iter",
+    "n_rounds",
+    "rewind_step",
+    "density_distribution",
     "prune_output",
     "device",
     "precision",
@@ -192,7 +202,7 @@ def values_of(spec: RunSpec) -> dict[str, Any]:
     """What the fields hold for an experiment."""
     named = spec.dataset in dataset_names()
     values = {name: spec.parameter(name) for name in PARAMETERS}
-    values.update(_all_ways(spec))
+    values.update(all_ways(spec))
     return {
         **values,
         "dataset": spec.dataset if named else FILE,
@@ -203,11 +213,17 @@ def values_of(spec: RunSpec) -> dict[str, Any]:
     }
 
 
+def is_used(name: str, schedules: Sequence[str]) -> bool:
+    """Whether any of these schedules uses a parameter."""
+    return name not in USED_BY or any(schedule in USED_BY[name] for schedule in schedules)
+
+
 def spec_of(values: Mapping[str, Any], like: RunSpec) -> RunSpec:
     """The experiment that the fields describe; what has no field is as in `like`."""
     parameters = {name: value for name, value in like.parameters.items() if name not in PARAMETERS}
-    parameters.update({name: values[name] for name in PARAMETERS if values[name] != DEFAULTS[name]})
-    ways = {name: values.get(name, of_like) for name, of_like in _all_ways(like).items()}
+    ways = {name: values.get(name, of_like) for name, of_like in all_ways(like).items()}
+    used = [name for name in PARAMETERS if is_used(name, ways["schedule"])]
+    parameters.update({name: values[name] for name in used if values[name] != DEFAULTS[name]})
     ways = {name: chosen for name, chosen in ways.items() if name == "granularity" or chosen != (DEFAULTS[name],)}
     spec = RunSpec(
         dataset=values["path"] if values["dataset"] == FILE else values["dataset"],
@@ -218,24 +234,6 @@ def spec_of(values: Mapping[str, Any], like: RunSpec) -> RunSpec:
         data_root=like.data_root,
     )
     return dataclasses.replace(spec, preset=preset_of(spec))
-
-
-def preset_of(spec: RunSpec) -> str:
-    """The preset that describes the same experiment, whatever its seeds and the machine; empty if none does."""
-    return next((name for name in PRESETS if _essence(RunSpec.from_preset(name)) == _essence(spec)), "")
-
-
-def _essence(spec: RunSpec) -> tuple[Any, ...]:
-    parameters = {name: value for name, value in spec.parameters.items() if name not in ("device", "precision")}
-    return spec.dataset, {**DEFAULTS, **parameters}, _all_ways(spec), tuple(spec.sparsities)
-
-
-def _all_ways(spec: RunSpec) -> dict[str, tuple[Any, ...]]:
-    return {name: tuple(map(_plain, spec.ways.get(name, (DEFAULTS[name],)))) for name in WAYS}
-
-
-def _plain(value: Any) -> Any:
-    return math.inf if value == "inf" else value
 
 
 #: Stand in for what cannot be read, while the rest is checked.

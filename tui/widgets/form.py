@@ -11,8 +11,9 @@ from textual.containers import Container, Vertical, VerticalScroll
 from textual.message import Message
 from textual.widgets import Button, Input, Static
 
+from ...estimators.parameters import USED_BY
 from ...estimators.presets import PRESETS
-from ..runs.spec import RunSpec
+from ..runs.spec import RunSpec, preset_of
 from .entries import (
     FILE,
     PARAMETERS,
@@ -20,7 +21,7 @@ from .entries import (
     ChoiceEntry,
     Entry,
     data_problem,
-    preset_of,
+    is_used,
     pruning_entries,
     spec_of,
     training_entries,
@@ -118,10 +119,14 @@ class RunForm(VerticalScroll, can_focus=False):
         if not self.is_built:
             return
         values, problems = self._read()
+        for name in USED_BY:
+            self._fields[name].display = is_used(name, values["schedule"])
+            if not self._fields[name].display:
+                problems.pop(name, None)
         spec = spec_of({**STANDBY, **values}, self._like)
         for name, sentence in spec.problems().items():
             field = {"dataset": "path", "seeds": "seed"}.get(name, name)
-            problems.setdefault(field, sentence.removeprefix(name).strip())
+            problems.setdefault(field, sentence.removeprefix(name).strip() if field in self._fields else sentence)
         where = "path" if values["dataset"] == FILE else "dataset"
         if sentence := data_problem(spec.dataset, spec.data_root):
             problems[where] = sentence

@@ -77,19 +77,23 @@ class RunDetails(Horizontal):
             self.set_timer(0.1, self._show)
 
     def on_resize(self) -> None:
-        """There may be room for the curves now."""
+        """There may be room for the curves now, and for more space between the words."""
         self._set_roomy()
+        self._show_words()
         self._show_curves()
 
     def _show(self) -> None:
         self._waiting = False
+        self._show_words()
+        self._show_curves()
+
+    def _show_words(self) -> None:
         entry = self._entry
         ascii_only = getattr(self.app, "ascii_only", False)
         self.border_title = Content("" if entry is None else clean(entry.title, ascii_only))
         between = "\n\n" if self.has_class("-roomy") else "\n"
         lines = [] if entry is None else describe(entry)
         self.query_one("#words", Static).update(clean_lines(lines, between, ascii_only))
-        self._show_curves()
 
     def _set_roomy(self) -> None:
         self.set_class(self.size.width >= PLOT_WIDTH and self.size.height >= PLOT_HEIGHT, "-roomy")

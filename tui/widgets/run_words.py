@@ -9,7 +9,7 @@ import numpy as np
 from textual.content import Content
 
 from ...estimators.parameters import DEFAULTS
-from ...estimators.presets import PRESETS, WAYS
+from ...estimators.presets import WAYS
 from ...estimators.statistics import mean_interval
 from ..runs import words
 from ..runs.view import curve_name
@@ -17,7 +17,6 @@ from ..text import clean, duration
 
 if TYPE_CHECKING:
     from ..runs.spec import RunSpec
-    from ..runs.store import Run
     from ..runs.view import Row, RunView, RunWatcher
 
 _STATE_STYLES = {
@@ -32,21 +31,17 @@ _STATE_STYLES = {
 _WIDTH = 22
 
 
-def title(run: Run) -> str:
-    """What a run is called on top: its name, its preset's, or what the list of runs calls it."""
-    preset = PRESETS.get(run.spec.preset)
-    return run.name or (preset.title if preset else words.title(run))
-
-
 def heading(watcher: RunWatcher, ascii_only: bool) -> Content:
-    """Three lines or so: its name and state, what it computes, and how it goes or went."""
+    """Three lines or so: its name, state and preset, what it computes, and how it goes or went."""
+    run, title = watcher.run, words.title(watcher.run)
+    beside = [words.preset(run.spec), "" if title == words.short_id(run) else words.short_id(run)]
     lines = [
         Content.assemble(
-            (clean(title(watcher.run), ascii_only), "bold"),
+            (clean(title, ascii_only), "bold"),
             "  ",
             (watcher.state, _STATE_STYLES.get(watcher.state, "bold")),
             "  ",
-            (watcher.run.id, "$text-muted"),
+            ("  ".join(filter(None, beside)), "$text-muted"),
         ),
         Content.assemble((clean(_what(watcher.view), ascii_only), "$text-muted")),
     ]
