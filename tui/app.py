@@ -20,7 +20,7 @@ from textual.app import App
 from textual.color import Color
 
 from ..estimators.datasets import data_home
-from .keys import bindings
+from .keys import bindings, key_name
 from .plain import AsciiFilter, ColourlessFilter, brightness
 from .runs import supervisor, words
 from .runs.client import Service
@@ -229,8 +229,8 @@ class PrunelabApp(App[None]):
 
     def get_key_display(self, binding: Binding) -> str:
         """The name of a key in the footer."""
-        display = super().get_key_display(binding)
-        return display if display.isascii() or not self.ascii_only else binding.key
+        name = super().get_key_display(binding)
+        return name if name.isascii() or not self.ascii_only else key_name(binding.key, ascii_only=True)
 
     def _brightness(self) -> int:
         return brightness(Color.parse(self.theme_variables["background"]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from textual.binding import Binding, BindingType
+from textual.keys import format_key
 
 
 class Key(NamedTuple):
@@ -113,6 +114,16 @@ TITLES = {
     "compare": "Compare",
     "data": "Data",
 }
+
+
+#: Names of keys in ASCII; short ones, so that the footer fits into 80 columns.
+_ASCII_NAMES = {"left": "<-", "right": "->", "enter": "ret"}
+
+
+def key_name(key: str, ascii_only: bool) -> str:
+    """What a key is called in the footer and in the help."""
+    name = format_key(key)
+    return name if name.isascii() or not ascii_only else _ASCII_NAMES.get(key, key)
 
 
 def bindings(screen: str) -> list[BindingType]:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prunelab.tui.app import PrunelabApp
 from prunelab.tui.plain import AsciiFilter, ColourlessFilter, to_ascii
 from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual.color import Color
+from textual.pilot import Pilot
 
 BLACK = Color(0, 0, 0)
 
@@ -58,3 +63,25 @@ def test_what_stands_out_is_in_reverse(background: str, is_reverse: bool) -> Non
 
 def test_text_without_a_style_is_left_alone() -> None:
     assert ColourlessFilter(lambda: 0).apply([Segment("x")], BLACK) == [Segment("x")]
+
+
+@pytest.mark.parametrize("ascii_only", [False, True])
+def test_the_keys_at_the_bottom_fit_into_80_columns(make_run, monkeypatch, tmp_path, ascii_only: bool) -> None:
+    monkeypatch.setenv("PRUNELAB_DATA", str(tmp_path))
+    make_run(trained=True)
+
+    def footer(pilot: Pilot[None]) -> str:
+        return pilot.app.screen._compositor.render_strips()[-1].text
+
+    async def session() -> None:
+        app = PrunelabApp(ascii_only=ascii_only)
+        async with app.run_test(size=(80, 24)) as pilot:
+            for key, shown in (("f2", "Part"), ("f3", "Sparser"), ("f4", "Filter"), ("f5", "Only"), ("f6", "Open")):
+                await pilot.press(key)
+                deadline = time.monotonic() + 30
+                while shown not in footer(pilot) or "q Quit" not in footer(pilot):
+                    assert time.monotonic() < deadline, footer(pilot)
+                    await pilot.pause(0.02)
+                assert footer(pilot).isascii() or not ascii_only
+
+    asyncio.run(session())

@@ -9,11 +9,10 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
-from textual.keys import format_key
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from ..keys import KEYS, TITLES, Key
+from ..keys import KEYS, TITLES, Key, key_name
 
 #: Columns for the names of the keys, and around what is said about them.
 NAMES, AROUND = 18, 10
@@ -55,7 +54,6 @@ class HelpScreen(ModalScreen[None]):
 
 
 def _lines(key: Key, width: int, ascii_only: bool) -> str:
-    names = [(name, format_key(name)) for name in key.key.split(",")]
-    shown = ", ".join(name if ascii_only and not display.isascii() else display for name, display in names)
+    shown = ", ".join(key_name(name, ascii_only) for name in key.key.split(","))
     lines = textwrap.wrap(key.help, max(width - NAMES, 10))
     return "".join(f"{shown if i == 0 else '':<{NAMES}}{line}\n" for i, line in enumerate(lines))
