@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from textual.app import SystemCommand
     from textual.binding import Binding
     from textual.filter import LineFilter
+    from textual.notifications import SeverityLevel
     from textual.screen import Screen
 
     from .runs.spec import RunSpec
@@ -184,6 +185,18 @@ class PrunelabApp(App[None]):
         except RunError as error:
             self.notify(str(error), severity="error")
 
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = False,  # noqa: ARG002
+    ) -> None:
+        """Say something in a corner. Names and paths may have brackets in them, so nothing is taken for markup."""
+        super().notify(message, title=title, severity=severity, timeout=timeout, markup=False)
+
     def get_system_commands(self, screen: Screen) -> Iterable[SystemCommand]:
         """What the palette lists: Textual's own commands, and the actions of the screen at hand."""
         from textual.app import SystemCommand
@@ -237,6 +250,8 @@ class PrunelabApp(App[None]):
 
     def _tick(self) -> None:
         supervisor.reap()
+        if not self.is_running:  # it ends, and the screens lose their widgets one by one
+            return
         if isinstance(screen := next(reversed(self.screen_stack), None), LabScreenBase):  # none when the app ends
             screen.tick()
 

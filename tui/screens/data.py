@@ -13,6 +13,7 @@ import numpy as np
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
 from textual.widgets import OptionList, Static
 from textual.worker import Worker
 
@@ -90,7 +91,7 @@ class DataScreen(LabScreenBase):
                     yield Plot(id="bars")
             with Vertical(id="page", classes="panel"):
                 yield Picture(id="picture")
-                yield Static(id="about")
+                yield Static(id="about", markup=False)
 
     async def on_unmount(self) -> None:
         """End a download that is going on."""
@@ -138,7 +139,7 @@ class DataScreen(LabScreenBase):
         if entry is None:
             return
         page, picture = self.query_one("#page"), self.query_one(Picture)
-        page.border_title, page.border_subtitle = clean(entry.title, self.lab.ascii_only), ""
+        page.border_title, page.border_subtitle = Content(clean(entry.title, self.lab.ascii_only)), ""
         self.query_one("#about", Static).display = False
         self.query_one("#classes").border_subtitle = ""
         self.query_one("#bars", Plot).styles.height = 0
@@ -278,8 +279,8 @@ class DataScreen(LabScreenBase):
     def _say_page(self, text: str) -> None:
         assert self._entry is not None
         page = self.query_one("#page")
-        page.border_title = clean(f"{self._entry.title}, {self._part} data", self.lab.ascii_only)
-        page.border_subtitle = clean(text, self.lab.ascii_only)
+        page.border_title = Content(clean(f"{self._entry.title}, {self._part} data", self.lab.ascii_only))
+        page.border_subtitle = Content(clean(text, self.lab.ascii_only))
 
     def _turn_to(self, choice: int | None, start: int = 0) -> None:
         assert self._entry is not None

@@ -135,7 +135,7 @@ class ExploreScreen(LabScreenBase):
 
     def body(self) -> ComposeResult:
         """The run, slider and switches, and the panels."""
-        yield Static(id="subject")
+        yield Static(id="subject", markup=False)
         with Container(id="controls"):
             yield Slider("Sparsity", id="slider")
             yield Switches(SWITCH_KEYS)

@@ -123,6 +123,8 @@ class LabScreen(LabScreenBase):
         except RunError as error:
             self._panel.watch_run(None, instead=str(error))
             return
+        if not self.lab.is_running:
+            return
         self._watcher = watcher
         self._arrange()
         self._panel.watch_run(watcher)

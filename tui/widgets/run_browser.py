@@ -43,7 +43,7 @@ class RunBrowser(Vertical):
         field = Input(placeholder="name, data, state, preset, network ...", id="filter", compact=True)
         field.cursor_blink = False
         yield field
-        yield Static(id="nothing")
+        yield Static(id="nothing", markup=False)
         yield RunTable()
 
     @property
