@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
     from .designs import Study
 
-#: The error that is allowed when a difference is called one, over all comparisons of a group together.
+#: The error that is allowed when a difference is called one, over all comparisons of a method together.
 ALPHA = 0.05
 
-TEST = "paired t-test over seeds, Holm-corrected within each group of comparisons"
+TEST = "paired t-test over seeds, Holm-corrected over the comparisons of each method"
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def paired_differences(
     DataFrame
         One row a comparison: the columns of `within`, ``sparsity`` (if equal), ``method``, ``n`` (seeds that both
         have), ``difference`` (mean), ``low`` and ``high`` (95 % interval), ``p`` (two-sided paired t-test), ``p_holm``
-        (corrected for all comparisons with the same values of `within`, by Holm's method), and ``detectable``: the
+        (corrected for all comparisons of the method within a group, by Holm's method), and ``detectable``: the
         smallest difference that so many seeds, scattering so, show with a probability of 80 %.
     """
     keys = [*within, *(["sparsity"] if at_equal_sparsity else [])]
@@ -99,7 +99,9 @@ def paired_differences(
     if not rows:
         return pd.DataFrame(columns=columns)
     table = pd.DataFrame(rows)
-    groups = table.groupby(list(within), sort=False).indices.values() if within else [np.arange(len(table))]
+    # Where the sparsities are what is compared, they are the methods: their comparisons go together.
+    together = [*within, *(["method"] if at_equal_sparsity else [])]
+    groups = table.groupby(together, sort=False).indices.values() if together else [np.arange(len(table))]
     corrected = np.full(len(table), np.nan)
     for indices in groups:
         corrected[indices] = holm(table["p"].to_numpy()[indices])

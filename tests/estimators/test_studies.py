@@ -42,6 +42,8 @@ def test_paired_differences_are_scipy_s_paired_t_test():
         low, high = expected.confidence_interval()
         assert (row["low"], row["high"]) == pytest.approx((low, high))
         assert row["n"] == 8
+    for _, group in found.groupby("method"):
+        np.testing.assert_allclose(group["p_holm"], holm(group["p"].to_numpy()))
 
 
 def test_seeds_that_the_baseline_lacks_are_left_out():
