@@ -104,6 +104,18 @@ def sit_down(
     asyncio.run(main())
 
 
+def test_the_lowest_terminals_show_runs_rather_than_details(make_run):
+    make_run(name="seen")
+
+    async def act(seat: Seat) -> None:
+        await seat.see(lambda: any("seen" in row for row in seat.rows))
+        assert seat.screen.query_one("#details").outer_size.height == 0
+        await seat.pilot.resize_terminal(80, 24)
+        await seat.see(lambda: seat.screen.query_one("#details").size.height > 3)
+
+    sit_down(act, (60, 10))
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_every_run_is_listed_the_newest_first(make_run, size):
     make_run(name="older", age=7200, dataset="mnist", seeds=(0, 1))

@@ -33,7 +33,7 @@ class RunsScreen(LabScreenBase):
 
     NAME = "runs"
     BINDINGS = bindings("runs")
-    VERTICAL_BREAKPOINTS = [(0, "-low"), (32, "-high")]  # noqa: RUF012 (as Textual declares it)
+    VERTICAL_BREAKPOINTS = [(0, "-lowest"), (15, "-low"), (32, "-high")]  # noqa: RUF012 (as Textual declares it)
 
     DEFAULT_CSS = """
     RunsScreen #browser { height: 1fr; }
