@@ -53,7 +53,7 @@ def _list(options: argparse.Namespace, store: RunStore) -> int:
             Path(one["dataset"]).name,
             f"{one['points']}/{one['n_points']}",
             "" if one["dense_accuracy"] is None else f"{100 * one['dense_accuracy']:.2f}",
-            " ".join(f"{100 * value:.0f}" for value in one["knees"].values()),
+            _knees(list(one["knees"].values())),
             time.strftime("%Y-%m-%d %H:%M", time.localtime(one["created"])),
             duration(one["seconds"]),
         ]
@@ -166,6 +166,12 @@ def summary(one: Run) -> dict[str, Any]:
         "device": status.get("device", ""),
         "path": str(one.path),
     }
+
+
+def _knees(values: list[float], most: int = 4) -> str:
+    """Knees in percent; how many more there are, if they are many."""
+    rest = [f"+{len(values) - most}"] if len(values) > most else []
+    return " ".join([*(f"{100 * value:.0f}" for value in values[:most]), *rest])
 
 
 def _kind_of(output: str | None) -> str:
