@@ -181,6 +181,23 @@ def test_sparsities_are_read_as_fractions_and_as_percents():
             parse(wrong)
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("seed", "4294967295", "must be from 0 to 4,294,966,295"),
+        ("seed", "-1", "must be from 0 to"),
+        ("n_seeds", "1001", "must be from 1 to 1000"),
+        ("n_rounds", "all", "must be a whole number"),
+        ("learning_rate_init", "1e400", "must be a number"),
+        ("hidden_layer_sizes", "日本", "must be the widths"),
+    ],
+)
+def test_what_cannot_be_read_says_what_could(name, text, says):
+    parse = next(entry for entry in (*training_entries(), *pruning_entries()) if entry.name == name).parse
+    with pytest.raises(ValueError, match=says):
+        parse(text)
+
+
 def test_what_has_no_field_is_kept():
     spec = RunSpec(parameters={"activation": "tanh", "max_iter": 3}, ways={"norm": ("inf",)})
     again = spec_of(values_of(spec), spec)

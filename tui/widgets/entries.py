@@ -20,6 +20,9 @@ from ..runs.spec import RunSpec, all_ways, preset_of
 
 MAX_SEEDS = 1000
 
+#: As many seeds as may be follow it.
+LARGEST_SEED = 2**32 - 1 - MAX_SEEDS
+
 #: Stands for the path of a file among the names of the data sets.
 FILE = "file"
 
@@ -105,8 +108,8 @@ def _show_percent(value: float) -> str:
 
 def _seed(text: str) -> int:
     seed = _whole(text)
-    if not 0 <= seed < 2**32 - MAX_SEEDS:
-        raise ValueError("must be a whole number of at least 0")
+    if not 0 <= seed <= LARGEST_SEED:
+        raise ValueError(f"must be from 0 to {LARGEST_SEED:,}")
     return seed
 
 
