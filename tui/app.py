@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from textual.app import SystemCommand
     from textual.binding import Binding
     from textual.filter import LineFilter
-    from textual.notifications import SeverityLevel
     from textual.screen import Screen
 
     from .runs.spec import RunSpec
@@ -183,19 +182,7 @@ class PrunelabApp(App[None]):
             else:
                 supervisor.kill(run)
         except RunError as error:
-            self.notify(str(error), severity="error")
-
-    def notify(
-        self,
-        message: str,
-        *,
-        title: str = "",
-        severity: SeverityLevel = "information",
-        timeout: float | None = None,
-        markup: bool = False,  # noqa: ARG002
-    ) -> None:
-        """Say something in a corner. Names and paths may have brackets in them, so nothing is taken for markup."""
-        super().notify(message, title=title, severity=severity, timeout=timeout, markup=False)
+            self.notify(str(error), severity="error", markup=False)
 
     def get_system_commands(self, screen: Screen) -> Iterable[SystemCommand]:
         """What the palette lists: Textual's own commands, and the actions of the screen at hand."""

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prunelab.tui.app import PrunelabApp
 from prunelab.tui.plain import AsciiFilter, ColourlessFilter, to_ascii
+from prunelab.tui.runs.store import RunStore
 from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
@@ -115,9 +116,23 @@ def test_brackets_in_names_are_shown_as_they_are(make_run, monkeypatch, tmp_path
             await pilot.press("slash", "x", "left_square_bracket", "slash", "b", "right_square_bracket")
             await see("x[/b]")
             await pilot.press("escape")
-            app.notify(NAME)
-            await see(f"{NAME}  ")
             await app.compare_runs(app.store.runs())
             await see(f"{NAME}, weight")
+
+    asyncio.run(session())
+
+
+def test_brackets_in_messages_are_shown_as_they_are(monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("PRUNELAB_HOME", str(tmp_path))
+    (tmp_path / "file").touch()
+
+    async def session() -> None:
+        app = PrunelabApp(RunStore(tmp_path / "file" / "[/b]"))
+        async with app.run_test(size=(120, 40)) as pilot:
+            await pilot.press("r")
+            deadline = time.monotonic() + 30
+            while not any("[/b]" in strip.text for strip in app.screen._compositor.render_strips()):
+                assert time.monotonic() < deadline
+                await pilot.pause(0.05)
 
     asyncio.run(session())

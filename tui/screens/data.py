@@ -350,7 +350,7 @@ class DataScreen(LabScreenBase):
         except Overtaken:
             return
         except ServiceError as error:
-            self.notify(_sentence(str(error)), severity="error", timeout=15)
+            self.notify(_sentence(str(error)), severity="error", timeout=15, markup=False)
             return
         kind = "images" if entry.about["image_shape"] else f"{entry.about['n_features']:,} features"
         entry.description, entry.state, entry.trouble = f"your file, {kind}", "ready", ""
@@ -380,11 +380,11 @@ class DataScreen(LabScreenBase):
             self._download = None
             # What failed is said where the data set is shown, and at once if that is elsewhere.
             if entry is not self._entry or self.app.screen is not self:
-                self.notify(_sentence(str(error)), severity="error", timeout=15)
+                self.notify(_sentence(str(error)), severity="error", timeout=15, markup=False)
             self._set_state(entry, entry.state, str(error))
         else:
             self._download = None
-            self.notify(f"{entry.title} has arrived.")
+            self.notify(f"{entry.title} has arrived.", markup=False)
             self._set_state(entry, "ready")
         finally:
             await self._downloads.close()
@@ -396,7 +396,7 @@ class DataScreen(LabScreenBase):
         entry, self._download = self._download.entry, None
         self._downloader.cancel()
         await self._downloads.close()
-        self.notify(f"The download of {entry.title} is cancelled.")
+        self.notify(f"The download of {entry.title} is cancelled.", markup=False)
         self._set_state(entry, entry.state)
 
     def _show_download(self, download: Download) -> None:

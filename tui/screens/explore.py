@@ -492,9 +492,9 @@ class ExploreScreen(LabScreenBase):
             try:
                 answer = await self.lab.service.ask("explore.save", path=path, **fields)
             except ServiceError as error:
-                self.notify(str(error), severity="error")
+                self.notify(str(error), severity="error", markup=False)
             else:
-                self.notify(f"Written: {answer['saved']}")
+                self.notify(f"Written: {answer['saved']}", markup=False)
 
         self.run_worker(save())
 

@@ -145,7 +145,7 @@ class LabScreen(LabScreenBase):
         try:
             runs = self.lab.store.runs()
         except RunError as error:
-            self.notify(str(error), severity="error")
+            self.notify(str(error), severity="error", markup=False)
             return None
         return next((run for run in runs[:50] if run.is_alive()), runs[0] if runs else None)
 
@@ -195,7 +195,7 @@ class LabScreen(LabScreenBase):
         spec = self._form.spec
         if spec is None:
             self._show_form()
-            self.notify(self._form.focus_wrong(), severity="error")
+            self.notify(self._form.focus_wrong(), severity="error", markup=False)
             return
         shown = self.lab.run_shown
         if shown is None or not shown.is_alive():
@@ -216,7 +216,7 @@ class LabScreen(LabScreenBase):
         try:
             run = await asyncio.to_thread(supervisor.start, self.lab.store, spec)
         except RunError as error:
-            self.notify(str(error), severity="error")
+            self.notify(str(error), severity="error", markup=False)
             return
         finally:
             self._is_starting = False
@@ -240,7 +240,7 @@ class LabScreen(LabScreenBase):
         try:
             await asyncio.to_thread(supervisor.resume, self._run)
         except RunError as error:
-            self.notify(str(error), severity="error")
+            self.notify(str(error), severity="error", markup=False)
         self._look_again()
 
     async def action_explore(self) -> None:
