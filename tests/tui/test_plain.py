@@ -122,7 +122,7 @@ def test_brackets_in_names_are_shown_as_they_are(make_run, monkeypatch, tmp_path
     asyncio.run(session())
 
 
-def test_brackets_in_messages_are_shown_as_they_are(monkeypatch, tmp_path) -> None:
+def test_brackets_in_messages_are_no_markup(monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("PRUNELAB_HOME", str(tmp_path))
     (tmp_path / "file").touch()
 
@@ -131,8 +131,11 @@ def test_brackets_in_messages_are_shown_as_they_are(monkeypatch, tmp_path) -> No
         async with app.run_test(size=(120, 40)) as pilot:
             await pilot.press("r")
             deadline = time.monotonic() + 30
-            while not any("[/b]" in strip.text for strip in app.screen._compositor.render_strips()):
+            while not list(app._notifications):
                 assert time.monotonic() < deadline
                 await pilot.pause(0.05)
+            for notification in app._notifications:
+                assert "[/b]" in notification.message
+                assert not notification.markup
 
     asyncio.run(session())
