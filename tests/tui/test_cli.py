@@ -343,6 +343,7 @@ def test_studies_are_listed():
     assert "light-pruning" in result.stdout
 
 
+@pytest.mark.slow
 def test_a_study_goes_on_where_it_was(tmp_path):
     environment = {**os.environ, "PRUNELAB_HOME": str(tmp_path)}
     first = prunelab("study", "norms", "--quick", "--seeds", "2", env=environment)

@@ -22,7 +22,7 @@ from prunelab.tui.widgets.plot import Plot
 from textual.pilot import Pilot
 from textual.widgets import Static
 
-SIZES = [(80, 24), (120, 40), (200, 60)]
+SIZES = [(80, 24), *(pytest.param(size, marks=pytest.mark.slow) for size in [(120, 40), (200, 60)])]
 
 
 class App(PrunelabApp):

@@ -23,7 +23,7 @@ from textual.containers import VerticalScroll
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-SIZES = [(80, 24), (120, 40), (200, 60)]
+SIZES = [(80, 24), *(pytest.param(size, marks=pytest.mark.slow) for size in [(120, 40), (200, 60)])]
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,7 @@ from prunelab.tui.runs.store import RunStore
 from prunelab.tui.runs.worker import Worker
 from prunelab.tui.widgets.slider import Slider
 
-SIZES = [(80, 24), (120, 40), (200, 60)]
+SIZES = [(80, 24), *(pytest.param(size, marks=pytest.mark.slow) for size in [(120, 40), (200, 60)])]
 TINY = {"hidden_layer_sizes": (32, 16), "max_iter": 2, "device": "cpu"}
 
 
@@ -304,7 +304,7 @@ def test_ascii_only_without_colours(home, monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
 
     async def test(pilot):
-        for size in SIZES:
+        for size in [(80, 24), (120, 40), (200, 60)]:
             await pilot.resize_terminal(*size)
             await pilot.pause()
             for selector in ("#subject", Slider, "#figures", "#classes", "#images"):

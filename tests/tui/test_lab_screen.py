@@ -24,7 +24,7 @@ from prunelab.tui.widgets.form import RunForm
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-SIZES = [(80, 24), (120, 40), (200, 60)]
+SIZES = [(80, 24), *(pytest.param(size, marks=pytest.mark.slow) for size in [(120, 40), (200, 60)])]
 TINY = RunSpec(parameters={"hidden_layer_sizes": (32,), "max_iter": 2}, sparsities=(0.0, 0.5))
 
 

@@ -25,7 +25,7 @@ from prunelab.tui.widgets.run_table import KINDS, NEEDED, RunTable, arrange
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
-SIZES = [(80, 24), (120, 40), (200, 60)]
+SIZES = [(80, 24), *(pytest.param(size, marks=pytest.mark.slow) for size in [(120, 40), (200, 60)])]
 
 
 class Seat:

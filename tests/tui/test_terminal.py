@@ -104,6 +104,7 @@ def test_it_paints_goes_about_and_leaves_the_terminal_as_it_was() -> None:
         assert attributes[3] & termios.ICANON
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_when_its_app_is_left_and_is_there_again() -> None:
     with running(LONG) as run:
         with Terminal() as terminal:
@@ -180,6 +181,7 @@ def test_a_request_to_end_restores_the_terminal() -> None:
         assert_restored(terminal.sent)
 
 
+@pytest.mark.slow
 def test_a_run_is_whole_after_its_app_was_killed() -> None:
     with Terminal() as terminal:
         terminal.see("Quit")
@@ -209,6 +211,7 @@ def test_no_colours_where_none_are_wanted() -> None:
     assert 7 in codes  # where one is, is still marked
 
 
+@pytest.mark.slow
 def test_only_ascii_where_that_is_wanted() -> None:
     with running(SHORT) as run:
         wait_until(lambda: run.state == "finished")
