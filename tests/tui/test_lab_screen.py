@@ -335,7 +335,8 @@ def test_a_run_can_be_run_again_with_changes(size, workers):
 # The run ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("size", "key"), [*((size, "r") for size in SIZES), ((80, 24), "enter")])
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("key", ["r", "enter"])
 def test_on_the_first_start_one_key_runs_the_experiment(size, key, workers):
     async def test(app: PrunelabApp, pilot: Pilot) -> None:
         await until(pilot, lambda: shows(app, "How much of a neural network can be deleted?"))
