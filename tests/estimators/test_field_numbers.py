@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 from prunelab.estimators import PrunedMLPClassifier, load_dataset
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.field
 
 RECIPE = {
     "hidden_layer_sizes": (300, 100),
