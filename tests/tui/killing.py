@@ -60,7 +60,8 @@ def main(folder: str, kills: int) -> None:
             killed = os.WIFSIGNALED(os.waitpid(child, 0)[1])
             done += killed
             assert run.points()[: len(acknowledged)] == acknowledged, "an acknowledged point was lost"
-            assert run.state == ("interrupted" if killed else "finished"), run.status()
+            # A worker may be killed after its last word.
+            assert run.state in (("interrupted", "finished") if killed else ("finished",)), run.status()
         rows, models = whole(run)
         assert rows == expected[0], "the resumed run has other points"
         assert models == expected[1], "the resumed run has other networks"
