@@ -124,7 +124,7 @@ def _test(gaps: np.ndarray) -> dict[str, Any]:
         return {"n": n, "difference": mean, "low": low, "high": high, "p": np.nan, "detectable": np.nan}
     spread = gaps.std(ddof=1)
     # Differences that are all the same, as with few test samples, are no estimate of how they scatter.
-    p = float(stats.ttest_1samp(gaps, 0.0).pvalue) if spread > 1e-12 else np.nan if mean else 1.0
+    p = float(stats.ttest_1samp(gaps, 0.0)[1]) if spread > 1e-12 else np.nan if mean else 1.0
     quantiles = stats.t.ppf(1 - ALPHA / 2, n - 1) + stats.t.ppf(0.8, n - 1)
     detectable = float(quantiles * spread / np.sqrt(n))
     return {"n": n, "difference": mean, "low": low, "high": high, "p": p, "detectable": detectable}
