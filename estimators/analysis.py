@@ -123,11 +123,14 @@ def _test(gaps: np.ndarray) -> dict[str, Any]:
     if n < 2:
         return {"n": n, "difference": mean, "low": low, "high": high, "p": np.nan, "detectable": np.nan}
     spread = gaps.std(ddof=1)
-    # Differences that are all the same, as with few test samples, are no estimate of how they scatter.
-    p = float(stats.ttest_1samp(gaps, 0.0)[1]) if spread > 1e-12 else np.nan if mean else 1.0
+    if spread > 1e-12:
+        _, p = np.asarray(stats.ttest_1samp(gaps, 0.0), dtype=float)
+    else:
+        # Differences that are all the same, as with few test samples, are no estimate of how they scatter.
+        p = np.nan if mean else 1.0
     quantiles = stats.t.ppf(1 - ALPHA / 2, n - 1) + stats.t.ppf(0.8, n - 1)
     detectable = float(quantiles * spread / np.sqrt(n))
-    return {"n": n, "difference": mean, "low": low, "high": high, "p": p, "detectable": detectable}
+    return {"n": n, "difference": mean, "low": low, "high": high, "p": float(p), "detectable": detectable}
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:
