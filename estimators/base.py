@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted, check_memory
 
 from .accounting import count_cost
 from .backend import resolve_device, resolve_precision
-from .fitting import DenseModel, PrunedModel, Samples, Start, Task, make_pruner, prune, train_dense
+from .fitting import DenseModel, PrunedModel, Samples, Start, Task, hold_out, make_pruner, prune, train_dense
 from .inference import Evaluator
 from .parameters import conflicts
 from .pruning import regularised, synaptic  # noqa: F401 (register their schedules)
@@ -61,19 +61,20 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
     max_iter: int
     tol: float
     n_iter_no_change: int
-    early_stopping: bool
+    early_stopping: bool | str
     validation_fraction: float
     random_state: Any
     verbose: bool
     warm_start: bool
     fit_intercept: bool
+    init: str
     sparsity: float
     criterion: str
     granularity: str
     scope: str
     norm: float | str
     order: str
-    prune_output: bool
+    prune_output: bool | str
     schedule: str
     fine_tune_iter: int
     n_rounds: int | str
@@ -209,6 +210,7 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
         self, task: Task, samples: Samples, dense: Callable[[], DenseModel], on_event: Listener | None
     ) -> Problem:
         """What to train and prune, for the schedules."""
+        samples, validation = hold_out(task, samples)
         return Problem(
             task,
             samples,
@@ -220,6 +222,7 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
             rewind_step=int(self.rewind_step),
             density_distribution=self.density_distribution,
             on_event=self._listener(on_event),
+            validation=validation,
         )
 
     def _train_dense(
@@ -237,7 +240,7 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
         memory = check_memory(folder) if repeatable else None
         return train_dense(task, samples, start, memory, self._listener(on_event), checkpoint, monitor)
 
-    def _task(self, samples: Samples, seed: int, epochs: int, early_stopping: bool) -> Task:
+    def _task(self, samples: Samples, seed: int, epochs: int, early_stopping: bool | str) -> Task:
         network = self._make_network(samples.inputs.shape[1], len(self.classes_))
         device = resolve_device(self.device)
         n_samples = len(samples.codes)
@@ -250,7 +253,7 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
             max_iter=int(epochs),
             tol=float(self.tol),
             n_iter_no_change=int(self.n_iter_no_change),
-            early_stopping=bool(early_stopping),
+            early_stopping=early_stopping if isinstance(early_stopping, str) else bool(early_stopping),
             learning_rate=self.learning_rate,
         )
         precision = resolve_precision(self.precision, device, n_samples * network.n_weights)
@@ -282,7 +285,8 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
 
     def _choices(self) -> Choices:
         norm = float(self.norm)  # also of "inf"
-        return Choices(self.criterion, self.granularity, self.scope, norm, self.order, self.prune_output)
+        output = self.prune_output if isinstance(self.prune_output, str) else bool(self.prune_output)
+        return Choices(self.criterion, self.granularity, self.scope, norm, self.order, output)
 
     def _publish(self, task: Task, model: PrunedModel) -> None:
         """Set the fitted attributes."""
@@ -304,6 +308,8 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
         self.n_outputs_ = len(self.classes_)
         self.precision_ = task.precision
         self.seed_ = task.seed
+        trained = model.as_trained
+        self.early_stop_step_ = None if trained is None else trained.early_stop_step
         self._pruned_as = (self._choices(), self.sparsity)
         self._optimiser = None  # partial_fit leaves its optimiser's memory here
         warn_of_emptied_layers(model.pruned, self.sparsity)

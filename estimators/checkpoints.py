@@ -16,9 +16,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FORMAT = "prunelab-checkpoint"
-VERSION = 1
+VERSION = 2
 
-_NUMBERS = {"first_step": int, "epoch": int, "batch": int, "total_loss": float, "samples": int, "seconds": float}
+_NUMBERS = {
+    "first_step": int,
+    "epoch": int,
+    "batch": int,
+    "total_loss": float,
+    "best_step": int,
+    "best_loss": float,
+    "samples": int,
+    "seconds": float,
+}
 
 
 class CheckpointError(ValueError):

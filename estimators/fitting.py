@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .network import MLPNetwork
     from .pruning.masks import Mask
     from .pruning.pruner import Choices
-    from .training import Checkpoint, Event
+    from .training import Checkpoint, Event, Validation
 
     Listener = Callable[[Event], None]
     Monitor = Callable[[list[NDArray[np.float32]]], float]
@@ -128,6 +128,13 @@ class PrunedModel:
     training: Training
     fine_tuning: Training | None = None
 
+    @property
+    def as_trained(self) -> Training | None:
+        """The training whose result this network is; None if something was removed after it."""
+        training = self.fine_tuning or self.training
+        same = all(np.array_equal(mine, its) for mine, its in zip(self.parameters, training.parameters, strict=True))
+        return training if same else None
+
 
 def train_dense(
     task: Task,
@@ -205,13 +212,7 @@ def _train(
     checkpoint: Checkpoint | None,
     monitor: Monitor | None,
 ) -> Training:
-    validation = None
-    if task.recipe.early_stopping:
-        rows, held_out = _split(task, samples)
-        kept_out = samples.rows(held_out)
-        evaluator = Evaluator(kept_out.inputs, torch.device(task.device), task.precision)
-        validation = evaluator, kept_out.codes, kept_out.weights
-        samples = samples.rows(rows)
+    samples, validation = hold_out(task, samples)
     if start is None:
         start = Start(Training(task.network.initial_parameters(task.seed_for("start"))), [])
     with flushed_denormals():
@@ -229,6 +230,16 @@ def _train(
         )
 
 
+def hold_out(task: Task, samples: Samples) -> tuple[Samples, Validation | None]:
+    """The samples to train on, and those that tell when to stop, if the recipe wants some."""
+    if not task.recipe.early_stopping:
+        return samples, None
+    rows, held_out = _split(task, samples)
+    kept_out = samples.rows(held_out)
+    evaluator = Evaluator(kept_out.inputs, torch.device(task.device), task.precision)
+    return samples.rows(rows), (evaluator, kept_out.codes, kept_out.weights)
+
+
 def _split(task: Task, samples: Samples) -> list[NDArray]:
     """Indices of the samples to train on and of those to hold out, stratified by class."""
     n, fraction = len(samples.codes), task.validation_fraction
@@ -238,8 +249,8 @@ def _split(task: Task, samples: Samples) -> list[NDArray]:
         )
     except ValueError as error:
         raise ValueError(
-            f"early_stopping=True cannot hold out validation_fraction={fraction:g} of {n} samples with every class "
-            "on both sides: give more samples or another fraction"
+            f"early_stopping={task.recipe.early_stopping!r} cannot hold out validation_fraction={fraction:g} of {n} "
+            "samples with every class on both sides: give more samples or another fraction"
         ) from error
     return [np.asarray(part) for part in parts]
 

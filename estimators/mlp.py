@@ -46,8 +46,9 @@ class PrunedMLPClassifier(BasePrunedClassifier):
         The loss, or with `early_stopping` the validation score, has to improve by this much ...
     n_iter_no_change : int, default=10
         ... within this many epochs, or training stops.
-    early_stopping : bool, default=False
-        Hold out validation data, stop when their score stalls, and keep the best epoch.
+    early_stopping : bool or "measure", default=False
+        Hold out validation data, stop when their score stalls, and keep the best epoch. "measure": train to the end
+        all the same, and tell where the loss on these data was lowest, of looks every 100 updates.
     validation_fraction : float, default=0.1
         Of the training data held out when `early_stopping`.
     random_state : int, RandomState or None, default=None
@@ -60,6 +61,10 @@ class PrunedMLPClassifier(BasePrunedClassifier):
         `sparsity` prunes iteratively.
     fit_intercept : bool, default=False
         Whether the layers have biases.
+    init : {"uniform", "glorot"}, default="uniform"
+        How the weights begin. "uniform": from -1/sqrt(n_in) to 1/sqrt(n_in), biases too, as `torch.nn.Linear`.
+        "glorot": normal with variance 2 / (n_in + n_out), biases zero (X. Glorot, Y. Bengio, "Understanding the
+        difficulty of training deep feedforward neural networks", AISTATS 2010), as in the lottery tickets' paper.
     sparsity : float, default=0.0
         Fraction of the prunable weights or units to remove, 0 to 1. Exactly ``round(sparsity * n)`` of each
         group ranked go; ties go by index.
@@ -75,8 +80,9 @@ class PrunedMLPClassifier(BasePrunedClassifier):
         A unit's score is this norm of the scores of its incoming weights.
     order : {"smallest", "largest"}, default="smallest"
         Which scores are removed.
-    prune_output : bool, default=False
-        Whether the output layer is pruned as well.
+    prune_output : bool or "half", default=False
+        Whether the output layer is pruned as well. "half": at half the rate of the others, as in the lottery
+        tickets' paper; see `prunelab.estimators.pruning.masks.output_sparsity`.
     schedule : str, default="one-shot"
         When to prune. "one-shot": after training, at once. "iterative": after training, in `n_rounds` rounds of
         pruning and retraining. "rewind": in `n_rounds` rounds, each trained anew from the weights of step
@@ -136,6 +142,9 @@ class PrunedMLPClassifier(BasePrunedClassifier):
         Accuracy on the held-out data after every epoch, if `early_stopping`.
     n_iter_ : int
         Epochs trained before pruning.
+    early_stop_step_ : int or None
+        Updates after which the loss on the held-out data was lowest, with ``early_stopping="measure"``; None where
+        the network was pruned after its training. Model files do not keep it.
     n_layers_, n_outputs_ : int
         Layers, input and output included, and classes.
     precision_ : str
@@ -172,19 +181,20 @@ class PrunedMLPClassifier(BasePrunedClassifier):
         max_iter: int = 20,
         tol: float = 1e-4,
         n_iter_no_change: int = 10,
-        early_stopping: bool = False,
+        early_stopping: bool | str = False,
         validation_fraction: float = 0.1,
         random_state: Any = None,
         verbose: bool = False,
         warm_start: bool = False,
         fit_intercept: bool = False,
+        init: str = "uniform",
         sparsity: float = 0.0,
         criterion: str = "magnitude",
         granularity: str = "weight",
         scope: str = "layer",
         norm: float | str = 2,
         order: str = "smallest",
-        prune_output: bool = False,
+        prune_output: bool | str = False,
         schedule: str = "one-shot",
         fine_tune_iter: int = 0,
         n_rounds: int | str = 5,
@@ -211,6 +221,7 @@ class PrunedMLPClassifier(BasePrunedClassifier):
         self.verbose = verbose
         self.warm_start = warm_start
         self.fit_intercept = fit_intercept
+        self.init = init
         self.sparsity = sparsity
         self.criterion = criterion
         self.granularity = granularity
@@ -229,4 +240,4 @@ class PrunedMLPClassifier(BasePrunedClassifier):
 
     def _make_network(self, n_features: int, n_classes: int) -> MLPNetwork:
         hidden = [int(width) for width in np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=int))]
-        return MLPNetwork((n_features, *hidden, n_classes), self.activation, self.fit_intercept)
+        return MLPNetwork((n_features, *hidden, n_classes), self.activation, self.fit_intercept, self.init)

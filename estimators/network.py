@@ -44,11 +44,14 @@ class MLPNetwork:
         Of the hidden layers.
     fit_intercept : bool
         Whether the layers have biases.
+    init : {"uniform", "glorot"}
+        How the parameters begin; see `initial_parameters`.
     """
 
     sizes: tuple[int, ...]
     activation: str
     fit_intercept: bool
+    init: str = "uniform"
 
     @property
     def n_layers(self) -> int:
@@ -63,10 +66,14 @@ class MLPNetwork:
     def initial_parameters(self, seed: int) -> list[np.ndarray]:
         """Draw weights and biases uniformly from -1/sqrt(n_in) to 1/sqrt(n_in), as `torch.nn.Linear` does.
 
+        With "glorot", the weights are normal with variance 2 / (n_in + n_out), and the biases zero.
         They are drawn on the CPU whatever the device, so that every device starts from the same.
         """
         rng = np.random.default_rng(seed)
         pairs = list(zip(self.sizes, self.sizes[1:], strict=False))
+        if self.init == "glorot":
+            weights = [_glorot(rng, n_in, n_out) for n_in, n_out in pairs]
+            return weights + [np.zeros(n_out, dtype=np.float32) for _, n_out in pairs if self.fit_intercept]
         weights = [_uniform(rng, n_in, (n_in, n_out)) for n_in, n_out in pairs]
         biases = [_uniform(rng, n_in, (n_out,)) for n_in, n_out in pairs] if self.fit_intercept else []
         return weights + biases
@@ -168,6 +175,10 @@ class MLPNetwork:
             yield layer, torch.mm(values.T, error)
             if self.fit_intercept:
                 yield self.n_layers + layer, error.sum(0, dtype=torch.float32)
+
+
+def _glorot(rng: np.random.Generator, n_in: int, n_out: int) -> np.ndarray:
+    return rng.standard_normal((n_in, n_out), dtype=np.float32) * np.float32(np.sqrt(2.0 / (n_in + n_out)))
 
 
 def _uniform(rng: np.random.Generator, n_in: int, shape: tuple[int, ...]) -> np.ndarray:

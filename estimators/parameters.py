@@ -44,6 +44,7 @@ USED_BY = {
 OF_WEIGHTS = ("set", "rigl", "synaptic")
 
 DENSITY_DISTRIBUTIONS = ("uniform", "erk")
+INITS = ("uniform", "glorot")
 LEARNING_RATES = ("constant", "cosine")
 ACTIVATIONS = ("relu", "tanh", "logistic", "identity")
 
@@ -66,6 +67,7 @@ DEFAULTS: Mapping[str, Any] = {
     "verbose": False,
     "warm_start": False,
     "fit_intercept": False,
+    "init": "uniform",
     "sparsity": 0.0,
     "criterion": "magnitude",
     "granularity": "weight",
@@ -112,8 +114,13 @@ def _one_of(choices: Sequence):
     return lambda value: not isinstance(value, (list, np.ndarray)) and value in choices, f"one of {words}"
 
 
-def _flag():
-    return lambda value: isinstance(value, (bool, np.bool_)), "True or False"
+def _flag(third: str = ""):
+    """Yes, no, or a name for something between."""
+    words = f"True, False or {third!r}" if third else "True or False"
+    return (
+        lambda value: value == third if third and isinstance(value, str) else isinstance(value, (bool, np.bool_)),
+        words,
+    )
 
 
 def _seed():
@@ -146,18 +153,19 @@ _CHECKS = {
     "max_iter": _number(1, whole=True),
     "tol": _number(float("-inf")),
     "n_iter_no_change": _number(1, whole=True),
-    "early_stopping": _flag(),
+    "early_stopping": _flag("measure"),
     "random_state": _seed(),
     "validation_fraction": _number(0, 1, open_low=True, open_high=True),
     "verbose": (lambda value: isinstance(value, (bool, numbers.Integral)), "True, False or a whole number"),
     "warm_start": _flag(),
     "fit_intercept": _flag(),
+    "init": _one_of(INITS),
     "sparsity": _number(0, 1),
     "granularity": _one_of(GRANULARITIES),
     "scope": _one_of(SCOPES),
     "norm": (lambda value: not isinstance(value, np.ndarray) and value in (*NORMS, "inf"), "1, 2 or inf"),
     "order": _one_of(ORDERS),
-    "prune_output": _flag(),
+    "prune_output": _flag("half"),
     "schedule": _one_of(SCHEDULES),
     "fine_tune_iter": _number(0, whole=True),
     "n_rounds": (
@@ -190,9 +198,10 @@ def conflicts(parameters: Mapping[str, Any]) -> dict[str, str]:
     schedule, found = given["schedule"], {}
     if schedule == "one-shot":
         return found
-    for name in ("warm_start", "early_stopping"):
-        if given[name]:
-            found[name] = f"{name} goes with schedule='one-shot' only, got schedule={schedule!r}"
+    if given["warm_start"]:
+        found["warm_start"] = f"warm_start goes with schedule='one-shot' only, got schedule={schedule!r}"
+    if given["early_stopping"] not in (False, "measure"):
+        found["early_stopping"] = f"early_stopping=True goes with schedule='one-shot' only, got schedule={schedule!r}"
     if schedule == "iterative" and given["fine_tune_iter"] < 1:
         found["fine_tune_iter"] = "fine_tune_iter must be at least 1 with schedule='iterative': it retrains every round"
     if schedule in OF_WEIGHTS and given["granularity"] != "weight":

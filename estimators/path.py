@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from .fitting import DenseModel, PrunedModel
     from .inference import Evaluator
     from .network import MLPNetwork
-    from .training import Checkpoint, Event
+    from .training import Checkpoint, Event, Training
 
     Listener = Callable[[Event], None]
 
@@ -133,6 +133,10 @@ def iter_sparsity_path(
         the pruned network, the rows then have ``epochs_to_dense``: after how many epochs that network was first as
         accurate as the dense one in the end; NaN if never.
 
+    With ``early_stopping="measure"`` the rows have ``early_stop_step``, the updates after which the loss on the
+    held-out data was lowest while this network was trained, and ``early_stop_accuracy``, that on the test data then;
+    NaN where the network was pruned after its training.
+
     Raises
     ------
     ValueError
@@ -159,6 +163,7 @@ def iter_sparsity_path(
     tickets: dict[Any, Any] = {}
     # All rows have the same columns, whichever variant they are of.
     tells_before = any(variant.fine_tune_iter for variant in pruned_as)
+    tells_early_stop = trained.early_stopping == "measure"
     tells_epochs = monitor is not None and any(variant.schedule != "one-shot" for variant in pruned_as)
     dense_accuracy = np.nan if test is None else test.score_dense(network, dense)
     for v, variant in enumerate(pruned_as):
@@ -195,12 +200,22 @@ def iter_sparsity_path(
             }
             if tells_epochs:
                 row["epochs_to_dense"] = _first_epoch(_accuracies_after_pruning(model, dense), dense_accuracy)
+            if tells_early_stop:
+                row |= _early_stop(model.as_trained, network, test)
             if tells_before:
                 before = (np.nan, np.nan) if test is None else test.score_parameters(network, model.parameters_before)
                 row["accuracy_before_fine_tuning"] = before[0]
             if on_event is not None:
                 on_event(PointEnded(row, v * len(sparsities) + s + 1, points))
             yield PathPoint(row, network, model, dense, variant)
+
+
+def _early_stop(training: Training | None, network: MLPNetwork, test: _Test | None) -> dict[str, float]:
+    """Where a training that was measured would have stopped, and the accuracy on the test data there."""
+    if training is None or training.early_stop_parameters is None or training.early_stop_step is None:
+        return {"early_stop_step": np.nan, "early_stop_accuracy": np.nan}
+    accuracy = np.nan if test is None else test.score_parameters(network, training.early_stop_parameters)[0]
+    return {"early_stop_step": float(training.early_stop_step), "early_stop_accuracy": accuracy}
 
 
 def _accuracies_after_pruning(model: PrunedModel, dense: DenseModel) -> list[float]:

@@ -148,6 +148,7 @@ def _restore(cls: type[Classifier], header: dict[str, Any], arrays: dict[str, np
         setattr(classifier, f"{name}_", restored)
     if arrays:
         raise ValueError(f"it has arrays that do not belong to it: {', '.join(sorted(arrays))}")
+    classifier.early_stop_step_ = None
     classifier._optimiser = None
     classifier._pruned_as = (classifier._choices(), classifier.sparsity)
     return classifier

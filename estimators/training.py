@@ -29,8 +29,13 @@ if TYPE_CHECKING:
     from .network import MLPNetwork
 
     Arrays = list[NDArray[np.float32]]
+    #: An evaluator of the held-out inputs, and their class indices and sample weights.
+    Validation = tuple[Evaluator, NDArray[np.int64], NDArray[np.float32] | None]
 
 SECONDS_BETWEEN_EVENTS = 0.1
+
+#: Updates between two looks at the held-out data, with ``early_stopping="measure"`` (the lottery tickets' paper's).
+STEPS_BETWEEN_LOOKS = 100
 
 
 class TrainingDiverged(ValueError):  # noqa: N818 (what happened is the name)
@@ -100,8 +105,13 @@ class Recipe:
     max_iter: int
     tol: float
     n_iter_no_change: int
-    early_stopping: bool
+    early_stopping: bool | str
     learning_rate: str = "constant"
+
+    @property
+    def measures(self) -> bool:
+        """Whether held-out data tell when to stop, but nothing stops."""
+        return self.early_stopping == "measure"
 
     def rate(self, progress: float) -> float:
         """The step size when a part `progress`, 0 to 1, of all updates is done."""
@@ -140,6 +150,10 @@ class Training:
         Updates the optimiser has made in its life.
     monitored : list of float
         What the monitor said after every epoch, if there was one.
+    early_stop_step : int or None
+        Updates after which the loss on the held-out data was lowest, if the recipe measures that.
+    early_stop_parameters : list of ndarray of float32 or None
+        The parameters then.
     """
 
     parameters: Arrays
@@ -148,6 +162,8 @@ class Training:
     moments: list[Arrays] = field(default_factory=list)
     n_steps: int = 0
     monitored: list[float] = field(default_factory=list)
+    early_stop_step: int | None = None
+    early_stop_parameters: Arrays | None = None
 
 
 @dataclass
@@ -167,7 +183,11 @@ class Checkpoint:
     total_loss : float
         Sum of the losses of that epoch's samples so far (a float32 number).
     best : list of ndarray or None
-        The parameters of the best epoch, where validation chooses them.
+        The best parameters by the held-out data, where these choose or measure.
+    best_step : int
+        Updates of this training they were reached after, where that is measured.
+    best_loss : float
+        Their loss on the held-out data, likewise.
     samples : int
         Samples trained on so far.
     seconds : float
@@ -180,6 +200,8 @@ class Checkpoint:
     batch: int = 0
     total_loss: float = 0.0
     best: Arrays | None = None
+    best_step: int = 0
+    best_loss: float = math.inf
     samples: int = 0
     seconds: float = 0.0
 
@@ -221,7 +243,7 @@ def train(
     *,
     seed: int,
     masks: Sequence[NDArray[np.bool_] | None] | None = None,
-    validation: tuple[Evaluator, NDArray[np.int64], NDArray[np.float32] | None] | None = None,
+    validation: Validation | None = None,
     phase: str = "training",
     on_event: Callable[[Event], None] | None = None,
     checkpoint: Checkpoint | None = None,
@@ -242,7 +264,8 @@ def train(
     masks : sequence of ndarray of bool or None, optional
         One a parameter; what is False stays exactly zero.
     validation : (Evaluator, class indices, sample weights or None), optional
-        With ``recipe.early_stopping`` the parameters of the best epoch on these data are returned.
+        With ``recipe.early_stopping`` the parameters of the best epoch on these data are returned; if that is
+        "measure", the last ones are, and where the loss on these data was lowest is told beside them.
     phase : str
         Told with the events.
     on_event : callable, optional
@@ -278,7 +301,7 @@ def _train(
     held = _mask_tensors(masks, parameters)
     optimiser = _OPTIMISERS[recipe.solver](parameters, recipe, network.n_layers, start)
     result = Training([], list(start.loss_curve), list(start.validation_scores))
-    best = None if begin.best is None else [torch.tensor(array, device=device) for array in begin.best]
+    best, best_step, best_loss = begin.best, begin.best_step, begin.best_loss
     patience = _Patience(recipe)
     for cost in [-score for score in start.validation_scores] or start.loss_curve:
         patience.epoch_cost(cost)
@@ -301,8 +324,8 @@ def _train(
             optimiser.n_steps,
         )
         loss = 0.0 if total_loss is None else float(total_loss)
-        kept = None if best is None else _copied(best)
-        return Checkpoint(training, begin.first_step, epoch, batch, loss, kept, report.samples, report.seconds)
+        best_so_far = best, best_step, best_loss  # never changed in place
+        return Checkpoint(training, begin.first_step, epoch, batch, loss, *best_so_far, report.samples, report.seconds)
 
     step = 0
     for epoch in range(begin.epoch, recipe.max_iter):
@@ -331,6 +354,11 @@ def _train(
                     for copy, parameter in zip(working, parameters, strict=True):
                         copy.copy_(parameter)
             total_loss.add_(loss, alpha=len(rows))
+            done = epoch * len(batches) + batch
+            if recipe.measures and validation is not None and done % STEPS_BETWEEN_LOOKS == 0:
+                held_out_loss = _score(network, validation, parameters)[1]
+                if held_out_loss < best_loss:
+                    best, best_step, best_loss = _copied(parameters), done, held_out_loss
             report.batch(len(rows), partial(stand, epoch, batch, total_loss))
         mean_loss = float(total_loss) / len(data)
         if not np.isfinite(mean_loss):
@@ -338,11 +366,9 @@ def _train(
         result.loss_curve.append(mean_loss)
         score = None
         if validation is not None:
-            evaluator, targets, weights = validation
-            arrays = [p.cpu().numpy() for p in parameters]
-            score = evaluator.accuracy_and_loss(network, arrays, targets, weights)[0]
-            if not result.validation_scores or score > max(result.validation_scores):
-                best = [p.clone() for p in parameters]
+            score = _score(network, validation, parameters)[0]
+            if not recipe.measures and score > max(result.validation_scores, default=-1.0):
+                best = _copied(parameters)
             result.validation_scores.append(score)
         patience.epoch_cost(mean_loss if score is None else -score)
         monitored = None if monitor is None else monitor([p.cpu().numpy() for p in parameters])
@@ -352,11 +378,20 @@ def _train(
 
     if not all(bool(torch.isfinite(p).all()) for p in parameters):  # the last update may have done it
         raise TrainingDiverged(_diverged("in the last step", recipe))
-    chosen = best if recipe.early_stopping and best is not None else parameters
-    result.parameters = [p.cpu().numpy() for p in chosen]
+    result.parameters = [p.cpu().numpy() for p in parameters]
+    if recipe.measures:
+        result.early_stop_step, result.early_stop_parameters = best_step or None, best
+    elif recipe.early_stopping and best is not None:
+        result.parameters = best
     result.moments = [[moment.cpu().numpy() for moment in moments] for moments in optimiser.moments]
     result.n_steps = optimiser.n_steps
     return result
+
+
+def _score(network, validation: Validation, parameters: list[Tensor]) -> tuple[float, float]:
+    """Accuracy and loss on held-out data."""
+    evaluator, targets, weights = validation
+    return evaluator.accuracy_and_loss(network, [p.cpu().numpy() for p in parameters], targets, weights)
 
 
 def _copied(tensors: list[Tensor]) -> Arrays:
@@ -481,7 +516,10 @@ def _by_decay(decays: list[float], indices: list[int], gradients: list[Tensor]):
 
 
 class _Patience:
-    """Ends the training after `n_iter_no_change` epochs in a row without an improvement by `tol`."""
+    """Ends the training after `n_iter_no_change` epochs in a row without an improvement by `tol`.
+
+    A training that only measures when to stop is not ended.
+    """
 
     def __init__(self, recipe: Recipe):
         self._recipe = recipe
@@ -490,7 +528,7 @@ class _Patience:
 
     @property
     def is_over(self) -> bool:
-        return self._waited >= self._recipe.n_iter_no_change
+        return self._waited >= self._recipe.n_iter_no_change and not self._recipe.measures
 
     def epoch_cost(self, cost: float) -> None:
         self._waited = 0 if cost <= self._best - self._recipe.tol else self._waited + 1

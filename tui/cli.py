@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from .status import EXIT_USAGE
 
@@ -225,6 +225,7 @@ def _add_estimator_options(parser: argparse.ArgumentParser, several: bool) -> No
     add("--hidden-layer-sizes", "--layers", type=_sizes, metavar="N,N,...", help="hidden units (1000,1000,500,200)")
     add("--activation", type=text, metavar="NAME", help="relu, tanh, logistic or identity (relu)")
     add("--fit-intercept", action="store_true", help="give the layers biases")
+    add("--init", type=text, metavar="NAME", help="uniform or glorot: how the weights begin (uniform)")
     add("--solver", type=text, metavar="NAME", help="adam or sgd (adam)")
     add("--learning-rate", type=text, metavar="NAME", help="constant, or cosine: falls to zero (constant)")
     add("--learning-rate-init", "--lr", type=number, metavar="X", help="step size (0.001)")
@@ -234,7 +235,7 @@ def _add_estimator_options(parser: argparse.ArgumentParser, several: bool) -> No
     add("--max-iter", "--epochs", type=int, metavar="N", help="passes over the data (20)")
     add("--tol", type=number, metavar="X", help="improvement that counts (0.0001)")
     add("--n-iter-no-change", type=int, metavar="N", help="stop after N epochs without one (10)")
-    add("--early-stopping", action="store_true", help="watch held-out data and keep the best epoch")
+    add("--early-stopping", **_flag_or("measure"), help="watch held-out data and keep the best epoch, or measure only")
     add("--validation-fraction", type=number, metavar="X", help="how much of the data that is (0.1)")
     add("--random-state", "--seed", type=int, metavar="N", help="the (first) seed (0)")
     pruning = parser.add_argument_group("pruning")
@@ -246,7 +247,7 @@ def _add_estimator_options(parser: argparse.ArgumentParser, several: bool) -> No
     add("--scope", type=texts, metavar="NAME", help="layer or global (layer)")
     add("--norm", type=norm, metavar="P", help="1, 2 or inf: how weights make the score of a unit (2)")
     add("--order", type=texts, metavar="NAME", help="remove the smallest or the largest (smallest)")
-    add("--prune-output", action="store_true", help="prune the output layer as well")
+    add("--prune-output", **_flag_or("half"), help="prune the output layer as well, or at half the rate")
     add("--schedule", type=texts, metavar="NAME", help=SCHEDULE_HELP)
     add("--fine-tune-iter", type=int, metavar="N", help="epochs of retraining after pruning (0)")
     add("--n-rounds", type=_rounds, metavar="N", help="rounds of iterative and rewind; auto: 20 %% a round (5)")
@@ -257,6 +258,11 @@ def _add_estimator_options(parser: argparse.ArgumentParser, several: bool) -> No
     add("--device", type=text, metavar="NAME", help="auto, cpu, cuda, cuda:N or mps (auto)")
     add("--precision", type=text, metavar="NAME", help="auto, float32 or bfloat16 (auto)")
     add("--memory", type=text, metavar="DIR", help="keep trainings in this folder and reuse them")
+
+
+def _flag_or(name: str) -> dict[str, Any]:
+    """An option that stands alone, or takes the one value `name`."""
+    return {"nargs": "?", "const": True, "metavar": name, "type": str}
 
 
 def _adder(group: argparse._ArgumentGroup):

@@ -28,7 +28,7 @@ class Choices:
     scope: str = "layer"
     norm: float = 2
     order: str = "smallest"
-    prune_output: bool = False
+    prune_output: bool | str = False
 
 
 class Pruned(NamedTuple):
@@ -89,7 +89,7 @@ class Pruner:
         else:
             scores = weight_scores(choices.criterion, model)
         self._kept_before = before
-        self._order = RemovalOrder(scores, choices.scope, choices.order, before, sort)
+        self._order = RemovalOrder(scores, choices.scope, choices.order, before, sort, choices.prune_output)
 
     def prune(self, sparsity: float | Sequence[float]) -> Pruned:
         """Remove the fraction `sparsity` (0 to 1) of the prunable weights or units; by layer, also one for each."""

@@ -229,5 +229,7 @@ def open_gates(log_alpha: Tensor) -> Tensor:
 
 def _keep_the_openest(problem: Problem, openness: list[NDArray], sparsity: float) -> Pruned:
     """Masks of the exact sparsity, by the gates."""
-    kept: list[Mask] = RemovalOrder(openness, problem.choices.scope, sort=False).masks(sparsity)
+    kept: list[Mask] = RemovalOrder(
+        openness, problem.choices.scope, sort=False, output=problem.choices.prune_output
+    ).masks(sparsity)
     return problem.pruned_from(kept)

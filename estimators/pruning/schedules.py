@@ -18,7 +18,7 @@ from ..backend import flushed_denormals
 from ..fitting import DenseModel, PrunedModel, on_device, prune
 from ..training import Training, train
 from .evidence import Evidence
-from .masks import RemovalOrder, weight_masks_of_units
+from .masks import ROUND_RATE, RemovalOrder, output_sparsity, weight_masks_of_units
 from .pruner import Pruned, Pruner
 
 if TYPE_CHECKING:
@@ -28,16 +28,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..fitting import Monitor, Samples, Task
-    from ..training import Controller, Event
+    from ..training import Controller, Event, Validation
     from .masks import Mask
     from .pruner import Choices
 
     Listener = Callable[[Event], None]
     Arrays = list[NDArray[np.float32]]
     Schedule = Callable[["Problem", float], PrunedModel]
-
-#: The part of what is left that a round removes with ``n_rounds="auto"`` (the value of the lottery tickets' paper).
-ROUND_RATE = 0.2
 
 #: How often a gradual schedule prunes, and the parts of the training in which it begins and ends.
 GRADUAL_UPDATES, GRADUAL_BEGIN, GRADUAL_END = 30, 0.1, 0.75
@@ -66,6 +63,8 @@ class Problem:
     rewind_step : int
     density_distribution : {"uniform", "erk"}
     on_event : callable, optional
+    validation : (Evaluator, class indices, sample weights or None), optional
+        Held-out data, if the final training is to measure when to stop; `samples` are then without them.
     monitor : callable, optional
         Told the parameters after every epoch of the final training; see `train`.
     memory : dict
@@ -82,6 +81,7 @@ class Problem:
     rewind_step: int = 0
     density_distribution: str = "erk"
     on_event: Listener | None = None
+    validation: Validation | None = None
     monitor: Monitor | None = None
     memory: dict = field(default_factory=dict)
 
@@ -101,7 +101,7 @@ class Problem:
         return self.task.recipe.max_iter * -(-len(self.samples.codes) // self.task.recipe.batch_size)
 
     def rungs(self, sparsity: float) -> list[float]:
-        """The sparsities after each of the rounds."""
+        """The sparsities after each of the rounds: with ``"auto"`` a round removes `ROUND_RATE` of what is left."""
         if self.n_rounds != "auto":
             return ladder(sparsity, int(self.n_rounds))
         rungs = []
@@ -139,7 +139,7 @@ class Problem:
     ) -> Training:
         """Train from somewhere with masks held, for the epochs of the recipe or for some."""
         recipe = self.task.recipe
-        recipe = replace(recipe, early_stopping=False, max_iter=recipe.max_iter if epochs is None else epochs)
+        recipe = replace(recipe, max_iter=recipe.max_iter if epochs is None else epochs)
         if controller is not None:  # it counts on all of its steps
             recipe = replace(recipe, n_iter_no_change=recipe.max_iter + 1)
         with flushed_denormals():
@@ -152,6 +152,7 @@ class Problem:
                 masks=None if pruned is None else self.masks(pruned),
                 phase=phase,
                 on_event=self.on_event,
+                validation=self.validation,
                 controller=controller,
                 monitor=self.monitor,
             )
@@ -435,7 +436,13 @@ def rigged_lottery(problem: Problem, sparsity: float) -> PrunedModel:
 def _rewire(problem: Problem, sparsity: float, grow_by_gradient: bool) -> PrunedModel:
     n_prunable = problem.n_prunable
     parameters = problem.initial.parameters
-    kept = kept_per_layer([p.shape for p in parameters[:n_prunable]], sparsity, problem.density_distribution)
+    shapes = [p.shape for p in parameters[:n_prunable]]
+    if problem.choices.prune_output == "half":
+        size = shapes[-1][0] * shapes[-1][1]
+        kept = kept_per_layer(shapes[:-1], sparsity, problem.density_distribution)
+        kept.append(size - round(output_sparsity(sparsity) * size))
+    else:
+        kept = kept_per_layer(shapes, sparsity, problem.density_distribution)
     rng = np.random.default_rng(problem.task.seed_for("prune"))
     masks = [_random_mask(rng, p.shape, count) for p, count in zip(parameters, kept, strict=False)]
     masks += [np.ones(p.shape, dtype=bool) for p in parameters[n_prunable:]]

@@ -90,10 +90,7 @@ class _Microglia:
         """The exact sparsity: the least active of those alive go, if there are still too many."""
         if not self._activity:  # a training too short for a single round
             self._activity = [torch.from_numpy(abs(p)) for p in parameters[: len(self._alive)]]
-        activity = [a.cpu().numpy() for a in self._activity]
-        alive = [mask.numpy() for mask in self._alive]
-        order = RemovalOrder(activity, self._problem.choices.scope, kept=alive, sort=False)
-        return order.masks(self._sparsity)
+        return self._kept(self._sparsity)
 
     def _observe(self, parameters: list[Tensor], inputs: Tensor) -> None:
         """Take a round's activity into the leaky average."""
@@ -126,4 +123,6 @@ class _Microglia:
     def _kept(self, sparsity: float) -> list[Mask]:
         activity = [a.cpu().numpy() for a in self._activity]
         alive = [mask.numpy() for mask in self._alive]
-        return RemovalOrder(activity, self._problem.choices.scope, kept=alive, sort=False).masks(sparsity)
+        choices = self._problem.choices
+        order = RemovalOrder(activity, choices.scope, kept=alive, sort=False, output=choices.prune_output)
+        return order.masks(sparsity)

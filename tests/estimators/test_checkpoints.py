@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from prunelab.estimators import PrunedMLPClassifier, iter_sparsity_path
+from prunelab.estimators import PrunedMLPClassifier, iter_sparsity_path, training
 from prunelab.estimators.checkpoints import CheckpointError, load_checkpoint, save_checkpoint
 from prunelab.estimators.training import BatchEnded, EpochEnded
 from sklearn.datasets import make_classification
@@ -68,6 +68,7 @@ def after_the_last_epoch(event):
         {},
         {"solver": "sgd", "alpha": 0.1, "fit_intercept": True},
         {"early_stopping": True},
+        {"early_stopping": "measure"},
         {"precision": "bfloat16"},
         {"batch_size": 7},  # a short batch at the end of every epoch
     ],
@@ -77,6 +78,7 @@ def test_going_on_from_a_checkpoint_gives_the_very_same_network(parameters, wher
     classifier = PrunedMLPClassifier(
         (30, 20), random_state=3, device="cpu", **{"max_iter": 6, "batch_size": 32, **parameters}
     )
+    monkeypatch.setattr(training, "STEPS_BETWEEN_LOOKS", 3)
     whole = path(classifier)
     checkpoint = interrupted_at(classifier, where, monkeypatch)
     save_checkpoint(checkpoint, tmp_path / "c.safetensors")

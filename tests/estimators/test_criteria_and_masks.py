@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from prunelab.estimators.pruning.criteria import Model, unit_scores, weight_scores
-from prunelab.estimators.pruning.masks import RemovalOrder, weight_masks_of_units
+from prunelab.estimators.pruning.masks import RemovalOrder, output_sparsity, weight_masks_of_units
 from prunelab.estimators.pruning.pruner import Choices, Pruner
 from torch.nn.utils import prune as torch_prune
 
@@ -406,3 +406,39 @@ def test_the_biases_of_units_removed_before_stay_removed():
 
 def test_the_achieved_sparsity_of_a_tenth_is_a_tenth():
     assert Pruner(Choices(), random_coefs((10, 10, 2))).prune(0.1).achieved_sparsity == 0.1
+
+
+# -- the output layer ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_rounds", [3, 7, 9, 12, 15, 18])
+def test_the_output_layer_at_half_the_rate_gives_the_densities_of_the_tickets(n_rounds):
+    """(265200 * 0.8^n + 1000 * 0.9^n) / 266200 of LeNet-300-100 is left after n rounds (Frankle and Carbin 2019)."""
+    coefs = random_coefs((784, 300, 100, 10))
+    pruned = Pruner(Choices(prune_output="half"), coefs).prune(1 - 0.8**n_rounds)
+    left = [int(mask.sum()) for mask in pruned.masks]
+    assert left == [round(235200 * 0.8**n_rounds), round(30000 * 0.8**n_rounds), round(1000 * 0.9**n_rounds)]
+    assert sum(left) / 266200 == pytest.approx((265200 * 0.8**n_rounds + 1000 * 0.9**n_rounds) / 266200, abs=1e-5)
+    assert pruned.achieved_sparsity == (266200 - sum(left)) / 266200
+
+
+@pytest.mark.parametrize("granularity", ["weight", "unit"])
+@pytest.mark.parametrize("order", ["smallest", "largest"])
+def test_the_output_layer_is_ranked_apart_at_half_the_rate_also_globally(granularity, order):
+    coefs = random_coefs()
+    for sparsity in SPARSITIES:
+        choices = Choices(granularity=granularity, scope="global", order=order, prune_output="half")
+        masks = Pruner(choices, coefs).prune(sparsity)
+        of_hidden = Pruner(Choices(granularity=granularity, scope="global", order=order), coefs).prune(sparsity)
+        of_output = Pruner(Choices(granularity=granularity, order=order, prune_output=True), coefs).prune(
+            [0.0, 0.0, output_sparsity(sparsity)]
+        )
+        expected = [a & b for a, b in zip(of_hidden.masks, of_output.masks, strict=True)]
+        assert_same_masks(masks.masks, expected)
+
+
+def test_half_the_rate_ends_where_the_whole_rate_does():
+    assert output_sparsity(0.0) == 0.0
+    assert output_sparsity(1.0) == 1.0
+    assert output_sparsity(0.2) == pytest.approx(0.1)
+    assert Pruner(Choices(prune_output="half"), random_coefs()).prune(1.0).achieved_sparsity == 1.0

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from prunelab.estimators.network import MLPNetwork
+from scipy import stats
 from torch.nn import functional
 
 ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh, "logistic": torch.sigmoid, "identity": lambda values: values}
@@ -206,6 +207,18 @@ def test_initial_parameters_are_uniform_as_those_of_torch():
     assert weights[0].mean() == pytest.approx(0, abs=1e-3)
     assert weights[0].std() == pytest.approx(400**-0.5 / 3**0.5, rel=0.01)
     assert torch.nn.Linear(400, 300).weight.std().item() == pytest.approx(weights[0].std(), rel=0.02)
+
+
+def test_initial_parameters_after_glorot():
+    sizes = (784, 300, 100, 10)
+    parameters = MLPNetwork(sizes, "relu", True, "glorot").initial_parameters(0)
+    for weight, n_in, n_out in zip(parameters, sizes, sizes[1:], strict=False):
+        assert weight.dtype == np.float32
+        scaled = weight.ravel() / np.sqrt(2 / (n_in + n_out))
+        assert stats.kstest(scaled, "norm").pvalue > 0.01
+    assert not any(bias.any() for bias in parameters[3:])
+    assert [bias.shape for bias in parameters[3:]] == [(300,), (100,), (10,)]
+    assert len(MLPNetwork(sizes, "relu", False, "glorot").initial_parameters(0)) == 3
 
 
 def test_initial_parameters_are_a_function_of_the_seed():

@@ -41,6 +41,7 @@ def test_variants_are_all_combinations_in_order():
         ({"schedule": "set", "granularity": "unit", "early_stopping": True}, ["early_stopping", "granularity"]),
         ({"schedule": "synaptic", "granularity": "weight"}, []),
         ({"schedule": "rewind", "warm_start": True}, ["warm_start"]),
+        ({"schedule": "rewind", "early_stopping": "measure"}, []),
     ],
 )
 def test_what_does_not_go_together_names_what_has_to_change(parameters, wrong):

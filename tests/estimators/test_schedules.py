@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
-from prunelab.estimators import PrunedMLPClassifier, iter_sparsity_path, sparsity_path
+from prunelab.estimators import PrunedMLPClassifier, iter_sparsity_path, sparsity_path, training
 from prunelab.estimators.parameters import SCHEDULES as SCHEDULE_NAMES
 from prunelab.estimators.pruning import regularised, schedules
 from prunelab.estimators.pruning import synaptic as synaptic_module
+from prunelab.estimators.pruning.masks import output_sparsity
 from prunelab.estimators.pruning.regularised import shrink
 from prunelab.estimators.pruning.schedules import SCHEDULES, cubic, kept_per_layer, ladder
 from sklearn.datasets import make_classification
@@ -400,6 +401,36 @@ def test_controls_have_as_many_weights_in_every_layer_as_the_ticket(control):
     same_masks = all((a == b).all() for a, b in zip(ticket.masks_, other.masks_, strict=True))
     assert same_masks == (control == "rewind-reinit")
     assert any((a != b).any() for a, b in zip(ticket.coefs_, other.coefs_, strict=True))
+
+
+@pytest.mark.parametrize("schedule", ALL)
+def test_every_schedule_prunes_the_output_layer_at_half_the_rate(schedule):
+    classifier = make(schedule, sparsity=0.75, prune_output="half", density_distribution="uniform").fit(X, Y)
+    assert removed(classifier) == [360, 288, round(output_sparsity(0.75) * 48)]
+
+
+@pytest.mark.parametrize("schedule", [name for name in ALL if name != "l0"])
+def test_where_a_pruned_network_s_training_should_have_stopped_is_measured(schedule, monkeypatch):
+    monkeypatch.setattr(training, "STEPS_BETWEEN_LOOKS", 4)
+    classifier = make(schedule, early_stopping="measure", validation_fraction=0.2, batch_size=40, max_iter=6)
+    dense, pruned = iter_sparsity_path(classifier, X, Y, sparsities=(0.0, 0.5), X_test=X, y_test=Y)
+    for point in (dense, pruned):
+        steps = 10 if schedule == "iterative" and point is pruned else 60  # ten of 40 in an epoch of 400
+        assert point.row["early_stop_step"] in range(4, steps + 1, 4)
+        assert 0.5 < point.row["early_stop_accuracy"] <= 1
+    stopped = pruned.model.as_trained
+    assert pruned.to_classifier().early_stop_step_ == stopped.early_stop_step
+    for early, mask in zip(stopped.early_stop_parameters, pruned.model.pruned.masks, strict=True):
+        if schedule not in ("gradual", "set", "rigl", "l1", "synaptic"):  # whose masks change
+            assert not early[~mask].any()
+
+
+def test_nothing_is_measured_of_a_network_that_was_pruned_after_its_training():
+    classifier = make("one-shot", early_stopping="measure", batch_size=4)
+    dense, pruned = iter_sparsity_path(classifier, X, Y, sparsities=(0.0, 0.5), X_test=X, y_test=Y)
+    assert dense.row["early_stop_step"] >= 100
+    assert np.isnan(pruned.row["early_stop_step"])
+    assert np.isnan(pruned.row["early_stop_accuracy"])
 
 
 def test_the_epochs_until_as_good_as_dense_are_counted():

@@ -411,6 +411,38 @@ def test_training_stops_when_the_loss_stalls(data, patience):
     assert len(train(NETWORK, start(), data, endless, seed=0).loss_curve) == 20
 
 
+class ScriptedLosses:
+    """Stands for an evaluator: tells given losses, and keeps the parameters it was shown."""
+
+    def __init__(self, losses):
+        self.losses = list(losses)
+        self.shown = []
+
+    def accuracy_and_loss(self, network, parameters, targets, weights=None):
+        self.shown.append([np.array(array) for array in parameters])
+        return 0.5, self.losses[len(self.shown) - 1]
+
+
+def test_measuring_tells_where_the_loss_was_lowest_and_trains_to_the_end(data, monkeypatch):
+    monkeypatch.setattr(training, "STEPS_BETWEEN_LOOKS", 2)
+    n_batches = -(-len(data) // RECIPE.batch_size)
+    recipe = replace(RECIPE, early_stopping="measure", max_iter=2, tol=10.0, n_iter_no_change=1)
+    # Looks every two steps, and one after each epoch for the score of the epoch.
+    looks = [("step", step) for step in range(1, 2 * n_batches + 1) if step % 2 == 0]
+    order = sorted(
+        [*looks, ("epoch", n_batches), ("epoch", 2 * n_batches)], key=lambda look: (look[1], look[0] == "epoch")
+    )
+    lowest = looks[len(looks) // 2]
+    evaluator = ScriptedLosses([0.1 if look == lowest else 0.01 if look[0] == "epoch" else 0.9 for look in order])
+    validation = evaluator, np.zeros(1, dtype=np.int64), None
+    measured = train(NETWORK, start(), data, recipe, seed=0, validation=validation)
+    assert measured.early_stop_step == lowest[1]
+    assert_equal(measured.early_stop_parameters, evaluator.shown[order.index(lowest)])
+    plain = train(NETWORK, start(), data, replace(recipe, early_stopping=False, n_iter_no_change=9), seed=0)
+    assert_equal(measured.parameters, plain.parameters)
+    assert plain.early_stop_step is None
+
+
 def test_early_stopping_of_a_classifier(digits, make):
     classifier = make(early_stopping=True, max_iter=30, n_iter_no_change=3, tol=0.002)
     classifier.fit(digits.X_train, digits.y_train)

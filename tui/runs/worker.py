@@ -257,7 +257,8 @@ class Worker:
         training, task = point.dense.training, point.dense.task
         if self.run.spec.points_per_seed > 1:
             bare = Training(training.parameters, training.loss_curve, training.validation_scores)
-            self._save_checkpoint(Checkpoint(bare, 0, task.recipe.max_iter))
+            best, best_step = training.early_stop_parameters, training.early_stop_step or 0
+            self._save_checkpoint(Checkpoint(bare, 0, task.recipe.max_iter, best=best, best_step=best_step))
         path = self.run.model_path(self._seed)
         is_wanted = len(self.run.spec.seeds) <= MODELS_KEPT or self._seed == self.run.spec.seeds[0]
         if is_wanted and not path.exists():

@@ -175,7 +175,9 @@ def pruning_entries() -> list[Entry]:
         TextEntry("n_rounds", "rounds", _rounds, str, "5, or auto"),
         TextEntry("rewind_step", "rewind to step", _whole, str),
         ChoiceEntry("density_distribution", "density", [(name, name) for name in DENSITY_DISTRIBUTIONS]),
-        ChoiceEntry("prune_output", "output layer", ((False, "left alone"), (True, "pruned too"))),
+        ChoiceEntry(
+            "prune_output", "output layer", ((False, "left alone"), (True, "pruned too"), ("half", "at half the rate"))
+        ),
         ChoiceEntry("device", "device", [(name, name) for name in ("auto", "cpu", "cuda", "mps")]),
         ChoiceEntry("precision", "precision", [(name, name) for name in PRECISIONS]),
     ]
