@@ -39,6 +39,9 @@ class Answer:
         One row a comparison; see `paired_differences`.
     knees : DataFrame
         The knee of every curve; see `prunelab.estimators.statistics.knee`.
+    against_dense : dict of str to DataFrame
+        For each column of `study.against_dense`, the differences of every method from the dense network; see
+        `differences_from_dense`.
     verdict : list of str
         Sentences.
     """
@@ -46,6 +49,7 @@ class Answer:
     frame: pd.DataFrame
     differences: pd.DataFrame
     knees: pd.DataFrame
+    against_dense: dict[str, pd.DataFrame]
     verdict: list[str]
 
 
@@ -71,13 +75,20 @@ def analyse(study: Study, frame: pd.DataFrame) -> Answer:
     knees = _knees(frame, study)
     verdict = _verdict_of_original(frame, knees) if study.parts.keys() == {""} and _is_original(study) else []
     verdict += _verdict(differences, study)
-    return Answer(frame, differences, knees, verdict)
+    against_dense = {column: differences_from_dense(frame, column) for column in study.against_dense}
+    for column, table in against_dense.items():
+        verdict += _verdict_against_dense(table, column)
+    return Answer(frame, differences, knees, against_dense, verdict)
 
 
 def paired_differences(
-    frame: pd.DataFrame, baseline: str, within: Sequence[str] = (), at_equal_sparsity: bool = True
+    frame: pd.DataFrame,
+    baseline: str | float,
+    within: Sequence[str] = (),
+    at_equal_sparsity: bool = True,
+    column: str = "accuracy",
 ) -> pd.DataFrame:
-    """The difference in accuracy of every method from the baseline, seed by seed.
+    """The difference in accuracy, or another column, of every method from the baseline, seed by seed.
 
     Returns
     -------
@@ -88,10 +99,10 @@ def paired_differences(
         smallest difference that so many seeds, scattering so, show with a probability of 80 %.
     """
     keys = [*within, *(["sparsity"] if at_equal_sparsity else [])]
-    base = frame[frame["method"] == baseline].set_index([*keys, "seed"])["accuracy"]
+    base = frame[frame["method"] == baseline].set_index([*keys, "seed"])[column]
     rows: list[dict[str, Any]] = []
     for values, group in _groups(frame[frame["method"] != baseline], [*keys, "method"]):
-        mine = group.set_index([*keys, "seed"])["accuracy"]
+        mine = group.set_index([*keys, "seed"])[column]
         gaps = (mine - base.reindex(mine.index)).dropna().to_numpy(dtype=float)
         if len(gaps) and not (at_equal_sparsity and values["sparsity"] == 0):
             rows.append({**values, **_test(gaps)})
@@ -106,6 +117,23 @@ def paired_differences(
     for indices in groups:
         corrected[indices] = holm(table["p"].to_numpy()[indices])
     return table.assign(p_holm=corrected)[columns]
+
+
+def differences_from_dense(frame: pd.DataFrame, column: str = "accuracy") -> pd.DataFrame:
+    """The difference of every method's networks from the dense network of the same seed.
+
+    Returns
+    -------
+    DataFrame
+        One row a method and sparsity: ``method``, ``sparsity``, ``dense`` (its mean), and the columns of
+        `paired_differences`; p-values are corrected over the sparsities of a method.
+    """
+    named = frame.assign(by_sparsity=frame["sparsity"]).drop(columns="sparsity")
+    named = named.rename(columns={"method": "of", "by_sparsity": "method"})
+    table = paired_differences(named, 0.0, ("of",), at_equal_sparsity=False, column=column)
+    dense = frame[frame["sparsity"] == 0].groupby("method")[column].mean()
+    table = table.rename(columns={"method": "sparsity", "of": "method"})
+    return table.assign(dense=[float(dense[method]) for method in table["method"]])
 
 
 def _groups(frame: pd.DataFrame, keys: list[str]) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
@@ -186,6 +214,40 @@ def _sentence(subject: str, group: pd.DataFrame, study: Study) -> str:
             f"no difference to be seen {other}, where {int(rest['n'].min())} seeds would show one of {limits} points"
         )
     return f"{subject}: {'; '.join(parts)}."
+
+
+def _verdict_against_dense(table: pd.DataFrame, column: str) -> list[str]:
+    """A sentence on each method: where its networks differ from the dense one."""
+    subject, more, less = {
+        "accuracy": ("{} against its dense network", "better", "worse"),
+        "early_stop_step": (
+            "Updates until {} has its lowest held-out loss, against its dense network",
+            "more",
+            "fewer",
+        ),
+    }[column]
+    sentences = []
+    for values, group in _groups(table, ["method"]):
+        if group["n"].max() < 2:
+            continue
+        parts = []
+        for word, sign in ((more, 1), (less, -1)):
+            sure = group[(group["p_holm"] < ALPHA) & (group["difference"] * sign > 0)]
+            found = [f"{_percent(row['sparsity'])} ({_gap(row, column)})" for row in sure.to_dict("records")]
+            if found:
+                parts.append(f"{word} at {', '.join(found)}")
+        rest = group[~(group["p_holm"] < ALPHA)]
+        if len(rest):
+            where = f"at {_percentages(rest['sparsity'])}" if parts else "at any sparsity"
+            parts.append(f"no difference to be seen {where}")
+        sentences.append(f"{subject.format(values['method'])}: {'; '.join(parts)}.")
+    return sentences
+
+
+def _gap(row: Mapping[Any, Any], column: str) -> str:
+    if column == "accuracy":
+        return f"{100 * row['difference']:+.2f} points"
+    return f"{row['dense'] + row['difference']:,.0f} instead of {row['dense']:,.0f}"
 
 
 def _percent(value: Any) -> str:

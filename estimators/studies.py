@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
+from joblib import Parallel, delayed, effective_n_jobs
 
 from .analysis import Answer, analyse, method_names
 from .datasets import load_dataset
@@ -12,6 +13,7 @@ from .designs import quick as make_quick
 from .mlp import PrunedMLPClassifier
 from .path import iter_sparsity_path
 from .presets import BOTH_GRANULARITIES, ORIGINAL_SPARSITIES, WAYS, Preset, variants_of
+from .training import PointEnded
 from .validation import clone_with
 
 if TYPE_CHECKING:
@@ -99,9 +101,10 @@ def run_study(
     dataset: str | None = None,
     data_root: str | None = None,
     device: str = "auto",
+    n_jobs: int | None = None,
     on_event: Callable[[Event], None] | None = None,
 ) -> Answer:
-    """Run a whole study in this process, and say what it found.
+    """Run a whole study, and say what it found.
 
     Parameters
     ----------
@@ -114,8 +117,10 @@ def run_study(
     dataset, data_root : str, optional
         Other data than the study's, and where they are; see `load_dataset`.
     device : str
+    n_jobs : int, optional
+        Seeds and parts at a time, each in a process, as in scikit-learn; the answer does not depend on it.
     on_event : callable, optional
-        Told the progress.
+        Told the progress; with several processes only the points, when a seed is done.
 
     Returns
     -------
@@ -127,20 +132,41 @@ def run_study(
     if name not in STUDIES:
         raise ValueError(f"there is no study {name!r}; the studies are {', '.join(STUDIES)}")
     study = STUDIES[name]
+    parts = parts_of(study, quick)
+    n_seeds = seeds or (study.quick_seeds if quick else study.seeds)
+    units = [(label, seed) for label in parts for seed in range(n_seeds)]
+    in_this_process = n_jobs is None or effective_n_jobs(n_jobs) == 1
+    listener = on_event if in_this_process else None
+    data = {label: (dataset or preset.dataset, data_root) for label, preset in parts.items()}
+    tasks = (delayed(_rows_of)(parts[label], seed, *data[label], device, listener) for label, seed in units)
     rows: list[dict[str, Any]] = []
-    for label, preset in parts_of(study, quick).items():
-        data = load_dataset(dataset or preset.dataset, data_root)
-        points = sweep(
-            PrunedMLPClassifier(**preset.parameters, device=device),
-            data,
-            sparsities=preset.sparsities,
-            variants=variants_of(preset.ways),
-            seeds=range(seeds or (study.quick_seeds if quick else study.seeds)),
-            on_event=on_event,
-        )
-        found = [{**point.row, **{way: getattr(point.estimator, way) for way in WAYS}} for point in points]
-        rows += label_rows(found, label, preset.ways, study)
+    found = cast("Iterator[list[dict[str, Any]]]", Parallel(n_jobs=n_jobs, return_as="generator")(tasks))
+    for (label, _), of_seed in zip(units, found, strict=True):
+        rows += label_rows(of_seed, label, parts[label].ways, study)
+        if on_event is not None and not in_this_process:
+            for point, row in enumerate(of_seed, 1):
+                on_event(PointEnded(row, point, len(of_seed)))
     return analyse(study, pd.DataFrame(rows))
+
+
+def _rows_of(
+    preset: Preset,
+    seed: int,
+    dataset: str,
+    data_root: str | None,
+    device: str,
+    on_event: Callable[[Event], None] | None,
+) -> list[dict[str, Any]]:
+    """The rows of one seed of an experiment, with the ways of pruning."""
+    points = sweep(
+        PrunedMLPClassifier(**preset.parameters, device=device),
+        load_dataset(dataset, data_root),
+        sparsities=preset.sparsities,
+        variants=variants_of(preset.ways),
+        seeds=(seed,),
+        on_event=on_event,
+    )
+    return [{**point.row, **{way: getattr(point.estimator, way) for way in WAYS}} for point in points]
 
 
 def parts_of(study: Study, quick: bool = False) -> dict[str, Preset]:

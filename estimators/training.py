@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_EVENTS = 0.1
 
-#: Updates between two looks at the held-out data, with ``early_stopping="measure"`` (the lottery tickets' paper's).
-STEPS_BETWEEN_LOOKS = 100
+#: Updates between two looks at the held-out data, with ``early_stopping="measure"`` (the lottery tickets' paper's);
+#: a short training has at least `MIN_LOOKS`.
+STEPS_BETWEEN_LOOKS, MIN_LOOKS = 100, 50
 
 
 class TrainingDiverged(ValueError):  # noqa: N818 (what happened is the name)
@@ -327,6 +328,8 @@ def _train(
         best_so_far = best, best_step, best_loss  # never changed in place
         return Checkpoint(training, begin.first_step, epoch, batch, loss, *best_so_far, report.samples, report.seconds)
 
+    n_steps = recipe.max_iter * -(-len(data) // recipe.batch_size)
+    looks_every = max(1, min(STEPS_BETWEEN_LOOKS, n_steps // MIN_LOOKS))
     step = 0
     for epoch in range(begin.epoch, recipe.max_iter):
         if patience.is_over:
@@ -355,7 +358,7 @@ def _train(
                         copy.copy_(parameter)
             total_loss.add_(loss, alpha=len(rows))
             done = epoch * len(batches) + batch
-            if recipe.measures and validation is not None and done % STEPS_BETWEEN_LOOKS == 0:
+            if recipe.measures and validation is not None and done % looks_every == 0:
                 held_out_loss = _score(network, validation, parameters)[1]
                 if held_out_loss < best_loss:
                     best, best_step, best_loss = _copied(parameters), done, held_out_loss

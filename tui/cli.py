@@ -35,6 +35,7 @@ Where standard output is not a terminal, it carries nothing but data (CSV): prun
 SCHEDULE_HELP = (
     "when to prune: one-shot, iterative, rewind, gradual, before-training, set, rigl, l1, l0 or synaptic (one-shot)"
 )
+JOBS_HELP = "seeds at a time (default: one a processor, up to 8; one on a GPU, and with --quick)"
 PRESET_HELP = "digits, original (MNIST, as published), quick, global or largest; options add to it"
 
 
@@ -158,6 +159,7 @@ def _add_study(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--quick", action="store_true", help="on the digits, with a small network and few seeds")
     parser.add_argument("--seeds", type=_positive, metavar="N", help="networks to train (default: the study's)")
     parser.add_argument("--device", metavar="NAME", default="auto", help="auto, cpu, cuda, cuda:N or mps (auto)")
+    parser.add_argument("--jobs", "-j", type=_positive, metavar="N", help=JOBS_HELP)
     parser.add_argument("--again", action="store_true", help="compute everything anew")
     _add_data_options(parser, "the study's")
     group = parser.add_argument_group("output")

@@ -274,6 +274,13 @@ def check_here(spec: RunSpec, options: argparse.Namespace) -> Bunch:
     return _load(spec.dataset, options)
 
 
+def from_anywhere(spec: RunSpec) -> RunSpec:
+    """The same experiment for a process that looks from another folder."""
+    named = Path(spec.dataset).expanduser()
+    root = None if spec.data_root is None else str(Path(spec.data_root).expanduser().absolute())
+    return dataclasses.replace(spec, dataset=str(named.absolute()) if named.is_file() else spec.dataset, data_root=root)
+
+
 def _detach(options: argparse.Namespace, spec: RunSpec) -> int:
     """Let a process of its own compute the run, and say how to get at it."""
     from .runs import supervisor
@@ -282,10 +289,7 @@ def _detach(options: argparse.Namespace, spec: RunSpec) -> int:
     if options.save or options.csv or options.json:
         raise UsageError("--detach writes no files here: use prunelab runs export when the run is finished")
     check_here(spec, options)
-    if Path(spec.dataset).expanduser().is_file():  # the worker may look from another folder
-        spec = dataclasses.replace(spec, dataset=str(Path(spec.dataset).expanduser().absolute()))
-    root = None if spec.data_root is None else str(Path(spec.data_root).expanduser().absolute())
-    run = supervisor.start(RunStore(), dataclasses.replace(spec, data_root=root))
+    run = supervisor.start(RunStore(), from_anywhere(spec))
     print(run.id)
     if sys.stdout.isatty():
         print(f"prunelab attach {run.id} shows it; prunelab runs lists all runs", file=sys.stderr)

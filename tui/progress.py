@@ -8,11 +8,12 @@ from typing import IO, TYPE_CHECKING, Any
 from ..estimators.training import BatchEnded, EpochEnded, PointEnded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
 
     from ..estimators.training import Event
+    from .runs.store import Run
 
 
 class ProgressListener:
@@ -76,12 +77,57 @@ class ProgressListener:
             self._bars.update(self._points, advance=1, detail=f"{way}: {100 * row['accuracy']:.2f} %")
 
 
+class RunsFollower:
+    """Bars of several runs at a time: the points of all of them, and what each is at."""
+
+    def __init__(self, bars: Progress | None, runs: Sequence[Run]):
+        self._bars, self._runs = bars, runs
+        self._tasks: dict[str, TaskID] = {}
+        if bars is not None:
+            total = sum(run.spec.n_points for run in runs)
+            self._points = bars.add_task("points", total=total, completed=self._n_points(), detail="")
+
+    def tell(self, running: Sequence[Run]) -> None:
+        """Look at the runs; `running` are those that are being computed."""
+        if self._bars is None:
+            return
+        self._bars.update(self._points, completed=self._n_points())
+        for gone in self._tasks.keys() - {run.id for run in running}:
+            self._bars.remove_task(self._tasks.pop(gone))
+        for run in running:
+            if run.id not in self._tasks:
+                self._tasks[run.id] = self._bars.add_task(run.name, total=None, detail="starting")
+            status = run.status()
+            if batch := status.get("batch"):
+                done = batch["epoch"] - 1 + batch["batch"] / batch["batches"]
+                detail = f"seed {status['seed']}, {batch['phase']}"
+                self._bars.update(self._tasks[run.id], total=batch["epochs"], completed=done, detail=detail)
+
+    def _n_points(self) -> int:
+        return sum(run.status().get("points", 0) for run in self._runs)
+
+
+@contextmanager
+def follow_on(stream: IO[str] | None, runs: Sequence[Run]) -> Iterator[RunsFollower]:
+    """Show bars of several runs on a stream while the block runs, or none if there is no stream."""
+    if stream is None:
+        yield RunsFollower(None, runs)
+        return
+    with _bars_on(stream) as bars:
+        yield RunsFollower(bars, runs)
+
+
 @contextmanager
 def progress_on(stream: IO[str] | None, n_points: int, n_seeds: int) -> Iterator[ProgressListener]:
     """Show bars on a stream while the block runs, or none if there is no stream."""
     if stream is None:
         yield ProgressListener(None, n_points, n_seeds)
         return
+    with _bars_on(stream) as bars:
+        yield ProgressListener(bars, n_points, n_seeds)
+
+
+def _bars_on(stream: IO[str]) -> Progress:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -92,5 +138,4 @@ def progress_on(stream: IO[str] | None, n_points: int, n_seeds: int) -> Iterator
         TimeRemainingColumn(compact=True),
         TextColumn("{task.fields[detail]}", table_column=None),
     ]
-    with Progress(*columns, console=Console(file=stream), transient=True) as bars:
-        yield ProgressListener(bars, n_points, n_seeds)
+    return Progress(*columns, console=Console(file=stream), transient=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .output import ADDED_LABELS, Terminal
 from .runs import supervisor
 from .runs.export import FORMATS, default_name, export
-from .runs.store import Run, RunError, RunStore
+from .runs.store import Run, RunError, RunStore, numbers
 from .runs.words import title
 from .status import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, UsageError
 from .text import duration
@@ -182,8 +182,4 @@ def _kind_of(output: str | None) -> str:
 
 def _with_numbers(row: dict[str, Any], one: Run) -> dict[str, Any]:
     """A row with NaN and inf where JSON has none, and without the ways that the table has no need for."""
-    numbers = {
-        name: float("nan") if value is None else float(value) if value == "inf" and name != "norm" else value
-        for name, value in row.items()
-    }
-    return {k: v for k, v in numbers.items() if k not in ADDED_LABELS or len(one.spec.ways.get(k, ())) > 1}
+    return {k: v for k, v in numbers(row).items() if k not in ADDED_LABELS or len(one.spec.ways.get(k, ())) > 1}

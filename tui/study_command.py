@@ -1,28 +1,36 @@
 """``prunelab study``: run the experiments of a study, or what is missing of them, and say what they found.
 
-Each experiment is a run in the store: an interrupted study goes on where it was, and the lab shows its runs.
+Each experiment is a run in the store, or one for some of its seeds: an interrupted study goes on where it was, more
+seeds are added to those that are known, and the lab shows all of it.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from ..estimators.backend import share_processors
 from ..estimators.designs import STUDIES
-from .commands import check_can_write, check_here, stopped_by_interrupt, warnings_as_notes
+from .commands import check_can_write, check_here, from_anywhere, stopped_by_interrupt, warnings_as_notes
 from .output import Terminal, json_text, write_file
-from .runs.store import Run, RunError, RunStore
+from .runs import several
+from .runs.store import Run, RunError, RunStore, numbers
 from .status import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, UsageError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping, Sequence
+
+    import pandas as pd
 
     from ..estimators.analysis import Answer
     from .runs.spec import RunSpec
+
+#: Each process holds the data set: more are for those who ask for them.
+MAX_JOBS = 8
 
 
 def run(options: argparse.Namespace) -> int:
@@ -55,21 +63,27 @@ def _run(options: argparse.Namespace) -> int:
     specs = _specs(options)
     for spec in specs.values():
         spec.check()
-        check_here(spec, options)  # all of them, before hours go into the first
-    runs: dict[str, Run] = {}
-    for number, (label, spec) in enumerate(specs.items(), 1):
-        which = f"{number}/{len(specs)} {label}".strip() if len(specs) > 1 else ""
-        runs[label], state = _complete(spec, options, which)
-        if state != "finished":
-            reason = runs[label].status().get("reason") or "stopped"
-            hint = "what is finished is kept; the same command goes on from here"
-            return _fail(f"{reason}; {hint}", EXIT_INTERRUPTED if state == "stopped" else EXIT_FAILED)
-    _show(_answer(options, runs), options)
+    checked = {(spec.dataset, spec.parameter("device")): spec for spec in specs.values()}
+    for spec in checked.values():  # all of them, before hours go into the first
+        check_here(spec, options)
+    jobs = options.jobs or (1 if options.quick else _jobs_that_pay(specs.values()))
+    store = RunStore()
+    runs = {label: runs_of(store, spec, jobs, options.again) for label, spec in specs.items()}
+    unfinished = [run for part in runs.values() for run in part if run.state != "finished"]
+    hint = "what is finished is kept; the same command goes on from here"
+    try:
+        _compute(unfinished, min(jobs, len(unfinished)), options)
+    except KeyboardInterrupt:
+        return _fail(f"stopped; {hint}", EXIT_INTERRUPTED)
+    for run in unfinished:
+        if run.state != "finished":
+            return _fail(f"{run.status().get('reason') or 'a process was ended'}; {hint}", EXIT_FAILED)
+    _show(_answer(options, specs, runs), options)
     return 0
 
 
 def _specs(options: argparse.Namespace) -> dict[str, RunSpec]:
-    """The runs of a study."""
+    """The experiments of a study."""
     from ..estimators.designs import quick
     from .runs.spec import RunSpec
 
@@ -79,7 +93,7 @@ def _specs(options: argparse.Namespace) -> dict[str, RunSpec]:
     for label, preset in study.parts.items():
         preset = quick(preset) if options.quick else preset
         device = {} if options.device == "auto" else {"device": options.device}
-        specs[label] = RunSpec(
+        spec = RunSpec(
             dataset=options.dataset or preset.dataset,
             parameters={**preset.parameters, **device},
             ways=preset.ways,
@@ -88,47 +102,71 @@ def _specs(options: argparse.Namespace) -> dict[str, RunSpec]:
             data_root=options.data_root,
             name=f"{options.study}{' (quick)' if options.quick else ''}{': ' + label if label else ''}",
         )
+        specs[label] = from_anywhere(spec)
     return specs
 
 
-def _complete(spec: RunSpec, options: argparse.Namespace, which: str) -> tuple[Run, str]:
-    """The run of a spec, computed as far as it was not; and its state."""
+def _jobs_that_pay(specs: Collection[RunSpec]) -> int:
+    """Processes for seeds and parts: a processor each; one on a GPU, which they would have to share."""
+    from ..estimators.backend import resolve_device
+
+    if any(resolve_device(spec.parameter("device")).type != "cpu" for spec in specs):
+        return 1
+    return min(os.cpu_count() or 1, sum(len(spec.seeds) for spec in specs), MAX_JOBS)
+
+
+def runs_of(store: RunStore, spec: RunSpec, jobs: int = 1, again: bool = False) -> list[Run]:
+    """Runs that have all the seeds of an experiment among them: earlier ones, and up to `jobs` new ones."""
+    missing, found = set(spec.seeds), []
+    for run in () if again else store.runs():
+        try:
+            theirs = run.spec
+        except RunError:
+            continue
+        seeds = set(theirs.seeds)
+        # One that is not finished would compute all of its seeds, so they have to be wanted.
+        if not seeds & missing or dataclasses.replace(theirs, seeds=spec.seeds).to_json() != spec.to_json():
+            continue
+        if run.state == "finished" or seeds <= missing:
+            found.append(run)
+            missing -= seeds
+    new = [seed for seed in spec.seeds if seed in missing]
+    shares = [new[first :: min(jobs, len(new))] for first in range(min(jobs, len(new)))]
+    return [*found, *(store.create(dataclasses.replace(spec, seeds=tuple(share))) for share in shares)]
+
+
+def _compute(runs: Sequence[Run], jobs: int, options: argparse.Namespace) -> None:
+    """Compute runs as far as they are not, in this process if it is one at a time and no other is at it."""
+    from .progress import follow_on
+
+    stream = sys.stderr if sys.stderr.isatty() and not options.quiet else None
+    if jobs > 1 or any(run.is_alive() for run in runs):
+        with follow_on(stream, runs) as follower:
+            several.compute(runs, jobs, follower.tell)
+        return
+    for number, run in enumerate(runs, 1):
+        if stream is not None and len(runs) > 1:
+            print(f"{number}/{len(runs)} {run.name}", file=stream)
+        if _compute_here(run, stream) == "stopped":
+            raise KeyboardInterrupt
+
+
+def _compute_here(run: Run, stream: IO[str] | None) -> str:
+    """Compute a run in this process; returns its state."""
     from .progress import progress_on
     from .runs.worker import Worker
 
-    store = RunStore()
-    run = None if options.again else _earlier(store, spec)
-    if run is not None and run.state == "running":
-        raise RunError(f"{run.id} computes this already: prunelab attach {run.id} shows it")
-    if run is not None and run.state == "finished":
-        return run, "finished"
-    run = store.create(spec) if run is None else run
-    shows_progress = sys.stderr.isatty() and not options.quiet
-    if which and shows_progress:
-        print(which, file=sys.stderr)
-    missing = spec.n_points - len(run.points())
-    with progress_on(sys.stderr if shows_progress else None, missing, len(spec.seeds)) as progress:
+    missing = run.spec.n_points - len(run.points())
+    with progress_on(stream, missing, len(run.spec.seeds)) as progress:
         worker = Worker(run, on_event=progress.tell, on_seed=progress.begin_seed)
         try:
             with stopped_by_interrupt(worker):
-                return run, worker.work()
+                return worker.work()
         finally:
             worker.close()
 
 
-def _earlier(store: RunStore, spec: RunSpec) -> Run | None:
-    """The newest run of the very same experiment, if there is any."""
-    wanted = spec.to_json()
-    for run in store.runs():
-        try:
-            if run.spec.to_json() == wanted:
-                return run
-        except RunError:
-            continue
-    return None
-
-
-def _answer(options: argparse.Namespace, runs: Mapping[str, Run]) -> Answer:
+def _answer(options: argparse.Namespace, specs: Mapping[str, RunSpec], runs: Mapping[str, Sequence[Run]]) -> Answer:
     import pandas as pd
 
     from ..estimators.analysis import analyse
@@ -136,18 +174,14 @@ def _answer(options: argparse.Namespace, runs: Mapping[str, Run]) -> Answer:
 
     study = STUDIES[options.study]
     rows: list[dict[str, Any]] = []
-    for label, run in runs.items():
-        rows += label_rows([_numbers(row) for row in run.points()], label, run.spec.ways, study)
+    for label, spec in specs.items():
+        of_seed: dict[int, list[dict[str, Any]]] = {}
+        for run in runs[label]:
+            points = [numbers(row) for row in run.points()]
+            of_seed |= {seed: [row for row in points if row["seed"] == seed] for seed in run.spec.seeds}
+        wanted = [row for seed in spec.seeds for row in of_seed[seed]]
+        rows += label_rows(wanted, label, spec.ways, study)
     return analyse(study, pd.DataFrame(rows))
-
-
-def _numbers(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row with NaN and inf where JSON has none."""
-    infinite = {"compression", "speedup"}
-    return {
-        name: float("nan") if value is None else float("inf") if name in infinite and value == "inf" else value
-        for name, value in row.items()
-    }
 
 
 def _show(answer: Answer, options: argparse.Namespace) -> None:
@@ -171,9 +205,35 @@ def _show(answer: Answer, options: argparse.Namespace) -> None:
     terminal.print_results(rows, plot=True, ascii_only=options.ascii, ways=labels)
     print()
     _print_differences(terminal, answer, study.within)
+    for column, table in answer.against_dense.items():
+        print()
+        _print_against_dense(terminal, column, table)
     print(f"\n({TEST}; a knee is where two points are lost)\n")
     for sentence in answer.verdict:
         terminal.print_paragraphs([sentence])
+
+
+def _print_against_dense(terminal: Terminal, column: str, table: pd.DataFrame) -> None:
+    """The differences of every method's networks from the dense ones."""
+    is_accuracy = column == "accuracy"
+    unit, scale, form = ("accuracy (%)", 100, ".2f") if is_accuracy else (column.replace("_", " "), 1, ",.0f")
+    header = ["method", "sparsity", "seeds", f"dense: {unit}", "difference", "95 % from", "to", "p (Holm)"]
+    cells = [
+        [
+            str(row["method"]),
+            f"{row['sparsity']:.4g}",
+            str(row["n"]),
+            f"{scale * row['dense']:{form}}",
+            *(f"{scale * row[name]:+{form}}" for name in ("difference", "low", "high")),
+            _p_value(row["p_holm"]),
+        ]
+        for row in table.to_dict("records")
+    ]
+    terminal.print_table(header, cells, left=["method"])
+
+
+def _p_value(p: float) -> str:
+    return "< 0.0001" if p < 0.0001 else f"{p:.4f}"
 
 
 def _print_differences(terminal: Terminal, answer: Answer, within: tuple[str, ...]) -> None:
@@ -183,10 +243,10 @@ def _print_differences(terminal: Terminal, answer: Answer, within: tuple[str, ..
     header = [*keys, "seeds", "difference", "95 % from", "to", "p (Holm)"]
     cells = [
         [
-            *(f"{row[key]:g}" if key == "sparsity" else str(row[key]) for key in keys),
+            *(f"{row[key]:.4g}" if key == "sparsity" else str(row[key]) for key in keys),
             str(row["n"]),
             *(f"{100 * row[name]:+.2f}" for name in ("difference", "low", "high")),
-            "< 0.0001" if row["p_holm"] < 0.0001 else f"{row['p_holm']:.4f}",
+            _p_value(row["p_holm"]),
         ]
         for row in table.to_dict("records")
     ]

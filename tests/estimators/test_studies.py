@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-from prunelab.estimators.analysis import analyse, holm, method_names, paired_differences
+from prunelab.estimators.analysis import analyse, differences_from_dense, holm, method_names, paired_differences
 from prunelab.estimators.designs import AUTHORS_CURVES, STUDIES, Study
 from prunelab.estimators.parameters import check_value
 from prunelab.estimators.presets import Preset, variants_of
@@ -120,6 +120,50 @@ def test_designs_describe_what_can_run(name):
         methods |= set(method_names(rows, preset.ways, label, study))
     assert study.baseline in methods
     assert len(methods) > 1
+
+
+def test_networks_are_compared_with_the_dense_one_of_their_seed():
+    effects = {"a": -0.03, "b": 0.02}
+    frame = table(effects)
+    frame["early_stop_step"] = [100.0 * (10 + row.seed) - (300 if row.sparsity else 0) for row in frame.itertuples()]
+    found = differences_from_dense(frame)
+    assert [(row.method, row.sparsity) for row in found.itertuples()] == [(m, s) for s in (0.5, 0.9) for m in effects]
+    for row in found.itertuples():
+        mine, dense = (
+            frame[(frame["method"] == row.method) & (frame["sparsity"] == sparsity)]["accuracy"].to_numpy()
+            for sparsity in (row.sparsity, 0.0)
+        )
+        assert row.dense == pytest.approx(dense.mean())
+        assert row.difference == pytest.approx((mine - dense).mean())
+        assert row.p == pytest.approx(stats.ttest_rel(mine, dense).pvalue)
+    study = dataclasses.replace(STUDY, against_dense=("accuracy", "early_stop_step"))
+    answer = analyse(study, frame)
+    assert set(answer.against_dense) == {"accuracy", "early_stop_step"}
+    a, b = answer.verdict[1:3]
+    assert a.startswith("a against its dense network: worse at 50 % (-")
+    assert b.startswith("b against its dense network: better at 50 % (+")
+    assert answer.against_dense["early_stop_step"]["difference"].tolist() == [-300.0] * 4
+
+
+def test_where_the_loss_is_lowest_is_told_in_updates():
+    frame = table({"a": 0.0}, n_seeds=6)
+    rng = np.random.default_rng(0)
+    frame["early_stop_step"] = [5000 - 2000 * s + 100 * rng.normal() for s in frame["sparsity"]]
+    sentence = analyse(dataclasses.replace(STUDY, against_dense=("early_stop_step",)), frame).verdict[-1]
+    means = frame.groupby("sparsity")["early_stop_step"].mean()
+    assert sentence == (
+        "Updates until a has its lowest held-out loss, against its dense network: "
+        f"fewer at 50 % ({means[0.5]:,.0f} instead of {means[0.0]:,.0f}), "
+        f"90 % ({means[0.9]:,.0f} instead of {means[0.0]:,.0f})."
+    )
+
+
+def test_the_answer_does_not_depend_on_the_number_of_processes():
+    alone, events = run_study("norms", quick=True, seeds=2), []
+    together = run_study("norms", quick=True, seeds=2, n_jobs=2, on_event=events.append)
+    pd.testing.assert_frame_equal(together.frame, alone.frame)
+    assert together.verdict == alone.verdict
+    assert len(events) == len(alone.frame)
 
 
 def test_a_study_runs_and_answers():

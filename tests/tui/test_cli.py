@@ -361,8 +361,37 @@ def test_a_study_goes_on_where_it_was(tmp_path):
     second = prunelab("study", "norms", "--quick", "--seeds", "2", env=environment)
     assert second.stdout == first.stdout
     assert len(json.loads(prunelab("runs", "--json", env=environment).stdout)) == 1
-    third = prunelab("study", "norms", "--quick", "--seeds", "2", "--again", "--json", "-", env=environment)
-    assert len(json.loads(third.stdout)) == 60
+    more = prunelab("study", "norms", "--quick", "--seeds", "4", "--jobs", "2", env=environment)  # two are known
+    assert more.stdout.startswith(first.stdout)
+    assert len(pd.read_csv(io.StringIO(more.stdout))) == 4 * 3 * 10
+    runs = json.loads(prunelab("runs", "--json", env=environment).stdout)
+    assert sorted(run["seeds"] for run in runs) == [[0, 1], [2], [3]]
+    anew = prunelab("study", "norms", "--quick", "--seeds", "4", "--again", "--csv", "-", env=environment)
+    assert anew.stdout == more.stdout
+    assert len(json.loads(prunelab("runs", "--json", env=environment).stdout)) == 4
+
+
+@pytest.mark.slow
+def test_a_study_of_several_processes_stops_at_an_interrupt_and_goes_on(tmp_path):
+    environment = {**os.environ, "PRUNELAB_HOME": str(tmp_path)}
+    command = [sys.executable, "-m", "prunelab.tui.cli", "study", "tickets", "--quick", "--seeds", "2", "--jobs", "2"]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def points() -> int:
+        return sum(run["points"] for run in json.loads(prunelab("runs", "--json", env=environment).stdout))
+
+    while points() < 2:
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert (process.returncode, output) == (130, "")
+    assert errors.count("\n") == 1
+    assert "the same command goes on from here" in errors
+    runs = json.loads(prunelab("runs", "--json", env=environment).stdout)
+    assert [run["state"] for run in runs] == ["stopped"] * 2
+    finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert len(pd.read_csv(io.StringIO(finished.stdout))) == 2 * 3 * 7
     assert len(json.loads(prunelab("runs", "--json", env=environment).stdout)) == 2
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import math
 import os
 import secrets
 import shutil
@@ -308,6 +309,14 @@ class EventReader:
                 if isinstance(event, dict) and isinstance(event.get("type"), str) and self._only in ("", event["type"]):
                     events.append(event)
         return events
+
+
+def numbers(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of `Run.points` with NaN and inf where JSON has none."""
+    return {
+        name: math.nan if value is None else math.inf if value == "inf" and name != "norm" else value
+        for name, value in row.items()
+    }
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

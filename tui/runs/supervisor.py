@@ -26,11 +26,11 @@ def start(store: RunStore, spec: RunSpec) -> Run:
     return run
 
 
-def spawn(run: Run) -> None:
+def spawn(run: Run, threads: int | None = None) -> None:
     """Start a worker for a run that is new, or goes on after an interruption.
 
     The worker has a session of its own: it survives the terminal. It inherits the lock, so that at no moment
-    the run looks abandoned.
+    the run looks abandoned. With `threads`, it computes with at most so many (what the user has set stays).
 
     Raises
     ------
@@ -50,6 +50,7 @@ def spawn(run: Run) -> None:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                env=None if threads is None else {"OMP_NUM_THREADS": str(threads), **os.environ},
                 pass_fds=[lock],
                 start_new_session=True,
             )
