@@ -91,7 +91,7 @@ def _mnist(title: str, ways: Mapping[str, tuple[Any, ...]], sparsities: tuple[fl
 _BOTH = ("weight", "unit")
 
 #: Rungs of the ladder of 20 % a round: 51, 33, 21, 13, 7 and 4 % of the weights are left.
-_RUNGS = (0.0, *(1 - 0.8**n for n in (3, 5, 7, 9, 12, 14)))
+_RUNGS = (0.0, *(round(1 - 0.8**n, 14) for n in (3, 5, 7, 9, 12, 14)))
 _SMALLER = {"150-50": (150, 50), "75-25": (75, 25), "38-12": (38, 12), "19-6": (19, 6)}
 
 #: The lottery tickets' recipe (J. Frankle, M. Carbin, ICLR 2019, appendix G): 50,000 updates, 55,000 of MNIST's images
@@ -208,6 +208,29 @@ STUDIES: dict[str, Study] = {
         seeds=3,
     ),
 }
+
+
+def _experiments_of_studies() -> dict[str, Preset]:
+    """The parts of the studies that prune, each as a preset of its own, but those that are one already."""
+    known = [_essence(preset) for preset in PRESETS.values()]
+    found = {}
+    for name, study in STUDIES.items():
+        for label, part in study.parts.items():
+            if len(part.sparsities) > 1 and _essence(part) not in known:
+                title = f"Study {name}{': ' + label if label else ''}"
+                described = study.question[0].lower() + study.question[1:].rstrip("?")
+                found[title.lower()] = replace(
+                    part, title=title, description=f"{described}: prunelab study {name} says it", seeds=study.seeds
+                )
+    return found
+
+
+def _essence(preset: Preset) -> tuple[Any, ...]:
+    return preset.dataset, preset.parameters, preset.ways, preset.sparsities
+
+
+#: All named experiments: the presets, and those of the studies.
+EXPERIMENTS = {**PRESETS, **_experiments_of_studies()}
 
 
 def quick(preset: Preset) -> Preset:

@@ -39,6 +39,8 @@ class Preset:
     ways : mapping of str to sequence
         Values of `WAYS` to compare; every combination is a curve.
     sparsities : sequence of float
+    seeds : int
+        How many networks are trained.
     """
 
     title: str
@@ -47,6 +49,7 @@ class Preset:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     ways: Mapping[str, Sequence[Any]] = field(default_factory=lambda: dict(BOTH_GRANULARITIES))
     sparsities: Sequence[float] = ORIGINAL_SPARSITIES
+    seeds: int = 1
 
 
 PRESETS = {

@@ -125,7 +125,7 @@ def runs_of(store: RunStore, spec: RunSpec, jobs: int = 1, again: bool = False) 
             continue
         seeds = set(theirs.seeds)
         # One that is not finished would compute all of its seeds, so they have to be wanted.
-        if not seeds & missing or dataclasses.replace(theirs, seeds=spec.seeds).to_json() != spec.to_json():
+        if not seeds & missing or not theirs.is_like(spec):
             continue
         if run.state == "finished" or seeds <= missing:
             found.append(run)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
-from prunelab.estimators.presets import PRESETS
+from prunelab.estimators.designs import EXPERIMENTS
 from prunelab.tui.app import PrunelabApp
 from prunelab.tui.runs import supervisor
 from prunelab.tui.runs.spec import RunSpec
@@ -159,7 +159,7 @@ def workers(monkeypatch):
 # The form -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", list(PRESETS))
+@pytest.mark.parametrize("name", list(EXPERIMENTS))
 def test_the_fields_hold_every_preset(name):
     spec = RunSpec.from_preset(name, seeds=(3, 4))
     entries = {entry.name: entry for entry in (*training_entries(), *pruning_entries())}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
+from ...estimators.designs import EXPERIMENTS
 from ...estimators.parameters import DEFAULTS, check_sparsities, check_value, conflicts
-from ...estimators.presets import BOTH_GRANULARITIES, ORIGINAL_SPARSITIES, PRESETS, WAYS, variants_of
+from ...estimators.presets import BOTH_GRANULARITIES, ORIGINAL_SPARSITIES, WAYS, variants_of
 
 #: Parameters of the classifier that a run does not take: they are said in other fields, or make no sense here.
 EXCLUDED = ("sparsity", "random_state", "verbose", "warm_start", *WAYS)
@@ -59,13 +61,14 @@ class RunSpec:
 
     @classmethod
     def from_preset(cls, name: str, /, **changes: Any) -> RunSpec:
-        """The experiment of a preset; KeyError if there is none of that name."""
-        preset = PRESETS[name]
+        """The experiment of a preset, or of a study; KeyError if there is none of that name."""
+        preset = EXPERIMENTS[name]
         fields = {
             "dataset": preset.dataset,
             "parameters": dict(preset.parameters),
             "ways": dict(preset.ways),
             "sparsities": tuple(preset.sparsities),
+            "seeds": tuple(range(preset.seeds)),
             "preset": name,
         }
         return cls(**{**fields, **changes})
@@ -74,6 +77,11 @@ class RunSpec:
     def variants(self) -> list[dict[str, Any]]:
         """The ways of pruning, a mapping of parameters each, in the order in which they run."""
         return variants_of(self.ways)
+
+    def is_like(self, other: RunSpec) -> bool:
+        """Whether it computes the same, apart from the seeds."""
+        mine, theirs = (replace(spec, seeds=(), preset="", name="", data_root=None) for spec in (self, other))
+        return mine.to_json() == theirs.to_json()
 
     @property
     def points_per_seed(self) -> int:
@@ -179,7 +187,13 @@ def _raise_first(problems: Mapping[str, str]) -> None:
 
 def preset_of(spec: RunSpec) -> str:
     """The preset that describes the same experiment, whatever its seeds and the machine; empty if none does."""
-    return next((name for name in PRESETS if _essence(RunSpec.from_preset(name)) == _essence(spec)), "")
+    mine = _essence(spec)
+    return next((name for name, essence in _essences().items() if essence == mine), "")
+
+
+@cache
+def _essences() -> dict[str, tuple[Any, ...]]:
+    return {name: _essence(RunSpec.from_preset(name)) for name in EXPERIMENTS}
 
 
 def _essence(spec: RunSpec) -> tuple[Any, ...]:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...estimators.presets import PRESETS, WAYS
+from ...estimators.designs import EXPERIMENTS
+from ...estimators.presets import WAYS
 from .spec import RunSpec, preset_of
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def widths(spec: RunSpec) -> str:
 def preset(spec: RunSpec) -> str:
     """The title of the preset that describes the same experiment; empty if none does."""
     name = preset_of(spec)
-    return PRESETS[name].title if name else ""
+    return EXPERIMENTS[name].title if name else ""
 
 
 def what(spec: RunSpec) -> str:

@@ -7,13 +7,15 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from ...estimators.backend import PRECISIONS
 from ...estimators.datasets import dataset_names, describe_datasets
+from ...estimators.designs import EXPERIMENTS
 from ...estimators.parameters import DEFAULTS, DENSITY_DISTRIBUTIONS, SCHEDULES, USED_BY
-from ...estimators.presets import ORIGINAL_SPARSITIES, PRESETS, WAYS
+from ...estimators.presets import ORIGINAL_SPARSITIES, WAYS
 from ...estimators.pruning.criteria import GRANULARITIES, NORMS, criterion_names
 from ...estimators.pruning.masks import ORDERS, SCOPES
 from ..runs.spec import RunSpec, all_ways, preset_of
@@ -85,10 +87,10 @@ def _show_widths(widths: Any) -> str:
 
 def _sparsities(text: str) -> tuple[float, ...]:
     """Fractions; percents if there is a % among them, which then goes for all."""
-    unit = 100.0 if "%" in text else 1.0
-    try:
-        values = tuple(float(word) / unit for word in re.split(r"[\s,;%]+", text) if word)
-    except ValueError:
+    unit = 100 if "%" in text else 1
+    try:  # in decimals: what is shown is read as what it was
+        values = tuple(float(Decimal(word) / unit) for word in re.split(r"[\s,;%]+", text) if word)
+    except (ArithmeticError, ValueError):
         raise ValueError("must be numbers, such as 0 50 90 % or 0 0.5 0.9") from None
     if not values:
         raise ValueError("must be at least one, such as 0 50 90 %")
@@ -102,8 +104,7 @@ def _show_sparsities(values: Sequence[float]) -> str:
 
 
 def _show_percent(value: float) -> str:
-    text = f"{100 * value:.12g}"
-    return text if float(text) / 100 == value else repr(100 * value)
+    return f"{(Decimal(repr(float(value))) * 100).normalize():f}"
 
 
 def _seed(text: str) -> int:
@@ -153,7 +154,7 @@ def training_entries() -> list[Entry]:
     """What is trained, on what."""
     names = dataset_names()
     return [
-        ChoiceEntry("preset", "preset", [(name, preset.title) for name, preset in PRESETS.items()]),
+        ChoiceEntry("preset", "preset", [(name, preset.title) for name, preset in EXPERIMENTS.items()]),
         ChoiceEntry("dataset", "data", [*((name, name) for name in names), (FILE, "a file of yours")]),
         TextEntry("path", "path", str.strip, str, "a .npz or .csv file"),
         TextEntry("hidden_layer_sizes", "layers", _widths, _show_widths, "300 100"),

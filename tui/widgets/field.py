@@ -76,7 +76,9 @@ class Cycle(Widget, can_focus=True):
         left, right = "<>" if getattr(self.app, "ascii_only", False) else "‹›"  # noqa: RUF001
         text = self.other or self._options[self.index][1]
         room = max(self.size.width - 4, 1)
-        return Text(f"{left} {text[:room]} {right}", no_wrap=True, end="")
+        if len(text) > room:
+            text = text[: room - 1] + ("~" if getattr(self.app, "ascii_only", False) else "…")
+        return Text(f"{left} {text} {right}", no_wrap=True, end="")
 
     def action_move(self, by: int) -> None:
         """Go on to another value."""

@@ -11,8 +11,8 @@ from textual.containers import Container, Vertical, VerticalScroll
 from textual.message import Message
 from textual.widgets import Button, Input, Static
 
+from ...estimators.designs import EXPERIMENTS
 from ...estimators.parameters import USED_BY
-from ...estimators.presets import PRESETS
 from ..runs.spec import RunSpec, preset_of
 from .entries import (
     FILE,
@@ -28,6 +28,9 @@ from .entries import (
     values_of,
 )
 from .field import Cycle, Field, text_input
+
+#: Fields that want the whole width.
+_WIDE = ("preset", "sparsities")
 
 #: The width from which on there are two columns of fields.
 TWO_COLUMNS = 64
@@ -67,7 +70,7 @@ class RunForm(VerticalScroll, can_focus=False):
         super().__init__(id=id, classes="-slim")
         self.spec: RunSpec | None = None
         self.is_built = False
-        self._like = RunSpec.from_preset(next(iter(PRESETS)))
+        self._like = RunSpec.from_preset(next(iter(EXPERIMENTS)))
         self._columns = training_entries(), pruning_entries()
         self._entries: dict[str, Entry] = {entry.name: entry for column in self._columns for entry in column}
         self._fields = {name: Field(name, entry.label, _control(entry)) for name, entry in self._entries.items()}
@@ -79,12 +82,13 @@ class RunForm(VerticalScroll, can_focus=False):
     async def _build(self) -> None:
         """Two groups of fields, beside or below each other, what they come to, and the button."""
         columns = [
-            Vertical(*(self._fields[entry.name] for entry in column if entry.name != "sparsities"), classes="column")
+            Vertical(*(self._fields[entry.name] for entry in column if entry.name not in _WIDE), classes="column")
             for column in self._columns
         ]
         await self.mount(
+            self._fields["preset"],
             Container(*columns, classes="columns"),
-            self._fields["sparsities"],  # which want the whole width
+            self._fields["sparsities"],
             Static(classes="summary", markup=False),
             Button("Run (F7)", id="run", variant="primary", compact=True),
         )
@@ -119,10 +123,12 @@ class RunForm(VerticalScroll, can_focus=False):
         if not self.is_built:
             return
         values, problems = self._read()
+        unread = set(problems)
         for name in USED_BY:
             self._fields[name].display = is_used(name, values["schedule"])
             if not self._fields[name].display:
                 problems.pop(name, None)
+                unread.discard(name)
         spec = spec_of({**STANDBY, **values}, self._like)
         for name, sentence in spec.problems().items():
             field = {"dataset": "path", "seeds": "seed"}.get(name, name)
@@ -134,7 +140,7 @@ class RunForm(VerticalScroll, can_focus=False):
             field.error = problems.pop(name, "")
         self._fields["path"].display = values["dataset"] == FILE
         self.spec = None if self._wrong() or problems else spec
-        self._show_preset(spec)
+        self._show_preset(preset_of(spec) if not unread else "")
         summary = _in_words(spec) if self.spec else ". ".join(problems.values())
         self.query_one(".summary", Static).update(summary)
 
@@ -153,9 +159,9 @@ class RunForm(VerticalScroll, can_focus=False):
                 problems[name] = str(error)
         return values, problems
 
-    def _show_preset(self, spec: RunSpec) -> None:
+    def _show_preset(self, preset: str) -> None:
         cycle = cast("Cycle", self._fields["preset"].control)
-        if self.spec and (preset := preset_of(spec)):
+        if preset:
             cycle.value = preset
         else:
             cycle.other = "custom"
@@ -197,10 +203,11 @@ class RunForm(VerticalScroll, can_focus=False):
         if event.cycle is not self._fields["preset"].control:
             self.check()
             return
-        seed = {"seeds": self.spec.seeds} if self.spec else {}
         machine = {name: cast("Cycle", self._fields[name].control).value for name in ("device", "precision")}
-        spec = RunSpec.from_preset(event.cycle.value, **seed)
-        self.fill(dataclasses.replace(spec, parameters={**spec.parameters, **machine}))
+        spec = RunSpec.from_preset(event.cycle.value)
+        first = min(self.spec.seeds) if self.spec else 0
+        seeds = tuple(range(first, first + len(spec.seeds)))
+        self.fill(dataclasses.replace(spec, seeds=seeds, parameters={**spec.parameters, **machine}))
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         """The button runs it."""
@@ -221,5 +228,5 @@ def _in_words(spec: RunSpec) -> str:
     ]
     words = ", ".join(f"{number:,} {noun}{'s' if number > 1 else ''}" for number, noun in counts)
     words += "".join(f"; {name} {value}" for name, value in spec.parameters.items() if name not in PARAMETERS)
-    description = f"{PRESETS[spec.preset].description}.\n" if spec.preset else ""
+    description = f"{EXPERIMENTS[spec.preset].description}.\n" if spec.preset else ""
     return description[:1].upper() + description[1:] + words
