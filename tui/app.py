@@ -16,10 +16,12 @@ import threading
 from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar
 
+from textual import events
 from textual.app import App
 from textual.color import Color
 
 from ..estimators.datasets import data_home
+from .garbage import IdleCollector
 from .keys import bindings, key_name
 from .plain import AsciiFilter, ColourlessFilter, brightness
 from .runs import supervisor, words
@@ -106,6 +108,7 @@ class PrunelabApp(App[None]):
         self.run_explored: Run | None = None
         #: The runs that are compared.
         self.runs_compared: list[Run] = []
+        self._collector: IdleCollector | None = None
         self._settings_path = data_home() / "settings.json"
         self._plain_filters = [
             *([ColourlessFilter(self._brightness)] if self.no_color else []),
@@ -218,10 +221,19 @@ class PrunelabApp(App[None]):
             for number in (signal.SIGHUP, signal.SIGTERM):
                 loop.add_signal_handler(number, self.exit)
             threading.Thread(target=self._watch_terminal, args=(loop,), daemon=True).start()
+            self.set_timer(TICK, self._collect_when_idle)  # not before the first frame
 
     async def on_unmount(self) -> None:
         """End the service."""
+        if self._collector is not None:
+            self._collector.end()
         await self.service.close()
+
+    async def on_event(self, event: events.Event) -> None:
+        """Note when the user does something."""
+        if self._collector is not None and isinstance(event, events.InputEvent):
+            self._collector.note_input()
+        await super().on_event(event)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Everything drawn passes through these: no colours, or only ASCII, if that is asked for."""
@@ -235,8 +247,13 @@ class PrunelabApp(App[None]):
     def _brightness(self) -> int:
         return brightness(Color.parse(self.theme_variables["background"]))
 
+    def _collect_when_idle(self) -> None:
+        self._collector = IdleCollector()
+
     def _tick(self) -> None:
         supervisor.reap()
+        if self._collector is not None:
+            self._collector.tick()
         if not self.is_running:  # it ends, and the screens lose their widgets one by one
             return
         if isinstance(screen := next(reversed(self.screen_stack), None), LabScreenBase):  # none when the app ends

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from textual import events
 from textual.app import ComposeResult
 from textual.screen import Screen
 
@@ -19,6 +20,9 @@ class LabScreenBase(Screen[None]):
 
     NAME = ""
 
+    #: The theme in which it was seen last.
+    _look: tuple[object, ...] = ()
+
     @property
     def lab(self) -> PrunelabApp:
         """The app, by its type."""
@@ -33,6 +37,16 @@ class LabScreenBase(Screen[None]):
     def body(self) -> ComposeResult:
         """The widgets between the line on top and the footer."""
         yield from ()
+
+    async def on_event(self, event: events.Event) -> None:
+        """Textual computes all styles anew when a screen is seen again, the larger part of what that takes.
+
+        Nothing but another theme changes them meanwhile.
+        """
+        if isinstance(event, events.ScreenResume):
+            look = self.app.theme, self.app.ansi_color
+            event.refresh_styles, self._look = self._look != look, look
+        await super().on_event(event)
 
     def on_screen_resume(self) -> None:
         """The screen is seen (again)."""

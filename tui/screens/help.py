@@ -14,6 +14,9 @@ from textual.widgets import Static
 
 from ..keys import KEYS, TITLES, Key, key_name
 
+#: Columns of the whole, with its border.
+WIDTH = 84
+
 #: Columns for the names of the keys, and around what is said about them.
 NAMES, AROUND = 18, 10
 
@@ -26,21 +29,30 @@ class HelpScreen(ModalScreen[None]):
     def __init__(self, here: str):
         super().__init__()
         self._here = here
+        self._written_for = 0
 
     def compose(self) -> ComposeResult:
         """All of it in one text: a hundred lines must not take longer to appear than one."""
         with VerticalScroll(classes="dialog", id="help") as box:
             box.border_title = "Keys"
             box.border_subtitle = "Escape closes"
-            yield Static()
+            yield Static(self._text())
 
     def on_mount(self) -> None:
         """Let the arrow keys scroll."""
         self.query_one("#help").focus()
 
     def on_resize(self) -> None:
-        """Write it for the width that there is."""
-        width = min(84, self.size.width * 9 // 10) - AROUND
+        """Write it for another width."""
+        if self._width != self._written_for:
+            self.query_one(Static).update(self._text())
+
+    @property
+    def _width(self) -> int:
+        return min(WIDTH, self.app.size.width * 9 // 10) - AROUND
+
+    def _text(self) -> Text:
+        self._written_for = width = self._width
         ascii_only = getattr(self.app, "ascii_only", False)
         order = [self._here, "everywhere", *(name for name in KEYS if name not in (self._here, "everywhere"))]
         text = Text()
@@ -50,7 +62,7 @@ class HelpScreen(ModalScreen[None]):
                 text.append(_lines(key, width, ascii_only))
             text.append("\n")
         text.rstrip()
-        self.query_one(Static).update(text)
+        return text
 
 
 def _lines(key: Key, width: int, ascii_only: bool) -> str:
