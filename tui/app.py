@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 
 TICK = 0.25
 
+#: Seconds between a change of screens and the first frame of the new one, at most.
+LONGEST_DELAY = 0.01
+
 THEMES = (
     "textual-dark",
     "textual-light",
@@ -121,6 +124,10 @@ class PrunelabApp(App[None]):
         """Show a screen."""
         if isinstance(self.screen, LabScreenBase):
             await self.switch_mode(place)
+
+    def delay_update(self, delay: float = 0.05) -> None:
+        """Textual draws nothing for this long when screens change, to hide how they are built: ours are built fast."""
+        super().delay_update(min(delay, LONGEST_DELAY))
 
     async def show_run(self, run: Run) -> None:
         """Show a run in the lab."""
