@@ -83,7 +83,10 @@ class LabScreen(LabScreenBase):
             if self.lab.run_shown is None:
                 self._panel.watch_run(None)
         self._form.check()
-        super().on_screen_resume()
+        if self.lab.run_shown is self._run:
+            self.call_after_refresh(self.tick)  # it is seen as it was before what is new is drawn
+        else:
+            self.tick()
 
     def on_descendant_focus(self) -> None:
         """A click into the form, or out of it, counts as going there."""
