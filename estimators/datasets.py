@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .idx import IdxDataset, State, idx_folder, idx_state, load_idx
-from .samples import DatasetError, scale_pixels, stratified_split
+from .samples import DatasetError, rescale_pixels, scale_pixels, stratified_split
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -203,6 +203,7 @@ def load_dataset(
     name: str | os.PathLike[str] = "digits",
     root: str | os.PathLike[str] | None = None,
     *,
+    pixels: str = "signed",
     download: bool = False,
     progress: Callable[[str], object] | None = None,
     on_bytes: Callable[[int], object] | None = None,
@@ -220,6 +221,10 @@ def load_dataset(
         numbers.
     root : path-like, optional
         The folder that holds the named data sets; see `data_folder`.
+    pixels : {"signed", "unit", "standard"}, default="signed"
+        How pixels are scaled: to [-1, 1] as in the original experiment; to [0, 1], where the background of MNIST's
+        digits is zero and moves no weight, as in the lottery tickets' paper; or all together to mean 0 and standard
+        deviation 1 on the training data, as in SNIP's.
     download : bool, default=False
         Download a named data set that is missing or damaged. Files that were damaged are replaced.
     progress : callable, optional
@@ -234,7 +239,7 @@ def load_dataset(
         With the attributes
 
         X_train, X_test : ndarray of shape (n_samples, n_features), float32
-            Pixels are scaled to [-1, 1]. Other features are standardised on the training data.
+            Pixels are scaled as `pixels` says. Other features are standardised on the training data.
         y_train, y_test : ndarray of shape (n_samples,)
             The codes 0 to 9 as int64 for the named data sets, else the labels in the file.
         image_shape : tuple of int, or None
@@ -259,16 +264,17 @@ def load_dataset(
         The data are unknown, missing, damaged or not usable. The message says what to do.
     """
     if name == "digits":
-        return _load_digits()
+        return rescale_pixels(_load_digits(), pixels)
     try:
         if name in _IDX_DATASETS:
-            return load_idx(_IDX_DATASETS[str(name)], data_folder(root), download, progress, on_bytes)
+            bunch = load_idx(_IDX_DATASETS[str(name)], data_folder(root), download, progress, on_bytes)
+            return rescale_pixels(bunch, pixels)
         path = Path(os.path.expanduser(name))
         if path.name == name and path.suffix.lower() not in (".npz", ".csv"):
             raise DatasetError(_unknown_name(str(name)))
         from .userfiles import load_file
 
-        return load_file(path, dataset_names())
+        return rescale_pixels(load_file(path, dataset_names()), pixels)
     except OSError as error:
         raise DatasetError(
             f"{error.filename or name} cannot be read ({error.strerror or error}): check the file and that "

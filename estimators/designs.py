@@ -170,12 +170,15 @@ STUDIES: dict[str, Study] = {
     "tickets": Study(
         "Does a pruned network learn from its own initial weights what it does not learn from others?",
         {
-            "": _mnist(
-                "",
-                {"schedule": ("rewind", "rewind-reinit", "rewind-shuffle")},
-                _RUNGS,
-                **LENET,
-                **_OF_THE_PAPER,
+            "": replace(
+                _mnist(
+                    "",
+                    {"schedule": ("rewind", "rewind-reinit", "rewind-shuffle")},
+                    _RUNGS,
+                    **LENET,
+                    **_OF_THE_PAPER,
+                ),
+                pixels="unit",
             )
         },
         baseline="rewind",
@@ -226,7 +229,7 @@ def _experiments_of_studies() -> dict[str, Preset]:
 
 
 def _essence(preset: Preset) -> tuple[Any, ...]:
-    return preset.dataset, preset.parameters, preset.ways, preset.sparsities
+    return preset.dataset, preset.pixels, preset.parameters, preset.ways, preset.sparsities
 
 
 #: All named experiments: the presets, and those of the studies.

@@ -41,6 +41,8 @@ class Preset:
     sparsities : sequence of float
     seeds : int
         How many networks are trained.
+    pixels : {"signed", "unit", "standard"}
+        How pixels are scaled; see `load_dataset`.
     """
 
     title: str
@@ -50,6 +52,7 @@ class Preset:
     ways: Mapping[str, Sequence[Any]] = field(default_factory=lambda: dict(BOTH_GRANULARITIES))
     sparsities: Sequence[float] = ORIGINAL_SPARSITIES
     seeds: int = 1
+    pixels: str = "signed"
 
 
 PRESETS = {

@@ -8,6 +8,11 @@ import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from sklearn.utils import Bunch
+
+
+#: How pixels are scaled, and in words; the original experiment's first.
+PIXELS = {"signed": "[-1, 1]", "unit": "[0, 1]", "standard": "mean 0 and standard deviation 1"}
 
 
 class DatasetError(ValueError):
@@ -29,6 +34,24 @@ def scale_pixels(X: NDArray[Any], largest: int = 255) -> NDArray[np.float32]:
     X -= np.float32(0.5)
     X /= np.float32(0.5)
     return X
+
+
+def rescale_pixels(bunch: Bunch, pixels: str) -> Bunch:
+    """Bring pixels from [-1, 1] to another of the `PIXELS`, in place; other features stay as they are."""
+    if pixels not in PIXELS:
+        raise DatasetError(f"pixels must be one of {', '.join(map(repr, PIXELS))}, got {pixels!r}")
+    if pixels == "signed" or bunch.get("feature_mean") is not None:
+        return bunch
+    low, size = (-1.0, 2.0) if pixels == "unit" else (float(bunch.X_train.mean()), float(bunch.X_train.std()))
+    for X in (bunch.X_train, bunch.X_test):
+        X -= np.float32(low)
+        X /= np.float32(size or 1.0)
+    signed = PIXELS["signed"]
+    if signed in bunch.source:
+        bunch.source = bunch.source.replace(signed, PIXELS[pixels])
+    else:
+        bunch.source += f"; pixels scaled to {PIXELS[pixels]}"
+    return bunch
 
 
 def one_line(error: BaseException) -> str:

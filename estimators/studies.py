@@ -160,7 +160,7 @@ def _rows_of(
     """The rows of one seed of an experiment, with the ways of pruning."""
     points = sweep(
         PrunedMLPClassifier(**preset.parameters, device=device),
-        load_dataset(dataset, data_root),
+        load_dataset(dataset, data_root, pixels=preset.pixels),
         sparsities=preset.sparsities,
         variants=variants_of(preset.ways),
         seeds=(seed,),

@@ -12,6 +12,10 @@ import pytest
 # trainings many times slower where anything else runs beside the tests.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+# Tests run in several processes, which share the processors (-n 0 runs them in one).
+_processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // _processes)))
+
 # Runs of the tests are not the user's. (Tests that need a folder of their own set it themselves.)
 _home = tempfile.TemporaryDirectory(prefix="prunelab-tests-")
 os.environ["PRUNELAB_HOME"] = _home.name

@@ -120,6 +120,7 @@ def _add_sweep(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--detach", action="store_true", help="run in the background, and print the run's id")
     _add_estimator_options(parser, several=True)
     _add_data_options(parser)
+    parser.add_argument("--pixels", metavar="NAME", help="signed (-1 to 1), unit (0 to 1) or standard (signed)")
     _add_output_options(parser, saves="write every pruned network to this folder, a model file each")
 
 
@@ -135,6 +136,7 @@ def _add_fit(commands: argparse._SubParsersAction) -> None:
     )
     _add_estimator_options(parser, several=False)
     _add_data_options(parser)
+    parser.add_argument("--pixels", metavar="NAME", help="signed (-1 to 1), unit (0 to 1) or standard (signed)")
     _add_output_options(parser, saves="write the pruned network to this model file (.safetensors)")
 
 

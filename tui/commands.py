@@ -253,6 +253,7 @@ def _spec(options: argparse.Namespace, several: bool) -> RunSpec:
     spec = dataclasses.replace(
         spec,
         dataset=options.dataset or spec.dataset,
+        pixels=options.pixels or spec.pixels,
         data_root=options.data_root,
         parameters={**spec.parameters, **given},
         name=options.name or "",
@@ -271,7 +272,7 @@ def check_here(spec: RunSpec, options: argparse.Namespace) -> Bunch:
 
     with _usage_errors():
         resolve_device(spec.parameter("device"))
-    return _load(spec.dataset, options)
+    return _load(spec.dataset, options, spec.pixels)
 
 
 def from_anywhere(spec: RunSpec) -> RunSpec:
@@ -331,14 +332,14 @@ def _norm(value: str) -> str | int:
     return int(value) if value in ("1", "2") else value
 
 
-def _load(name: str, options: argparse.Namespace) -> Bunch:
+def _load(name: str, options: argparse.Namespace, pixels: str = "signed") -> Bunch:
     from ..estimators import load_dataset
 
     def tell(sentence: str) -> None:
         print(sentence, file=sys.stderr)
 
     with _usage_errors():
-        return load_dataset(name, options.data_root, download=options.download, progress=tell)
+        return load_dataset(name, options.data_root, pixels=pixels, download=options.download, progress=tell)
 
 
 def check_can_write(path: Path) -> None:

@@ -63,7 +63,7 @@ def _run(options: argparse.Namespace) -> int:
     specs = _specs(options)
     for spec in specs.values():
         spec.check()
-    checked = {(spec.dataset, spec.parameter("device")): spec for spec in specs.values()}
+    checked = {(spec.dataset, spec.pixels, spec.parameter("device")): spec for spec in specs.values()}
     for spec in checked.values():  # all of them, before hours go into the first
         check_here(spec, options)
     jobs = options.jobs or (1 if options.quick else _jobs_that_pay(specs.values()))
@@ -95,6 +95,7 @@ def _specs(options: argparse.Namespace) -> dict[str, RunSpec]:
         device = {} if options.device == "auto" else {"device": options.device}
         spec = RunSpec(
             dataset=options.dataset or preset.dataset,
+            pixels=preset.pixels,
             parameters={**preset.parameters, **device},
             ways=preset.ways,
             sparsities=tuple(preset.sparsities),

@@ -79,6 +79,7 @@ def test_going_on_from_a_checkpoint_gives_the_very_same_network(parameters, wher
         (30, 20), random_state=3, device="cpu", **{"max_iter": 6, "batch_size": 32, **parameters}
     )
     monkeypatch.setattr(training, "STEPS_BETWEEN_LOOKS", 3)
+    monkeypatch.setattr(training, "MIN_LOOKS", 1)
     whole = path(classifier)
     checkpoint = interrupted_at(classifier, where, monkeypatch)
     save_checkpoint(checkpoint, tmp_path / "c.safetensors")

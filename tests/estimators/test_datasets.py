@@ -95,3 +95,32 @@ def test_every_name_is_described(tmp_path: Path) -> None:
     assert [row.state for row in rows] == ["ready"] + ["not downloaded"] * 3
     assert rows[1].where == str(tmp_path / "MNIST" / "raw")
     assert max(len(row.description) for row in rows) <= 34  # or the list of data sets is too wide
+
+
+# -- scaling of pixels -----------------------------------------------------------------------------------------
+
+
+def test_pixels_are_scaled_as_asked():
+    signed, unit, standard = (load_dataset("digits", pixels=pixels) for pixels in ("signed", "unit", "standard"))
+    assert (signed.X_train.min(), signed.X_train.max()) == (-1, 1)
+    assert (unit.X_train.min(), unit.X_train.max()) == (0, 1)
+    for part in ("X_train", "X_test"):
+        np.testing.assert_allclose(unit[part], (signed[part] + 1) / 2, atol=1e-6)
+        assert unit[part].dtype == standard[part].dtype == np.float32
+    assert abs(standard.X_train.mean()) < 1e-5
+    assert standard.X_train.std() == pytest.approx(1, abs=1e-5)
+    scaled = (signed.X_test - signed.X_train.mean()) / signed.X_train.std()
+    np.testing.assert_allclose(standard.X_test, scaled, atol=1e-5)
+    assert unit.source.endswith("[0, 1]")
+    assert "deviation 1" in standard.source
+    with pytest.raises(DatasetError, match="pixels must be one of 'signed', 'unit', 'standard', got 'bytes'"):
+        load_dataset("digits", pixels="bytes")
+
+
+def test_features_that_are_no_pixels_stay_standardised(tmp_path):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(5, 3, (60, 4)), np.arange(60) % 3
+    np.savez(tmp_path / "data.npz", X=X, y=y)
+    first, other = (load_dataset(tmp_path / "data.npz", pixels=pixels) for pixels in ("signed", "unit"))
+    np.testing.assert_array_equal(first.X_train, other.X_train)
+    assert first.source == other.source

@@ -412,6 +412,7 @@ def test_every_schedule_prunes_the_output_layer_at_half_the_rate(schedule):
 @pytest.mark.parametrize("schedule", [name for name in ALL if name != "l0"])
 def test_where_a_pruned_network_s_training_should_have_stopped_is_measured(schedule, monkeypatch):
     monkeypatch.setattr(training, "STEPS_BETWEEN_LOOKS", 4)
+    monkeypatch.setattr(training, "MIN_LOOKS", 1)
     classifier = make(schedule, early_stopping="measure", validation_fraction=0.2, batch_size=40, max_iter=6)
     dense, pruned = iter_sparsity_path(classifier, X, Y, sparsities=(0.0, 0.5), X_test=X, y_test=Y)
     for point in (dense, pruned):

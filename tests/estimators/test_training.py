@@ -423,8 +423,19 @@ class ScriptedLosses:
         return 0.5, self.losses[len(self.shown) - 1]
 
 
+def test_a_short_training_has_its_looks_too(data):
+    """Fifty at least, if it has as many updates."""
+    evaluator = ScriptedLosses(np.ones(1000))
+    recipe = replace(RECIPE, early_stopping="measure", max_iter=30)
+    train(NETWORK, start(), data, recipe, seed=0, validation=(evaluator, np.zeros(1, dtype=np.int64), None))
+    n_steps = 30 * -(-len(data) // RECIPE.batch_size)
+    assert n_steps < 5000
+    assert len(evaluator.shown) - 30 >= min(n_steps, 50)
+
+
 def test_measuring_tells_where_the_loss_was_lowest_and_trains_to_the_end(data, monkeypatch):
     monkeypatch.setattr(training, "STEPS_BETWEEN_LOOKS", 2)
+    monkeypatch.setattr(training, "MIN_LOOKS", 1)
     n_batches = -(-len(data) // RECIPE.batch_size)
     recipe = replace(RECIPE, early_stopping="measure", max_iter=2, tol=10.0, n_iter_no_change=1)
     # Looks every two steps, and one after each epoch for the score of the epoch.

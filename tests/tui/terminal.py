@@ -32,6 +32,11 @@ class Terminal:
 
     def __init__(self, *arguments: str, columns: int = 80, rows: int = 24, environment: Mapping[str, str] = {}):
         variables = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", "NO_COLOR": "", **environment}
+        for name in (
+            "COLUMNS",
+            "LINES",
+        ):  # set where the tests run beside each other, and more to go by than the terminal
+            variables.pop(name, None)
         variables = {name: value for name, value in variables.items() if value}
         self._emulator = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self._emulator)

@@ -384,6 +384,7 @@ def test_the_service_that_dies_is_started_again_and_a_held_key_ends_where_it_end
                 model="nowhere",
                 dataset="digits",
                 data_root=None,
+                pixels="signed",
                 sparsity=0.5,
                 ways={},
                 first=0,

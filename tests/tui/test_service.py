@@ -44,8 +44,8 @@ def test_answers_errors_and_overtaken_requests() -> None:
             with pytest.raises(ServiceError):
                 await service.ask("nothing.at_all")
 
-            page = {**DIGITS, "part": "test", "choice": None, "start": 0, "count": 10}
-            asked = [service.ask("data.images", group="page", **page) for _ in range(20)]
+            page = {**DIGITS, "part": "test", "choice": None, "start": 0, "count": 100}
+            asked = [service.ask("data.images", group="page", **page) for _ in range(100)]
             answers = await asyncio.gather(*asked, return_exceptions=True)
             assert isinstance(answers[-1], dict)
             assert any(isinstance(answer, Overtaken) for answer in answers[:-1])

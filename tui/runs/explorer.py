@@ -186,7 +186,7 @@ class Explorer:
 
     def _subject(self, request: Request) -> Generator[Answer, None, _Subject]:
         """What the request is about, loaded as far as it is not there yet."""
-        path, source = request["model"], (request["dataset"], request["data_root"])
+        path, source = request["model"], (request["dataset"], request["data_root"], request["pixels"])
         key = path, source
         subject: _Subject | None = self._look_up("subject", key)
         if subject is not None:
@@ -201,7 +201,7 @@ class Explorer:
         known: _Data | None = self._look_up("data", source)
         if known is None:
             yield {"doing": f"reading the data set {source[0]}"}
-        data: _Data = known or self._keep("data", source, _Data(load_dataset(*source)))
+        data: _Data = known or self._keep("data", source, _Data(load_dataset(source[0], source[1], pixels=source[2])))
         bunch = data.bunch
         yield {"doing": f"measuring the network on {len(bunch.y_test):,} samples"}
         what_if = WhatIf(classifier, bunch.X_train, bunch.y_train, bunch.X_test, bunch.y_test)

@@ -11,6 +11,7 @@ from typing import Any
 from ...estimators.designs import EXPERIMENTS
 from ...estimators.parameters import DEFAULTS, check_sparsities, check_value, conflicts
 from ...estimators.presets import BOTH_GRANULARITIES, ORIGINAL_SPARSITIES, WAYS, variants_of
+from ...estimators.samples import PIXELS
 
 #: Parameters of the classifier that a run does not take: they are said in other fields, or make no sense here.
 EXCLUDED = ("sparsity", "random_state", "verbose", "warm_start", *WAYS)
@@ -42,6 +43,8 @@ class RunSpec:
         From 0 to 1.
     seeds : sequence of int
         Each trains a network of its own.
+    pixels : str
+        How pixels are scaled; see `load_dataset`.
     data_root : str or None
         Where the named data sets lie.
     preset : str
@@ -55,6 +58,7 @@ class RunSpec:
     ways: Mapping[str, Sequence[Any]] = field(default_factory=lambda: dict(BOTH_GRANULARITIES))
     sparsities: Sequence[float] = ORIGINAL_SPARSITIES
     seeds: Sequence[int] = (0,)
+    pixels: str = "signed"
     data_root: str | None = None
     preset: str = ""
     name: str = ""
@@ -65,6 +69,7 @@ class RunSpec:
         preset = EXPERIMENTS[name]
         fields = {
             "dataset": preset.dataset,
+            "pixels": preset.pixels,
             "parameters": dict(preset.parameters),
             "ways": dict(preset.ways),
             "sparsities": tuple(preset.sparsities),
@@ -116,6 +121,8 @@ class RunSpec:
         found: dict[str, str] = {}
         if not self.dataset.strip():
             found["dataset"] = "dataset must be a name or the path of a file"
+        if self.pixels not in PIXELS:
+            found["pixels"] = f"pixels must be one of {', '.join(map(repr, PIXELS))}, got {self.pixels!r}"
         for name, value in self.parameters.items():
             if name not in DEFAULTS or name in EXCLUDED:
                 found[name] = f"there is no parameter {name}"
@@ -148,6 +155,7 @@ class RunSpec:
         """The spec as JSON knows it."""
         return {
             "dataset": self.dataset,
+            "pixels": self.pixels,
             "parameters": {name: _to_json(value) for name, value in self.parameters.items()},
             "ways": {name: [_to_json(value) for value in values] for name, values in self.ways.items()},
             "sparsities": list(self.sparsities),
@@ -166,6 +174,7 @@ class RunSpec:
         try:
             spec = cls(
                 dataset=_typed(data["dataset"], str),
+                pixels=_typed(data.get("pixels", "signed"), str),
                 parameters={name: _from_json(value) for name, value in data["parameters"].items()},
                 ways={name: tuple(_from_json(value) for value in values) for name, values in data["ways"].items()},
                 sparsities=tuple(float(value) for value in data["sparsities"]),
@@ -198,7 +207,7 @@ def _essences() -> dict[str, tuple[Any, ...]]:
 
 def _essence(spec: RunSpec) -> tuple[Any, ...]:
     parameters = {name: value for name, value in spec.parameters.items() if name not in ("device", "precision")}
-    return spec.dataset, {**DEFAULTS, **parameters}, all_ways(spec), tuple(spec.sparsities)
+    return spec.dataset, spec.pixels, {**DEFAULTS, **parameters}, all_ways(spec), tuple(spec.sparsities)
 
 
 def all_ways(spec: RunSpec) -> dict[str, tuple[Any, ...]]:

@@ -159,7 +159,9 @@ class Worker:
 
         spec = self.run.spec
         resolve_device(spec.parameter("device"))  # a GPU that is not there is said before anything is loaded
-        data = load_dataset(spec.dataset, spec.data_root) if self.data is None else self.data
+        data = self.data
+        if data is None:
+            data = load_dataset(spec.dataset, spec.data_root, pixels=spec.pixels)
         self._tell(
             "data",
             source=data.source,

@@ -232,6 +232,7 @@ class ExploreScreen(LabScreenBase):
         return {
             "model": str(self._run.model_path(self._seed)),
             "dataset": spec.dataset,
+            "pixels": spec.pixels,
             "data_root": spec.data_root or self.lab.data_root,
             "sparsity": round(self.percent / 100, 10),
             "ways": {name: "inf" if value == float("inf") else value for name, value in self._ways.items()},

@@ -157,6 +157,7 @@ def training_entries() -> list[Entry]:
         ChoiceEntry("preset", "preset", [(name, preset.title) for name, preset in EXPERIMENTS.items()]),
         ChoiceEntry("dataset", "data", [*((name, name) for name in names), (FILE, "a file of yours")]),
         TextEntry("path", "path", str.strip, str, "a .npz or .csv file"),
+        ChoiceEntry("pixels", "pixels", (("signed", "-1 to 1"), ("unit", "0 to 1"), ("standard", "standardised"))),
         TextEntry("hidden_layer_sizes", "layers", _widths, _show_widths, "300 100"),
         TextEntry("max_iter", "epochs", _whole, str),
         TextEntry("batch_size", "batch", _whole, str),
@@ -212,6 +213,7 @@ def values_of(spec: RunSpec) -> dict[str, Any]:
     return {
         **values,
         "dataset": spec.dataset if named else FILE,
+        "pixels": spec.pixels,
         "path": "" if named else spec.dataset,
         "seed": min(spec.seeds, default=0),
         "n_seeds": len(spec.seeds),
@@ -237,6 +239,7 @@ def spec_of(values: Mapping[str, Any], like: RunSpec) -> RunSpec:
         ways=ways,
         sparsities=values["sparsities"],
         seeds=tuple(range(values["seed"], values["seed"] + values["n_seeds"])),
+        pixels=values["pixels"],
         data_root=like.data_root,
     )
     return dataclasses.replace(spec, preset=preset_of(spec))
