@@ -23,7 +23,7 @@ from .status import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, UsageError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sklearn.utils import Bunch
 
@@ -34,11 +34,16 @@ if TYPE_CHECKING:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run a parsed command; every error a user can cause becomes one sentence on standard error."""
+    """Run a parsed command; returns the exit status."""
+    return run_safely({"sweep": sweep, "fit": fit, "data": data}[options.command], options)
+
+
+def run_safely(command: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
+    """Run a command that computes; every error a user can cause becomes one sentence on standard error."""
     share_processors()
     try:
         with warnings_as_notes():
-            return {"sweep": sweep, "fit": fit, "data": data}[options.command](options)
+            return command(options)
     except (UsageError, RunError) as error:
         return _fail(options, error, EXIT_USAGE)
     except KeyboardInterrupt:

@@ -12,13 +12,12 @@ import sys
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from ..estimators.backend import share_processors
 from ..estimators.designs import STUDIES
-from .commands import check_can_write, check_here, from_anywhere, stopped_by_interrupt, warnings_as_notes
+from .commands import check_can_write, check_here, from_anywhere, run_safely, stopped_by_interrupt
 from .output import Terminal, json_text, write_file
 from .runs import several
 from .runs.store import Run, RunError, RunStore, numbers
-from .status import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, UsageError
+from .status import EXIT_FAILED, EXIT_INTERRUPTED, UsageError
 
 if TYPE_CHECKING:
     import argparse
@@ -39,19 +38,7 @@ def run(options: argparse.Namespace) -> int:
         for name, study in STUDIES.items():
             print(f"{name:15} {study.question}")
         return 0
-    share_processors()
-    try:
-        with warnings_as_notes():
-            return _run(options)
-    except (UsageError, RunError) as error:
-        return _fail(error, EXIT_USAGE)
-    except KeyboardInterrupt:
-        return _fail("stopped", EXIT_INTERRUPTED)
-    except BrokenPipeError:  # whoever read the output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_FAILED
-    except OSError as error:
-        return _fail(error, EXIT_FAILED)
+    return run_safely(_run, options)
 
 
 def _run(options: argparse.Namespace) -> int:
