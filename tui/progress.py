@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
 from ..estimators.training import BatchEnded, EpochEnded, PointEnded
+from .runs.view import epochs_done
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -98,10 +99,10 @@ class RunsFollower:
             if run.id not in self._tasks:
                 self._tasks[run.id] = self._bars.add_task(run.name, total=None, detail="starting")
             status = run.status()
-            if batch := status.get("batch"):
-                done = batch["epoch"] - 1 + batch["batch"] / batch["batches"]
-                detail = f"seed {status['seed']}, {batch['phase']}"
-                self._bars.update(self._tasks[run.id], total=batch["epochs"], completed=done, detail=detail)
+            if place := status.get("batch"):
+                fields: dict[str, Any] = {"total": place["epochs"], "completed": epochs_done(place)}
+                detail = f"seed {status['seed']}, {place['phase']}"
+                self._bars.update(self._tasks[run.id], **fields, detail=detail)
 
     def _n_points(self) -> int:
         return sum(run.status().get("points", 0) for run in self._runs)

@@ -372,6 +372,15 @@ def test_a_study_goes_on_where_it_was(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_study_of_several_processes_shows_how_far_each_is(tmp_path):
+    output = in_terminal("study", "global", "--quick", "--seeds", "2", "--jobs", "2", PRUNELAB_HOME=str(tmp_path))
+    assert "points" in output
+    assert "seed 0, training" in output
+    assert "seed 1, training" in output
+    assert "global (unit): " in output
+
+
+@pytest.mark.slow
 def test_a_study_of_several_processes_stops_at_an_interrupt_and_goes_on(tmp_path):
     environment = {**os.environ, "PRUNELAB_HOME": str(tmp_path)}
     command = [sys.executable, "-m", "prunelab.tui.cli", "study", "tickets", "--quick", "--seeds", "2", "--jobs", "2"]

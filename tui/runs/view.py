@@ -13,6 +13,8 @@ from ...estimators.statistics import knee
 from .store import EventReader, Run
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .spec import RunSpec
 
 Row = dict[str, Any]
@@ -45,6 +47,15 @@ class TrainingCurve:
     epoch_loss: list[tuple[float, float]] = field(default_factory=list)
     accuracy: list[tuple[float, float]] = field(default_factory=list)
     validation: list[tuple[float, float]] = field(default_factory=list)
+
+
+def epochs_done(place: Mapping[str, Any] | None) -> float:
+    """Epochs of a training that is at this place (the ``batch`` of a status), with a fraction."""
+    if place is None:
+        return 0.0
+    if "batch" not in place:  # at the end of an epoch
+        return float(place["epoch"])
+    return place["epoch"] - 1 + place["batch"] / place["batches"]
 
 
 class RunView:
@@ -120,11 +131,7 @@ class RunView:
     @property
     def epochs_done(self) -> float:
         """Epochs of the training at hand, with a fraction."""
-        if self.batch is None:
-            return 0.0
-        if "batch" not in self.batch:
-            return float(self.batch["epoch"])
-        return self.batch["epoch"] - 1 + self.batch["batch"] / self.batch["batches"]
+        return epochs_done(self.batch)
 
     @property
     def seconds_left(self) -> float | None:
