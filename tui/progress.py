@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from ..estimators.training import Event
+    from .runs.several import Share
     from .runs.store import Run
 
 
@@ -81,11 +82,11 @@ class ProgressListener:
 class RunsFollower:
     """Bars of several runs at a time: the points of all of them, and what each is at."""
 
-    def __init__(self, bars: Progress | None, runs: Sequence[Run]):
-        self._bars, self._runs = bars, runs
+    def __init__(self, bars: Progress | None, shares: Sequence[Share]):
+        self._bars, self._shares = bars, shares
         self._tasks: dict[str, TaskID] = {}
         if bars is not None:
-            total = sum(run.spec.n_points for run in runs)
+            total = sum(share.spec.n_points for share in shares)
             self._points = bars.add_task("points", total=total, completed=self._n_points(), detail="")
 
     def tell(self, running: Sequence[Run]) -> None:
@@ -105,17 +106,17 @@ class RunsFollower:
                 self._bars.update(self._tasks[run.id], **fields, detail=detail)
 
     def _n_points(self) -> int:
-        return sum(run.status().get("points", 0) for run in self._runs)
+        return sum(share.n_points_done for share in self._shares)
 
 
 @contextmanager
-def follow_on(stream: IO[str] | None, runs: Sequence[Run]) -> Iterator[RunsFollower]:
+def follow_on(stream: IO[str] | None, shares: Sequence[Share]) -> Iterator[RunsFollower]:
     """Show bars of several runs on a stream while the block runs, or none if there is no stream."""
     if stream is None:
-        yield RunsFollower(None, runs)
+        yield RunsFollower(None, shares)
         return
     with _bars_on(stream) as bars:
-        yield RunsFollower(bars, runs)
+        yield RunsFollower(bars, shares)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from ..estimators.designs import STUDIES
 from .commands import check_can_write, check_here, from_anywhere, run_safely, stopped_by_interrupt
 from .output import Terminal, json_text, write_file
 from .runs import several
+from .runs.several import Share
 from .runs.store import Run, RunError, RunStore, numbers
 from .status import EXIT_FAILED, EXIT_INTERRUPTED, UsageError
 
@@ -55,17 +56,18 @@ def _run(options: argparse.Namespace) -> int:
         check_here(spec, options)
     jobs = options.jobs or (1 if options.quick else _jobs_that_pay(specs.values()))
     store = RunStore()
-    runs = {label: runs_of(store, spec, jobs, options.again) for label, spec in specs.items()}
-    unfinished = [run for part in runs.values() for run in part if run.state != "finished"]
+    shares = {label: shares_of(store, spec, jobs, options.again) for label, spec in specs.items()}
+    unfinished = [share for part in shares.values() for share in part if share.state != "finished"]
     hint = "what is finished is kept; the same command goes on from here"
     try:
         _compute(unfinished, min(jobs, len(unfinished)), options)
     except KeyboardInterrupt:
         return _fail(f"stopped; {hint}", EXIT_INTERRUPTED)
-    for run in unfinished:
-        if run.state != "finished":
-            return _fail(f"{run.status().get('reason') or 'a process was ended'}; {hint}", EXIT_FAILED)
-    _show(_answer(options, specs, runs), options)
+    for share in unfinished:
+        if share.state != "finished":
+            reason = share.begun().status().get("reason") or "a process was ended"
+            return _fail(f"{reason}; {hint}", EXIT_FAILED)
+    _show(_answer(options, specs, shares), options)
     return 0
 
 
@@ -103,7 +105,7 @@ def _jobs_that_pay(specs: Collection[RunSpec]) -> int:
     return min(os.cpu_count() or 1, sum(len(spec.seeds) for spec in specs), MAX_JOBS)
 
 
-def runs_of(store: RunStore, spec: RunSpec, jobs: int = 1, again: bool = False) -> list[Run]:
+def shares_of(store: RunStore, spec: RunSpec, jobs: int = 1, again: bool = False) -> list[Share]:
     """Runs that have all the seeds of an experiment among them: earlier ones, and up to `jobs` new ones."""
     missing, found = set(spec.seeds), []
     for run in () if again else store.runs():
@@ -116,26 +118,26 @@ def runs_of(store: RunStore, spec: RunSpec, jobs: int = 1, again: bool = False) 
         if not seeds & missing or not theirs.is_like(spec):
             continue
         if run.state == "finished" or seeds <= missing:
-            found.append(run)
+            found.append(Share(store, theirs, run))
             missing -= seeds
     new = [seed for seed in spec.seeds if seed in missing]
-    shares = [new[first :: min(jobs, len(new))] for first in range(min(jobs, len(new)))]
-    return [*found, *(store.create(dataclasses.replace(spec, seeds=tuple(share))) for share in shares)]
+    n_new = min(jobs, len(new))
+    return [*found, *(Share(store, dataclasses.replace(spec, seeds=tuple(new[i::n_new]))) for i in range(n_new))]
 
 
-def _compute(runs: Sequence[Run], jobs: int, options: argparse.Namespace) -> None:
+def _compute(shares: Sequence[Share], jobs: int, options: argparse.Namespace) -> None:
     """Compute runs as far as they are not, in this process if it is one at a time and no other is at it."""
     from .progress import follow_on
 
     stream = sys.stderr if sys.stderr.isatty() and not options.quiet else None
-    if jobs > 1 or any(run.is_alive() for run in runs):
-        with follow_on(stream, runs) as follower:
-            several.compute(runs, jobs, follower.tell)
+    if jobs > 1 or any(share.state == "running" for share in shares):
+        with follow_on(stream, shares) as follower:
+            several.compute(shares, jobs, follower.tell)
         return
-    for number, run in enumerate(runs, 1):
-        if stream is not None and len(runs) > 1:
-            print(f"{number}/{len(runs)} {run.name}", file=stream)
-        if _compute_here(run, stream) == "stopped":
+    for number, share in enumerate(shares, 1):
+        if stream is not None and len(shares) > 1:
+            print(f"{number}/{len(shares)} {share.spec.name}", file=stream)
+        if _compute_here(share.begun(), stream) == "stopped":
             raise KeyboardInterrupt
 
 
@@ -154,7 +156,7 @@ def _compute_here(run: Run, stream: IO[str] | None) -> str:
             worker.close()
 
 
-def _answer(options: argparse.Namespace, specs: Mapping[str, RunSpec], runs: Mapping[str, Sequence[Run]]) -> Answer:
+def _answer(options: argparse.Namespace, specs: Mapping[str, RunSpec], shares: Mapping[str, Sequence[Share]]) -> Answer:
     import pandas as pd
 
     from ..estimators.analysis import analyse
@@ -164,7 +166,7 @@ def _answer(options: argparse.Namespace, specs: Mapping[str, RunSpec], runs: Map
     rows: list[dict[str, Any]] = []
     for label, spec in specs.items():
         of_seed: dict[int, list[dict[str, Any]]] = {}
-        for run in runs[label]:
+        for run in (share.begun() for share in shares[label]):
             points = [numbers(row) for row in run.points()]
             of_seed |= {seed: [row for row in points if row["seed"] == seed] for seed in run.spec.seeds}
         wanted = [row for seed in spec.seeds for row in of_seed[seed]]
