@@ -216,7 +216,7 @@ def test_a_preset_fills_the_form_and_an_edit_makes_it_custom():
         assert quick is not None
         assert quick.preset == "quick"
         assert quick.parameters["hidden_layer_sizes"] == (300, 100)
-        await pilot.press("down", "down", *"20")
+        await pilot.press("down", "down", "down", *"20")
         edited = form(app).spec
         assert edited is not None
         assert edited.preset == ""
@@ -231,7 +231,7 @@ def test_a_preset_fills_the_form_and_an_edit_makes_it_custom():
 @pytest.mark.parametrize("size", SIZES)
 def test_a_wrong_field_says_so_and_refuses_the_start(size, workers):
     async def test(app: PrunelabApp, pilot: Pilot) -> None:
-        await pilot.press("n", "down", "down", "down", "x")
+        await pilot.press("n", "down", "down", "down", "down", "x")
         await until(pilot, lambda: shows(app, "must be a whole number"))
         await pilot.press("up", "f7")
         assert app.focused is field(app, "max_iter").control
@@ -439,7 +439,7 @@ def test_the_screen_follows_the_size_of_the_terminal():
 
     async def test(app: PrunelabApp, pilot: Pilot) -> None:
         await until(pilot, lambda: shows(app, "finished", "40.00"))
-        await pilot.press("n", "down", "down", *"77")
+        await pilot.press("n", "down", "down", "down", *"77")
         for width, height in [(200, 60), (60, 16), (130, 24), (80, 24)]:
             await pilot.resize_terminal(width, height)
             await until(pilot, lambda: shows(app, "77"))
