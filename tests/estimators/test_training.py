@@ -347,15 +347,18 @@ def test_the_optimisers_memory_is_taken_up(data, solver):
 
 
 class ScriptedScores:
-    """Stands for an evaluator: tells given accuracies, and keeps the parameters it was shown."""
+    """Stands for an evaluator: tells given accuracies or losses, and keeps the parameters it was shown."""
 
-    def __init__(self, scores):
-        self.scores = list(scores)
+    def __init__(self, accuracies=None, losses=None):
+        self.accuracies, self.losses = accuracies, losses
         self.shown = []
 
     def accuracy_and_loss(self, network, parameters, targets, weights=None):
         self.shown.append([np.array(array) for array in parameters])
-        return self.scores[len(self.shown) - 1], 0.0
+        look = len(self.shown) - 1
+        return 0.5 if self.accuracies is None else self.accuracies[look], 0.0 if self.losses is None else self.losses[
+            look
+        ]
 
 
 def stop_early(data, scores, **changes):
@@ -411,21 +414,9 @@ def test_training_stops_when_the_loss_stalls(data, patience):
     assert len(train(NETWORK, start(), data, endless, seed=0).loss_curve) == 20
 
 
-class ScriptedLosses:
-    """Stands for an evaluator: tells given losses, and keeps the parameters it was shown."""
-
-    def __init__(self, losses):
-        self.losses = list(losses)
-        self.shown = []
-
-    def accuracy_and_loss(self, network, parameters, targets, weights=None):
-        self.shown.append([np.array(array) for array in parameters])
-        return 0.5, self.losses[len(self.shown) - 1]
-
-
 def test_a_short_training_has_its_looks_too(data):
     """Fifty at least, if it has as many updates."""
-    evaluator = ScriptedLosses(np.ones(1000))
+    evaluator = ScriptedScores(losses=np.ones(1000))
     recipe = replace(RECIPE, early_stopping="measure", max_iter=30)
     train(NETWORK, start(), data, recipe, seed=0, validation=(evaluator, np.zeros(1, dtype=np.int64), None))
     n_steps = 30 * -(-len(data) // RECIPE.batch_size)
@@ -444,7 +435,9 @@ def test_measuring_tells_where_the_loss_was_lowest_and_trains_to_the_end(data, m
         [*looks, ("epoch", n_batches), ("epoch", 2 * n_batches)], key=lambda look: (look[1], look[0] == "epoch")
     )
     lowest = looks[len(looks) // 2]
-    evaluator = ScriptedLosses([0.1 if look == lowest else 0.01 if look[0] == "epoch" else 0.9 for look in order])
+    evaluator = ScriptedScores(
+        losses=[0.1 if look == lowest else 0.01 if look[0] == "epoch" else 0.9 for look in order]
+    )
     validation = evaluator, np.zeros(1, dtype=np.int64), None
     measured = train(NETWORK, start(), data, recipe, seed=0, validation=validation)
     assert measured.early_stop_step == lowest[1]
