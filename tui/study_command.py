@@ -64,7 +64,10 @@ def _run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         return _fail(f"stopped; {hint}", EXIT_INTERRUPTED)
     for share in unfinished:
-        if share.state != "finished":
+        state = share.state
+        if state == "stopped":
+            return _fail(f"stopped; {hint}", EXIT_INTERRUPTED)
+        if state != "finished":
             reason = share.begun().status().get("reason") or "a process was ended"
             return _fail(f"{reason}; {hint}", EXIT_FAILED)
     _show(_answer(options, specs, shares), options)
@@ -137,8 +140,8 @@ def _compute(shares: Sequence[Share], jobs: int, options: argparse.Namespace) ->
     for number, share in enumerate(shares, 1):
         if stream is not None and len(shares) > 1:
             print(f"{number}/{len(shares)} {share.spec.name}", file=stream)
-        if _compute_here(share.begun(), stream) == "stopped":
-            raise KeyboardInterrupt
+        if _compute_here(share.begun(), stream) != "finished":
+            return
 
 
 def _compute_here(run: Run, stream: IO[str] | None) -> str:
