@@ -374,9 +374,8 @@ def test_a_study_goes_on_where_it_was(tmp_path):
 @pytest.mark.slow
 def test_a_study_of_several_processes_shows_how_far_each_is(tmp_path):
     output = in_terminal("study", "global", "--quick", "--seeds", "2", "--jobs", "2", PRUNELAB_HOME=str(tmp_path))
-    assert "points" in output
-    assert "seed 0, training" in output
-    assert "seed 1, training" in output
+    # What the two are at in between depends on when they are looked at: see test_progress.py.
+    assert re.search(r"points .*100%", output)
     assert "global (unit): " in output
 
 
