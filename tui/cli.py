@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .status import EXIT_USAGE
@@ -31,12 +32,33 @@ EXAMPLES = """examples:
 Where standard output is not a terminal, it carries nothing but data (CSV): prunelab sweep > results.csv
 """
 
-
-SCHEDULE_HELP = (
-    "when to prune: one-shot, iterative, rewind, gradual, before-training, set, rigl, l1, l0 or synaptic (one-shot)"
-)
 JOBS_HELP = "seeds at a time (default: one a processor, up to 8; one on a GPU, and with --quick)"
-PRESET_HELP = "digits, original (MNIST, as published), quick, global or largest; options add to it"
+#: The column of what is said about names in a list.
+EXPLAINED = 19
+PRESET_HELP = "an experiment to begin with: see below; options change it"
+
+
+class _Formatter(argparse.HelpFormatter):
+    """Fills every line by itself; what is explained in a list stays right of its names."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:  # noqa: ARG002
+        return "\n".join(
+            textwrap.fill(line, width, subsequent_indent=" " * EXPLAINED if line.startswith(" ") else "")
+            for line in text.splitlines()
+        )
+
+
+def names_explained() -> str:
+    """What the names of presets, criteria and schedules stand for, a line each."""
+    from ..estimators.presets import PRESETS
+    from .glossary import CRITERIA, SCHEDULES
+
+    presets = {name: preset.description for name, preset in PRESETS.items()}
+    lists = {"presets": presets, "criteria": CRITERIA, "schedules": SCHEDULES}
+    return "\n\n".join(
+        "\n".join([f"{title}:", *(f"  {name:<{EXPLAINED - 2}}{words}" for name, words in words_of.items())])
+        for title, words_of in lists.items()
+    )
 
 
 class _Parser(argparse.ArgumentParser):
@@ -111,6 +133,8 @@ def _add_sweep(commands: argparse._SubParsersAction) -> None:
         description="Train a dense network, prune it to many sparsities, and show the accuracy at each. "
         "--criterion, --granularity, --scope, --norm and --order take several values with commas between "
         "them: every combination becomes a curve.",
+        epilog=names_explained(),
+        formatter_class=_Formatter,
     )
     parser.add_argument("--preset", metavar="NAME", help=PRESET_HELP)
     parser.add_argument(
@@ -120,7 +144,6 @@ def _add_sweep(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--detach", action="store_true", help="run in the background, and print the run's id")
     _add_estimator_options(parser, several=True)
     _add_data_options(parser)
-    parser.add_argument("--pixels", metavar="NAME", help="signed (-1 to 1), unit (0 to 1) or standard (signed)")
     _add_output_options(parser, saves="write every pruned network to this folder, a model file each")
 
 
@@ -129,6 +152,8 @@ def _add_fit(commands: argparse._SubParsersAction) -> None:
         "fit",
         help="train and prune one network, show what it costs, save it",
         description="Train a network, prune it to --sparsity, and show it beside the dense one.",
+        epilog=names_explained(),
+        formatter_class=_Formatter,
     )
     parser.add_argument("--preset", metavar="NAME", help=PRESET_HELP)
     parser.add_argument(
@@ -136,7 +161,6 @@ def _add_fit(commands: argparse._SubParsersAction) -> None:
     )
     _add_estimator_options(parser, several=False)
     _add_data_options(parser)
-    parser.add_argument("--pixels", metavar="NAME", help="signed (-1 to 1), unit (0 to 1) or standard (signed)")
     _add_output_options(parser, saves="write the pruned network to this model file (.safetensors)")
 
 
@@ -163,7 +187,7 @@ def _add_study(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--device", metavar="NAME", default="auto", help="auto, cpu, cuda, cuda:N or mps (auto)")
     parser.add_argument("--jobs", "-j", type=_positive, metavar="N", help=JOBS_HELP)
     parser.add_argument("--again", action="store_true", help="compute everything anew")
-    _add_data_options(parser, "the study's")
+    _add_data_options(parser, of_study=True)
     group = parser.add_argument_group("output")
     group.add_argument("--csv", metavar="FILE", help="write the table of all points as CSV; - is standard output")
     group.add_argument("--json", metavar="FILE", help="write it as a JSON list of objects; - likewise")
@@ -244,15 +268,13 @@ def _add_estimator_options(parser: argparse.ArgumentParser, several: bool) -> No
     add("--random-state", "--seed", type=int, metavar="N", help="the (first) seed (0)")
     pruning = parser.add_argument_group("pruning")
     add = _adder(pruning)
-    add(
-        "--criterion", type=texts, metavar="NAME", help="magnitude, random, taylor, obd, fisher, wanda, ... (magnitude)"
-    )
+    add("--criterion", type=texts, metavar="NAME", help="by what to judge: see below (magnitude)")
     add("--granularity", type=texts, metavar="NAME", help="weight or unit (sweep: both; fit: weight)")
     add("--scope", type=texts, metavar="NAME", help="layer or global (layer)")
     add("--norm", type=norm, metavar="P", help="1, 2 or inf: how weights make the score of a unit (2)")
     add("--order", type=texts, metavar="NAME", help="remove the smallest or the largest (smallest)")
     add("--prune-output", **_flag_or("half"), help="prune the output layer as well, or at half the rate")
-    add("--schedule", type=texts, metavar="NAME", help=SCHEDULE_HELP)
+    add("--schedule", type=texts, metavar="NAME", help="when to prune: see below (one-shot)")
     add("--fine-tune-iter", type=int, metavar="N", help="epochs of retraining after pruning (0)")
     add("--n-rounds", type=_rounds, metavar="N", help="rounds of iterative and rewind; auto: 20 %% a round (5)")
     add("--rewind-step", type=int, metavar="N", help="go back to the weights of this step (0)")
@@ -278,12 +300,15 @@ def _adder(group: argparse._ArgumentGroup):
     return add
 
 
-def _add_data_options(parser: argparse.ArgumentParser, default: str = "digits") -> None:
+def _add_data_options(parser: argparse.ArgumentParser, of_study: bool = False) -> None:
+    default = "the study's" if of_study else "digits"
     group = parser.add_argument_group("data")
     group.add_argument(
         "--dataset", metavar="NAME", help=f"digits, mnist, fashion-mnist, kmnist, or an .npz or .csv file ({default})"
     )
     _add_location_options(group)
+    if not of_study:
+        group.add_argument("--pixels", metavar="NAME", help="signed (-1 to 1), unit (0 to 1) or standard (signed)")
 
 
 def _add_location_options(parser: argparse._ActionsContainer) -> None:

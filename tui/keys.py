@@ -34,7 +34,12 @@ KEYS: dict[str, list[Key]] = {
         Key("r,f7", "start", "Run", "run what the form says (F7 works while you type, too)"),
         Key("s,f8", "stop", "Stop", "stop the run; a second time ends it at once"),
         Key("u", "resume", "Resume", "go on with a run that was stopped, interrupted or failed"),
-        Key("n", "edit", "New", "go to the form: up, down and Tab between the fields, left and right to choose"),
+        Key(
+            "n",
+            "edit",
+            "New",
+            "go to the form: up, down, Tab between fields; left, right choose, space lists what there is",
+        ),
         Key("escape", "watch", "Back", "leave the form and show the run; what is in the form stays"),
         Key("e", "explore", "Explore", "prune the model of this run by hand"),
         Key("p", "next_part", "Part", "table, layers or log, where there is room for one of them"),

@@ -17,7 +17,11 @@ import pandas as pd
 import pexpect
 import pytest
 from prunelab.estimators import PrunedMLPClassifier, load_dataset, sparsity_path
+from prunelab.estimators.parameters import SCHEDULES
 from prunelab.estimators.path import COLUMNS, ORIGINAL_SPARSITIES
+from prunelab.estimators.presets import PRESETS
+from prunelab.estimators.pruning.criteria import criterion_names
+from prunelab.tui import glossary
 from prunelab.tui.cli import main
 
 QUICK = ["--layers", "64", "--epochs", "2", "--device", "cpu"]
@@ -324,6 +328,20 @@ def test_every_parameter_has_an_option(command):
         parameters = parameters - {"sparsity"} | {"sparsities"}
     for name in parameters:
         assert f"--{name.replace('_', '-')}" in help_text
+
+
+@pytest.mark.parametrize("columns", [60, 100])
+def test_the_help_explains_every_name(columns):
+    text = prunelab("sweep", "--help", env={**os.environ, "COLUMNS": str(columns)}).stdout
+    lists = text[text.index("\npresets:") :]
+    for name in (*PRESETS, *criterion_names(), *SCHEDULES):
+        assert re.search(rf"^  {name} +\S", lists, re.MULTILINE), name
+    assert max(map(len, lists.splitlines())) <= columns
+
+
+def test_the_glossary_is_of_the_names_there_are():
+    assert list(glossary.CRITERIA) == criterion_names()
+    assert tuple(glossary.SCHEDULES) == SCHEDULES
 
 
 def test_without_a_terminal_the_lab_says_what_to_use_instead():

@@ -22,7 +22,7 @@ from prunelab.tui.widgets.entries import pruning_entries, spec_of, training_entr
 from prunelab.tui.widgets.field import Cycle, Field
 from prunelab.tui.widgets.form import RunForm
 from textual.pilot import Pilot
-from textual.widgets import Input
+from textual.widgets import Input, OptionList
 
 SIZES = [(80, 24), *(pytest.param(size, marks=pytest.mark.slow) for size in [(120, 40), (200, 60)])]
 TINY = RunSpec(parameters={"hidden_layer_sizes": (32,), "max_iter": 2}, sparsities=(0.0, 0.5))
@@ -83,6 +83,13 @@ def form(app: PrunelabApp) -> RunForm:
 def field(app: PrunelabApp, name: str) -> Field:
     """A field of the form."""
     return next(field for field in form(app).query(Field) if field.name == name)
+
+
+def values(app: PrunelabApp, name: str) -> Any:
+    """What a field holds from which one chooses."""
+    control = field(app, name).control
+    assert isinstance(control, Cycle)
+    return control.value
 
 
 class FakeWorker:
@@ -224,6 +231,62 @@ def test_a_preset_fills_the_form_and_an_edit_makes_it_custom():
         assert shows(app, "custom")
         await pilot.press(*(["backspace"] * 2), *"300 100")
         assert form(app).spec == quick
+
+    play(test)
+
+
+def test_many_values_are_chosen_from_a_list_that_explains_them():
+    async def test(app: PrunelabApp, pilot: Pilot) -> None:
+        await pilot.press("n")
+        seen, preset = form(app), field(app, "preset").control
+        await pilot.press("space")
+        await until(pilot, lambda: shows(app, "Study tickets", "The original network and pruning on the small"))
+        await pilot.press("q")  # no preset begins with it, and it does not quit
+        await pilot.press("s", "s")
+        await until(pilot, lambda: shows(app, "by which norm of its weights a unit is"))
+        await pilot.press("enter")
+        await until(pilot, lambda: seen.spec is None or seen.spec.preset == "study norms")
+        assert app.focused is preset
+        await pilot.press("space", "down", "escape")
+        await until(pilot, lambda: isinstance(app.screen, LabScreen))
+        assert isinstance(preset, Cycle)
+        assert preset.value == "study norms"
+        app.screen.set_focus(field(app, "criterion").control)
+        await pilot.press("space")
+        await until(pilot, lambda: shows(app, "all of them", "the norm of their weights"))
+        await pilot.press("w", "enter")
+        await until(pilot, lambda: isinstance(app.screen, LabScreen))
+        await until(pilot, lambda: values(app, "criterion") == ("wanda",))
+
+    play(test)
+
+
+def test_few_values_need_no_list():
+    async def test(app: PrunelabApp, pilot: Pilot) -> None:
+        await pilot.press("n")
+        app.screen.set_focus(field(app, "fit_intercept").control)
+        await pilot.press("space")
+        assert values(app, "fit_intercept") is True
+        await pilot.press("space")
+        assert values(app, "fit_intercept") is False
+
+    play(test)
+
+
+def test_the_mouse_goes_through_values_by_the_arrows_and_to_the_list_between_them():
+    async def test(app: PrunelabApp, pilot: Pilot) -> None:
+        await pilot.press("n")
+        preset = field(app, "preset").control
+        assert isinstance(preset, Cycle)
+        end = len("< Original, on digits >") - 1
+        await pilot.click(preset, offset=(end, 0))
+        assert values(app, "preset") == "original"
+        await pilot.click(preset, offset=(0, 0))
+        assert values(app, "preset") == "digits"
+        await pilot.click(preset, offset=(5, 0))
+        await until(pilot, lambda: shows(app, "Study tickets"))
+        await pilot.click(OptionList, offset=(5, 2))
+        await until(pilot, lambda: preset.value == "quick")
 
     play(test)
 

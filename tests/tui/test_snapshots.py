@@ -265,6 +265,12 @@ def test_form(seat: Seat, runs, size):
     seat.look(size, ["n"], "Run (F7)", "20 pruned networks", run=runs[-1])
 
 
+@pytest.mark.parametrize("size", SIZES[:2])
+def test_list_of_criteria(seat: Seat, runs, size):
+    keys = ["n", *["down"] * 11, "space", "w"]
+    seat.look(size, keys, "all of them", "times the norm of its input", first=["20 points in"], run=runs[-1])
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_explore(seat: Seat, runs, size):
     seat.look(size, ["f3"], "Exact, on all 360 test samples", " 81.0 ", *wide(size, PLOT, "are broken"))

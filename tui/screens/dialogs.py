@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
+from textual.events import Key
 from textual.screen import ModalScreen
-from textual.widgets import Button, Input, Label
+from textual.widgets import Button, Input, Label, OptionList, Static
 
 
 class Choice(ModalScreen[str | None]):
@@ -78,3 +80,64 @@ class Prompt(ModalScreen[str | None]):
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Enter answers."""
         self.dismiss(event.value.strip())
+
+
+class PickOne(ModalScreen[int | None]):
+    """Asks for one of many: the place of what is chosen in the list; Escape is None.
+
+    Parameters
+    ----------
+    title : str
+        What they are.
+    options : sequence of (name, note)
+        What is to be said about an option is seen while it is under the cursor.
+    index : int
+        The place of the one under the cursor at first.
+    """
+
+    BINDINGS: ClassVar = [Binding("escape", "dismiss(None)", "Back", show=False)]
+
+    DEFAULT_CSS = """
+    PickOne OptionList { height: auto; border: none; padding: 0; background: $surface; scrollbar-size-vertical: 1; }
+    PickOne #note { dock: bottom; height: 2; color: $text-muted; }
+    """
+
+    def __init__(self, title: str, options: Sequence[tuple[str, str]], index: int = 0):
+        super().__init__()
+        self._title, self._options, self._index = title, options, index
+
+    def compose(self) -> ComposeResult:
+        """The list above the note."""
+        with Vertical(classes="dialog") as box:
+            box.border_title = self._title
+            box.border_subtitle = "Enter chooses, Escape goes back"
+            yield OptionList(*(Text(name) for name, _ in self._options), compact=True)
+            if any(note for _, note in self._options):
+                yield Static(id="note", markup=False)
+
+    def on_mount(self) -> None:
+        """Begin at what is chosen already."""
+        listed = self.query_one(OptionList)
+        listed.highlighted = self._index
+        listed.focus()
+
+    def on_key(self, event: Key) -> None:
+        """A letter goes to the next option that begins with it."""
+        listed = self.query_one(OptionList)
+        if event.character is None or not event.character.isalnum():
+            return
+        event.stop()
+        here = listed.highlighted or 0
+        places = [(here + 1 + i) % len(self._options) for i in range(len(self._options))]
+        wanted = event.character.lower()
+        listed.highlighted = next((i for i in places if self._options[i][0].lower().startswith(wanted)), here)
+
+    def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
+        """Say what there is to be said."""
+        note = self._options[event.option_index][1]
+        for line in self.query("#note").results(Static):
+            line.update(note[:1].upper() + note[1:])
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Enter or a click chooses."""
+        self.dismiss(event.option_index)

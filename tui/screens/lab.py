@@ -12,12 +12,13 @@ from ..keys import bindings
 from ..runs import supervisor, words
 from ..runs.store import Run, RunError
 from ..runs.view import RunWatcher, watch
+from ..widgets.field import Cycle
 from ..widgets.form import RunForm
 from ..widgets.navigation import Navigation
 from ..widgets.run_panel import RunPanel
 from ..widgets.run_words import activity
 from .base import LabScreenBase
-from .dialogs import Choice
+from .dialogs import Choice, PickOne
 
 if TYPE_CHECKING:
     from ..runs.spec import RunSpec
@@ -179,6 +180,17 @@ class LabScreen(LabScreenBase):
             return
         self._show_form()
         self._form.focus_first()
+
+    def on_cycle_list_wanted(self, event: Cycle.ListWanted) -> None:
+        """Show what there is to choose from."""
+        event.stop()
+        cycle = event.cycle
+
+        def chosen(index: int | None) -> None:
+            if index is not None:
+                cycle.choose(index)
+
+        self.app.push_screen(PickOne(cycle.label, cycle.listed, cycle.index), chosen)
 
     def action_watch(self) -> None:
         """Leave the form."""

@@ -6,7 +6,7 @@ import dataclasses
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from ...estimators.parameters import DEFAULTS, DENSITY_DISTRIBUTIONS, SCHEDULES,
 from ...estimators.presets import ORIGINAL_SPARSITIES, WAYS
 from ...estimators.pruning.criteria import GRANULARITIES, NORMS, criterion_names
 from ...estimators.pruning.masks import ORDERS, SCOPES
+from .. import glossary
 from ..runs.spec import RunSpec, all_ways, preset_of
 
 MAX_SEEDS = 1000
@@ -42,11 +43,12 @@ class TextEntry:
 
 @dataclass(frozen=True)
 class ChoiceEntry:
-    """A field with a few values to choose from: pairs of a value and its name."""
+    """A field with a few values to choose from: pairs of a value and its name, and what is to be said about a name."""
 
     name: str
     label: str
     options: Sequence[tuple[Any, str]]
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 Entry = TextEntry | ChoiceEntry
@@ -136,8 +138,8 @@ _NO_YES = ((False, "no"), (True, "yes"))
 def _way_entries() -> list[Entry]:
     """A field for each of `WAYS` that has one; the others stay as they are."""
     known = [
-        ChoiceEntry("schedule", "schedule", _ways(SCHEDULES, every="all of them")),
-        ChoiceEntry("criterion", "criterion", _ways(criterion_names(), every="all of them")),
+        ChoiceEntry("schedule", "schedule", _ways(SCHEDULES, every="all of them"), glossary.SCHEDULES),
+        ChoiceEntry("criterion", "criterion", _ways(criterion_names(), every="all of them"), glossary.CRITERIA),
         ChoiceEntry("granularity", "remove", _ways(GRANULARITIES, {"weight": "weights", "unit": "units"})),
         ChoiceEntry("scope", "rank within", _ways(SCOPES, {"layer": "each layer", "global": "the network"})),
         ChoiceEntry("norm", "norm of units", _ways(NORMS, {1: "L1", 2: "L2", math.inf: "largest"}, "all three")),
@@ -154,7 +156,12 @@ def training_entries() -> list[Entry]:
     """What is trained, on what."""
     names = dataset_names()
     return [
-        ChoiceEntry("preset", "preset", [(name, preset.title) for name, preset in EXPERIMENTS.items()]),
+        ChoiceEntry(
+            "preset",
+            "preset",
+            [(name, preset.title) for name, preset in EXPERIMENTS.items()],
+            {preset.title: preset.description for preset in EXPERIMENTS.values()},
+        ),
         ChoiceEntry("dataset", "data", [*((name, name) for name in names), (FILE, "a file of yours")]),
         TextEntry("path", "path", str.strip, str, "a .npz or .csv file"),
         ChoiceEntry("pixels", "pixels", (("signed", "-1 to 1"), ("unit", "0 to 1"), ("standard", "standardised"))),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from rich.text import Text
@@ -14,13 +14,22 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Input, Label, Static
 
+#: A cycle of more options than these has a list of them.
+FEW = 3
+
 
 class Cycle(Widget, can_focus=True):
-    """One of a few values: the arrow keys, space and clicks go through them.
+    """One of a few values: the arrow keys and clicks on the arrows go through them.
+
+    Space, or a click elsewhere, asks for a list of them if they are more than a few, and else goes on.
 
     Parameters
     ----------
     options : sequence of (value, name)
+    label : str
+        What is chosen.
+    notes : mapping of str to str
+        What is to be said about an option, by its name.
     """
 
     DEFAULT_CSS = """
@@ -33,7 +42,8 @@ class Cycle(Widget, can_focus=True):
 
     BINDINGS: ClassVar = [
         Binding("left", "move(-1)", "the value before", show=False),
-        Binding("right,space", "move(1)", "the next value", show=False),
+        Binding("right", "move(1)", "the next value", show=False),
+        Binding("space", "list", "a list of the values", show=False),
     ]
 
     index = reactive(0)
@@ -45,16 +55,25 @@ class Cycle(Widget, can_focus=True):
 
         def __init__(self, cycle: Cycle):
             super().__init__()
-            self.cycle = cycle
+            self.cycle, self.value = cycle, cycle.value
 
         @property
         def control(self) -> Cycle:
             """Whose value it is."""
             return self.cycle
 
-    def __init__(self, options: Sequence[tuple[Any, str]]):
+    class ListWanted(Message):
+        """The user wants to choose from a list."""
+
+        def __init__(self, cycle: Cycle):
+            super().__init__()
+            self.cycle = cycle
+
+    def __init__(self, options: Sequence[tuple[Any, str]], label: str = "", notes: Mapping[str, str] | None = None):
         super().__init__()
         self._options = list(options)
+        self.label = label
+        self._notes = notes or {}
 
     @property
     def value(self) -> Any:
@@ -80,15 +99,36 @@ class Cycle(Widget, can_focus=True):
             text = text[: room - 1] + ("~" if getattr(self.app, "ascii_only", False) else "…")
         return Text(f"{left} {text} {right}", no_wrap=True, end="")
 
-    def action_move(self, by: int) -> None:
-        """Go on to another value."""
+    @property
+    def listed(self) -> list[tuple[str, str]]:
+        """The names of all options, and what is to be said about each."""
+        return [(name, self._notes.get(name, "")) for _, name in self._options]
+
+    def choose(self, index: int) -> None:
+        """Take the option at this place."""
         self.other = ""
-        self.index = (self.index + by) % len(self._options)
+        self.index = index
         self.post_message(self.Changed(self))
 
+    def action_move(self, by: int) -> None:
+        """Go on to another value."""
+        self.choose((self.index + by) % len(self._options))
+
+    def action_list(self) -> None:
+        """Ask for a list, if that is worth while."""
+        if len(self._options) > FEW:
+            self.post_message(self.ListWanted(self))
+        else:
+            self.action_move(1)
+
     def on_click(self, event: events.Click) -> None:
-        """The arrow on the left goes back, everything else on."""
-        self.action_move(-1 if event.x < 2 else 1)
+        """The arrows go back and on."""
+        if event.x < 2:
+            self.action_move(-1)
+        elif event.x > self.render().cell_len - 3:
+            self.action_move(1)
+        else:
+            self.action_list()
 
 
 class Field(Widget):

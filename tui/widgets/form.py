@@ -204,7 +204,7 @@ class RunForm(VerticalScroll, can_focus=False):
             self.check()
             return
         machine = {name: cast("Cycle", self._fields[name].control).value for name in ("device", "precision")}
-        spec = RunSpec.from_preset(event.cycle.value)
+        spec = RunSpec.from_preset(event.value)  # by now the field may show that the others are of another one
         first = min(self.spec.seeds) if self.spec else 0
         seeds = tuple(range(first, first + len(spec.seeds)))
         self.fill(dataclasses.replace(spec, seeds=seeds, parameters={**spec.parameters, **machine}))
@@ -216,7 +216,9 @@ class RunForm(VerticalScroll, can_focus=False):
 
 
 def _control(entry: Entry) -> Input | Cycle:
-    return Cycle(entry.options) if isinstance(entry, ChoiceEntry) else text_input(entry.hint)
+    if isinstance(entry, ChoiceEntry):
+        return Cycle(entry.options, entry.label, entry.notes)
+    return text_input(entry.hint)
 
 
 def _in_words(spec: RunSpec) -> str:
