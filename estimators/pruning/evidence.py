@@ -314,31 +314,41 @@ class Evidence:
         `SYNFLOW_DENSITY` by equal factors; within a round, the smaller flow goes first. One such removal to the
         end serves every sparsity, where the paper's rounds end at the sparsity wanted.
         """
-        groups = [list(range(n_prunable))] if is_global else [[layer] for layer in range(n_prunable)]
-        weights = [w.clone() for w in self._weights]
-        ranks = [torch.zeros_like(w, dtype=torch.float64) for w in weights]
-        left = [torch.ones_like(w, dtype=torch.bool) for w in weights]
+        weights = [w.abs().double() for w in self._weights]
+        sizes = [w.numel() for w in weights[:n_prunable]]
+        whole = torch.cat([w.reshape(-1) for w in weights[:n_prunable]])
+        parts = whole.split(sizes)  # views: what is removed from the whole is removed from the layers
+        weights[:n_prunable] = [part.view(w.shape) for part, w in zip(parts, weights, strict=False)]
+        groups = [len(whole)] if is_global else sizes
+        ranks = torch.empty_like(whole)
+        left = [torch.arange(n, device=whole.device) for n in groups]
         for step in range(1, SYNFLOW_ROUNDS + 1):
-            flows = self.synaptic_flow(weights)
-            for group in groups:
-                flow = torch.cat([flows[layer].reshape(-1) for layer in group])
-                remains = torch.cat([left[layer].reshape(-1) for layer in group])
-                n = len(flow)
+            flow = torch.cat([flow.reshape(-1) for flow in self.synaptic_flow(weights)[:n_prunable]])
+            pieces = zip(whole.split(groups), flow.split(groups), ranks.split(groups), strict=True)
+            for i, (group, flow_of_group, ranks_of_group) in enumerate(pieces):
+                n = len(group)
                 keep = round(n * SYNFLOW_DENSITY ** (step / SYNFLOW_ROUNDS)) if step < SYNFLOW_ROUNDS else 0
-                go = int(remains.sum()) - keep
-                order = torch.argsort(torch.where(remains, flow, torch.inf), stable=True)[: max(go, 0)]
-                rank = torch.cat([ranks[layer].reshape(-1) for layer in group])
-                rank[order] = torch.arange(len(order), dtype=rank.dtype, device=rank.device) + (n - int(remains.sum()))
-                remains[order] = False
-                sizes = [weights[layer].numel() for layer in group]
-                for layer, part, still in zip(group, rank.split(sizes), remains.split(sizes), strict=True):
-                    ranks[layer] = part.view(weights[layer].shape)
-                    left[layer] = still.view(weights[layer].shape)
-                    weights[layer] = self._weights[layer] * left[layer]
-        return _arrays(ranks[:n_prunable])
+                go = _smallest(flow_of_group[left[i]], max(len(left[i]) - keep, 0))
+                gone = left[i][go]
+                ranks_of_group[gone] = (
+                    torch.arange(len(gone), dtype=ranks.dtype, device=ranks.device) + n - len(left[i])
+                )
+                group[gone] = 0
+                stays = torch.ones_like(left[i], dtype=torch.bool)
+                stays[go] = False
+                left[i] = left[i][stays]
+        return _arrays([part.view(w.shape) for part, w in zip(ranks.split(sizes), weights, strict=False)])
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         yield from zip(self._inputs.split(_BATCH), self._targets.split(_BATCH), strict=True)
+
+
+def _smallest(values: Tensor, count: int) -> Tensor:
+    """The places of the smallest values, in ascending order; of equal values, the first. Only these are sorted."""
+    if count == 0:
+        return torch.arange(0, device=values.device)
+    places = (values <= values.kthvalue(count).values).nonzero().ravel()
+    return places[torch.argsort(values[places], stable=True)[:count]]
 
 
 def _arrays(tensors: Sequence[Tensor]) -> Arrays:

@@ -186,6 +186,33 @@ def test_synaptic_flow_removes_every_weight_once_and_never_a_whole_layer_before_
         assert all((rank >= threshold).any() for rank in ranks)
 
 
+@pytest.mark.parametrize("is_global", [True, False])
+def test_synaptic_flow_removes_in_the_order_of_the_rounds_written_out(is_global):
+    _, parameters, inputs, targets = make(sizes=(20, 15, 10, 5))
+    parameters[0][:4] = parameters[0][0, 0]  # weights that are worth the same
+    evidence = Evidence(MLPNetwork((20, 15, 10, 5), "relu", False), parameters, inputs, targets, dtype=torch.float64)
+    weights = [np.abs(w).astype(np.float64) for w in parameters]
+    order: dict[int, list[tuple[int, int]]] = {0: [], 1: []}  # what went, by group: (layer, place in it)
+    for step in range(1, 101):
+        before, behind = [np.ones(20)], [np.ones(5)]
+        for w in weights[:-1]:
+            before.append(before[-1] @ w)
+        for w in weights[:0:-1]:
+            behind.insert(0, w @ behind[0])
+        flows = [np.outer(a, b) * w for a, b, w in zip(before, behind, weights, strict=True)]
+        for group, layers in enumerate([[0, 1]] if is_global else [[0], [1]]):
+            n = sum(weights[layer].size for layer in layers)
+            gone = set(order[group])
+            left = [(layer, i) for layer in layers for i in range(weights[layer].size) if (layer, i) not in gone]
+            left.sort(key=lambda place: flows[place[0]].flat[place[1]])
+            order[group] += left[: len(left) - (round(n * 0.001 ** (step / 100)) if step < 100 else 0)]
+            for layer, i in order[group]:
+                weights[layer].flat[i] = 0
+    ranks = evidence.synaptic_flow_ranks(2, is_global)
+    for group in order.values():
+        assert [ranks[layer].flat[i] for layer, i in group] == list(range(len(group)))
+
+
 def test_movement_tells_weights_that_grow_from_weights_that_shrink():
     # One feature says the class; from a weight near zero towards the right sign is movement away from zero.
     rng = np.random.default_rng(0)
