@@ -24,6 +24,8 @@ from hypothesis.extra import numpy as hnp
 from prunelab.estimators import backend, datasets, idx
 from prunelab.estimators.datasets import DatasetError, describe_datasets, load_dataset
 
+from .loading import assert_sound, fails
+
 QUICK = settings(max_examples=40, deadline=None)
 
 
@@ -86,34 +88,6 @@ def tiny_archive(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Tiny:
 
 def info(name: str, root: Path) -> datasets.DatasetInfo:
     return next(row for row in describe_datasets(root) if row.name == name)
-
-
-def fails(name: str, *words: str, root: Path, download: bool = False) -> str:
-    """Load, expect one helpful sentence with all the words, and return it."""
-    with pytest.raises(DatasetError) as caught:
-        load_dataset(name, root, download=download)
-    message = str(caught.value)
-    assert message.isprintable()
-    assert not message.endswith(".")
-    for word in words:
-        assert word in message, message
-    return message
-
-
-def assert_sound(data: Any) -> None:
-    for X, y in ((data.X_train, data.y_train), (data.X_test, data.y_test)):
-        assert X.dtype == np.float32
-        assert X.ndim == 2
-        assert X.flags.c_contiguous
-        assert X.flags.writeable
-        assert np.isfinite(X).all()
-        assert y.shape == (len(X),)
-        assert y.dtype == np.int64 or y.dtype.kind == "U"
-    assert data.X_train.shape[1] == data.X_test.shape[1]
-    assert data.class_names == [str(label) for label in np.unique(data.y_train)] or data.y_train.max() < len(
-        data.class_names
-    )
-    assert isinstance(data.source, str)
 
 
 # -- reading -------------------------------------------------------------------------------------------------

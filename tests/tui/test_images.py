@@ -1,11 +1,10 @@
 """Images as text: their size, their characters, and that they show the pixels."""
 
-import re
-
 import numpy as np
 import pytest
 from prunelab.tui.images import draw_gallery, draw_image, fit_images
-from rich.cells import cell_len
+
+from .drawn import assert_fits
 
 MODES = [
     pytest.param({"colour": True}, id="colour"),
@@ -14,21 +13,6 @@ MODES = [
     pytest.param({"colour": False, "ascii_only": True}, id="ascii"),
 ]
 PLAIN = {"colour": False, "ascii_only": True}
-
-
-def visible(text):
-    return re.sub(r"\x1b\[[0-9;]*m", "", text)
-
-
-def assert_fits(text, width, height, *, colour=True, ascii_only=False):
-    lines = visible(text).split("\n")
-    assert [cell_len(line) for line in lines] == [width] * len(lines)
-    if height is not None:
-        assert len(lines) == height
-    if not colour:
-        assert "\x1b" not in text
-    if ascii_only:
-        assert text.isascii()
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from prunelab.tui.widgets.picture import Picture
-from prunelab.tui.widgets.plot import Plot
+from prunelab.tui.widgets.plot import Draw, Plot
 from textual.app import App, ComposeResult
 from textual.geometry import Region
 from textual.pilot import Pilot
@@ -25,9 +25,9 @@ class PlotApp(App[None]):
         yield self.plot
 
 
-def lines_of(number: int) -> Callable[[int, int, bool, bool], str]:
+def lines_of(number: int) -> Draw:
     """A drawing whose third line alone depends on the number."""
-    return lambda width, height, _colour, _ascii: "\n".join(
+    return lambda *, width, height, **_: "\n".join(
         f"{number if y == 2 else y}".ljust(width, ".") for y in range(height)
     )
 

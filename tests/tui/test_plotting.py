@@ -13,7 +13,8 @@ from hypothesis.extra.numpy import arrays
 from prunelab.estimators.statistics import mean_interval
 from prunelab.tui import plotting
 from prunelab.tui.plotting import Series, draw_bars, plot_accuracy_curves, plot_curves, thin
-from rich.cells import cell_len
+
+from .drawn import assert_fits
 
 SPARSITY = [0, 0.25, 0.50, 0.60, 0.70, 0.80, 0.90, 0.95, 0.97, 0.99]
 WEIGHT = [97.15, 97.12, 97.00, 96.90, 96.77, 94.84, 82.43, 72.03, 64.28, 31.88]
@@ -44,21 +45,6 @@ def row(granularity="weight", sparsity=0.5, accuracy=0.9, seed=0, criterion="mag
 def author_rows():
     curves = {"weight": WEIGHT, "unit": UNIT}
     return [row(name, s, a / 100) for name, curve in curves.items() for s, a in zip(SPARSITY, curve, strict=True)]
-
-
-def visible(text):
-    return re.sub(r"\x1b\[[0-9;]*m", "", text)
-
-
-def assert_fits(text, width, height, *, colour=True, ascii_only=False):
-    lines = visible(text).split("\n")
-    assert [cell_len(line) for line in lines] == [width] * len(lines)
-    if height is not None:
-        assert len(lines) == height
-    if not colour:
-        assert "\x1b" not in text
-    if ascii_only:
-        assert text.isascii()
 
 
 def canvas(text):

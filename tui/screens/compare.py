@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from functools import partial
 
 from textual import work
 from textual.app import ComposeResult
@@ -22,13 +22,10 @@ from ..runs.compare import AXES, MEASURES, Curve, drawn, named, opponents, varyi
 from ..runs.compared import ComparedRun
 from ..runs.store import Run, RunError
 from ..widgets.curve_table import CurveTable
-from ..widgets.plot import Plot
+from ..widgets.plot import Draw, Plot
 from ..widgets.table import Table
 from .base import LabScreenBase
 from .picker import RunPicker
-
-if TYPE_CHECKING:
-    from ..widgets.plot import Draw
 
 SECONDS_BETWEEN_LOOKS = 1.0
 
@@ -263,21 +260,8 @@ def drawing(curves: list[Curve], is_drawn: set[str], measure: str, axis: str) ->
     """
     series = [_series(curve, measure, axis) if curve.key in is_drawn else Series("", [], []) for curve in curves]
     limits = _limits(series, measure)
-
-    def draw(width: int, height: int, colour: bool, ascii_only: bool) -> str:
-        return plot_curves(
-            series,
-            width=width,
-            height=height,
-            x_label=AXES[axis],
-            y_label=MEASURES[measure][0],
-            x_limits=(0, 100),
-            y_limits=limits,
-            colour=colour,
-            ascii_only=ascii_only,
-        )
-
-    return draw
+    labels = {"x_label": AXES[axis], "y_label": MEASURES[measure][0]}
+    return partial(plot_curves, series, **labels, x_limits=(0, 100), y_limits=limits)
 
 
 def _series(curve: Curve, measure: str, axis: str) -> Series:

@@ -27,7 +27,7 @@ from ..runs.spec import RunSpec
 from ..text import clean
 from ..widgets.data_list import DataList, Entry, known_entries
 from ..widgets.picture import Picture
-from ..widgets.plot import Plot
+from ..widgets.plot import Plot, as_high_as_it_is
 from .base import LabScreenBase
 from .dialogs import Prompt
 
@@ -186,7 +186,7 @@ class DataScreen(LabScreenBase):
         ]
         bars = self.query_one("#bars", Plot)
         bars.styles.height = len(rows)
-        bars.show(lambda width, _, colour, a: draw_bars(rows, width=width, colour=colour, ascii_only=a))
+        bars.show(as_high_as_it_is(partial(draw_bars, rows)))
         self.query_one("#classes").border_subtitle = f"{sum(counts):,} {self._part} samples"
 
     def on_resize(self) -> None:
@@ -236,19 +236,8 @@ class DataScreen(LabScreenBase):
         self._total = page["total"]
         images = np.frombuffer(base64.b64decode(page["pixels"]), np.uint8).reshape(page["shape"])
         captions = [f"#{i}" for i in page["indices"]] if choice is not None else [names[i] for i in page["classes"]]
-
-        def draw(width: int, _height: int, colour: bool, ascii_only: bool) -> str:
-            return draw_gallery(
-                list(images),
-                captions,
-                width=width,
-                image_width=image_width,
-                colour=colour,
-                ascii_only=ascii_only,
-                limits=(0, 255),
-            )
-
-        self.query_one(Picture).show(draw)
+        gallery = partial(draw_gallery, list(images), captions, image_width=image_width, limits=(0, 255))
+        self.query_one(Picture).show(as_high_as_it_is(gallery))
         if choice is None and count == len(names):
             self._say_page(f"one of each class, {start // count + 1} of {self._total // count:,}")
         else:
@@ -267,13 +256,8 @@ class DataScreen(LabScreenBase):
         self._total = page["total"]
         labels = [entry.about["class_names"][i] for i in page["classes"]]
         figures = list(zip(page["mean"], page["min"], page["max"], strict=True))
-
-        def draw(width: int, _height: int, colour: bool, ascii_only: bool) -> str:
-            return draw_features(
-                page["names"], figures, page["rows"], labels, width=width, colour=colour, ascii_only=ascii_only
-            )
-
-        self.query_one(Picture).show(draw)
+        features = partial(draw_features, page["names"], figures, page["rows"], labels)
+        self.query_one(Picture).show(as_high_as_it_is(features))
         self._say_page(f"features {start + 1} to {start + len(page['names'])} of {self._total:,}")
 
     def _say_page(self, text: str) -> None:
@@ -406,7 +390,7 @@ class DataScreen(LabScreenBase):
         if part > 0.02:
             text += f", about {seconds * (1 - part) / part:.0f} s left"
 
-        def draw(width: int, _height: int, colour: bool, ascii_only: bool) -> str:
+        def draw(*, width: int, colour: bool, ascii_only: bool) -> str:
             title = f"Downloading {download.entry.title}" if download.arrived else "Asking for the download"
             bar = draw_bars(
                 [("", part, f"{part:4.0%}")], width=min(width - 2, 60), colour=colour, ascii_only=ascii_only
@@ -414,7 +398,7 @@ class DataScreen(LabScreenBase):
             lines = ["", title, "", bar, "", text, "", "Press x to cancel it."]
             return "\n".join(f" {line}" for line in lines)
 
-        self.query_one(Picture).show(draw)
+        self.query_one(Picture).show(as_high_as_it_is(draw))
 
     # -- runs ------------------------------------------------------------------------------------------------
 

@@ -329,9 +329,9 @@ class ExploreScreen(LabScreenBase):
         )
         left.border_subtitle = ""
         self.query("#figures, #classes").remove_class("-old")
-        left.show(_drawing(draw_figures, network, figures))
+        left.show(partial(draw_figures, network, figures))
         classes.border_title = "Accuracy by class, %"
-        classes.show(_drawing(draw_classes, network, figures))
+        classes.show(partial(draw_classes, network, figures))
         if not figures.is_estimate:
             key = (self._seed, *self._ways.values(), figures.sparsity)
             row = {"seed": self._seed, "sparsity": figures.sparsity, "accuracy": figures.accuracy}
@@ -350,10 +350,8 @@ class ExploreScreen(LabScreenBase):
             )
             return
 
-        def draw(width: int, height: int, colour: bool, ascii_only: bool) -> str:
-            text, self._n_shown = draw_pictures(
-                network, gallery, width=width, height=height, colour=colour, ascii_only=ascii_only
-            )
+        def draw(**size: Any) -> str:
+            text, self._n_shown = draw_pictures(network, gallery, **size)
             return text
 
         panel.show(draw)
@@ -368,19 +366,8 @@ class ExploreScreen(LabScreenBase):
         at = 100 * self.figures.sparsity
         rows = [row for row in [*self._rows, *found] if row["seed"] == self._seed and row["accuracy"] is not None]
 
-        def draw(width: int, height: int, colour: bool, ascii_only: bool) -> str:
-            return plot_accuracy_curves(
-                rows,
-                width=width,
-                height=height,
-                title=None,
-                colour=colour,
-                ascii_only=ascii_only,
-                group_by=WAYS,
-                marks=[(at, f"{at:.6g} %")],
-            )
-
-        plot.show(draw)
+        marks = [(at, f"{at:.6g} %")]
+        plot.show(partial(plot_accuracy_curves, rows, title=None, group_by=WAYS, marks=marks))
 
     def _say_if_old(self, number: int) -> None:
         """Where the answer takes its time, as the first of some criteria does, what is shown is of another position."""
@@ -498,13 +485,6 @@ class ExploreScreen(LabScreenBase):
                 self.notify(f"Written: {answer['saved']}", markup=False)
 
         self.run_worker(save())
-
-
-def _drawing(function: Any, network: Network, figures: Figures) -> Any:
-    """A drawing function for a `Picture`."""
-    return lambda width, height, colour, ascii_only: function(
-        network, figures, width=width, height=height, colour=colour, ascii_only=ascii_only
-    )
 
 
 def _next(values: Any, value: Any, by: int = 1) -> Any:

@@ -33,16 +33,10 @@ class Mosaic(Picture):
         """Draw, if what to draw or the size has changed."""
         size = self.size
         if self._lines is None or self._lines[0] != size:
-            self._lines = size, self._strips(size.width, size.height)
+            self._lines = size, [_strip(line) for line in self._text().split("\n")]
         lines = self._lines[1]
         strip = lines[y] if y < len(lines) else Strip([])
         return strip.adjust_cell_length(size.width).apply_style(self.rich_style)
-
-    def _strips(self, width: int, height: int) -> list[Strip]:
-        if self._draw is None or not width or not height:
-            return []
-        text = self._draw(width, height, not self.app.no_color, getattr(self.app, "ascii_only", False))
-        return [_strip(line) for line in text.split("\n")]
 
 
 def _strip(line: str) -> Strip:

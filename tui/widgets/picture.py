@@ -26,7 +26,7 @@ class Picture(Plot):
     def say(self, *paragraphs: str) -> None:
         """Show sentences instead, in the middle."""
 
-        def draw(width: int, height: int, _colour: bool, ascii_only: bool) -> str:
+        def draw(*, width: int, height: int, ascii_only: bool, **_: bool) -> str:
             lines = [line for text in paragraphs for line in (*_wrapped(text, width - 2, ascii_only), "")][:-1]
             above = max(0, (height - len(lines)) // 2)
             return "\n".join([""] * above + [centred(line, width, ascii_only) for line in lines[: height - above]])

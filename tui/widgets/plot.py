@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import zip_longest
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from rich.text import Text
 from textual.geometry import Region, Size
 from textual.widget import Widget
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+#: Draws for a `width`, a `height`, with `colour` or without, `ascii_only` or not: ``partial(plot_curves, series)``.
+Draw = Callable[..., str]
 
-    #: Draws for a width, a height, with colours or without, in ASCII or not: the pure functions over plotext.
-    Draw = Callable[[int, int, bool, bool], str]
+
+def as_high_as_it_is(draw: Draw) -> Draw:
+    """What draws as many lines as it takes, and does not ask for a height."""
+    return lambda *, height, **rest: draw(**rest)  # noqa: ARG005
+
 
 SECONDS_BETWEEN_DRAWINGS = 0.25
 
@@ -29,8 +33,7 @@ class _Drawing(NamedTuple):
 class Plot(Widget):
     """Shows text drawn for the size that the widget has; draws again, at most four times a second, when told to.
 
-    `show` takes a function of width, height, colour and ascii_only that returns lines of exactly that size, such as
-    one that calls `plot_curves`. Nothing is drawn while the widget cannot be seen.
+    `show` takes a function that returns lines of exactly that size. Nothing is drawn while the widget cannot be seen.
     """
 
     DEFAULT_CSS = """
@@ -68,9 +71,13 @@ class Plot(Widget):
 
     def _drawing(self) -> _Drawing:
         if self._drawn is None or self._drawn.size != self.size:
-            text = ""
-            if self._draw is not None and self.size:
-                ascii_only = getattr(self.app, "ascii_only", False)
-                text = self._draw(self.size.width, self.size.height, not self.app.no_color, ascii_only)
+            text = self._text()
             self._drawn = _Drawing(self.size, text.split("\n"), Text.from_ansi(text, no_wrap=True, end=""))
         return self._drawn
+
+    def _text(self) -> str:
+        width, height = self.size
+        if self._draw is None or not width or not height:
+            return ""
+        ascii_only = getattr(self.app, "ascii_only", False)
+        return self._draw(width=width, height=height, colour=not self.app.no_color, ascii_only=ascii_only)

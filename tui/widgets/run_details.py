@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
@@ -103,11 +105,7 @@ class RunDetails(Horizontal):
         if entry is None or not self.has_class("-roomy"):
             return
         rows = [row for row in entry.run.points() if row.get("accuracy") is not None]
-        self.query_one(Plot).show(
-            lambda width, height, colour, ascii_only: plot_accuracy_curves(
-                rows, width=width, height=height, title=None, colour=colour, ascii_only=ascii_only, group_by=WAYS
-            )
-        )
+        self.query_one(Plot).show(partial(plot_accuracy_curves, rows, title=None, group_by=WAYS))
 
 
 def clean_lines(lines: list[str], between: str, ascii_only: bool) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from textual import events
@@ -15,13 +16,12 @@ from textual.widgets import Static
 from ..plotting import Series, draw_bars, plot_accuracy_curves, plot_curves
 from ..runs.view import curve_name
 from ..text import clean, fitted
-from .plot import Plot
+from .plot import Draw, Plot, as_high_as_it_is
 from .results import ResultsTable
 from .run_words import heading, layer_bars, loss_curve, progress
 
 if TYPE_CHECKING:
     from ..runs.view import Row, RunView, RunWatcher, TrainingCurve
-    from .plot import Draw
 
 #: What a small panel shows one of, below its plot.
 PARTS = ("table", "layers", "log")
@@ -199,9 +199,7 @@ class RunPanel(Vertical, can_focus=True):
         plot.display = watcher.is_live
         if watcher.is_live and self._is_new("progress", bars):
             plot.styles.height = len(bars)
-            plot.show(
-                lambda width, _, colour, ascii_only: draw_bars(bars, width=width, colour=colour, ascii_only=ascii_only)
-            )
+            plot.show(as_high_as_it_is(partial(draw_bars, bars)))
         if self.is_small and self._is_new("tabs", self._part):
             self.query_one("#tabs", Static).update(_tabs(self._part))
 
@@ -265,26 +263,13 @@ def _tabs(part: str) -> Content:
     return Content.from_markup(" ".join(names))
 
 
-def _nothing(width: int, height: int, colour: bool, ascii_only: bool) -> str:  # noqa: ARG001
+def _nothing(*, width: int, ascii_only: bool, **_: int) -> str:
     return fitted("with the first point", width, ascii_only)
 
 
 def _loss_plot(curve: TrainingCurve | None, epochs: int, seed: str) -> Draw:
     x, y = loss_curve(curve.loss, curve.epoch_loss) if curve else ([], [])
-
-    def draw(width: int, height: int, colour: bool, ascii_only: bool) -> str:
-        return plot_curves(
-            [Series("", x, y)],
-            width=width,
-            height=height,
-            x_label="epoch",
-            y_label="loss" + seed,
-            x_limits=(0, epochs),
-            colour=colour,
-            ascii_only=ascii_only,
-        )
-
-    return draw
+    return partial(plot_curves, [Series("", x, y)], x_label="epoch", y_label="loss" + seed, x_limits=(0, epochs))
 
 
 def _accuracy_plot(curve: TrainingCurve | None, epochs: int, seed: str) -> Draw:
@@ -292,20 +277,7 @@ def _accuracy_plot(curve: TrainingCurve | None, epochs: int, seed: str) -> Draw:
     if curve is not None:
         parts = [("test", curve.accuracy), ("validation", curve.validation)]
     shown = [Series(name, [x for x, _ in part], [100 * y for _, y in part]) for name, part in parts if part]
-
-    def draw(width: int, height: int, colour: bool, ascii_only: bool) -> str:
-        return plot_curves(
-            shown,
-            width=width,
-            height=height,
-            x_label="epoch",
-            y_label="accuracy (%)" + seed,
-            x_limits=(0, epochs),
-            colour=colour,
-            ascii_only=ascii_only,
-        )
-
-    return draw
+    return partial(plot_curves, shown, x_label="epoch", y_label="accuracy (%)" + seed, x_limits=(0, epochs))
 
 
 def _pruning_plot(view: RunView) -> Draw:
@@ -319,20 +291,7 @@ def _pruning_plot(view: RunView) -> Draw:
         for row in view.rows
     ]
     marks = [(100 * value, f"{name} {100 * value:.0f} %") for name, value in view.knees().items()]
-
-    def draw(width: int, height: int, colour: bool, ascii_only: bool) -> str:
-        return plot_accuracy_curves(
-            rows,
-            width=width,
-            height=height,
-            title=None,
-            colour=colour,
-            ascii_only=ascii_only,
-            group_by=("granularity",),
-            marks=marks,
-        )
-
-    return draw
+    return partial(plot_accuracy_curves, rows, title=None, group_by=("granularity",), marks=marks)
 
 
 def _layers_plot(row: Row, name: str, weights: list[list[int]], units: list[list[int]], sizes: list[int]) -> Draw:
@@ -341,7 +300,7 @@ def _layers_plot(row: Row, name: str, weights: list[list[int]], units: list[list
     if row["granularity"] == "unit":
         parts.reverse()
 
-    def draw(width: int, height: int, colour: bool, ascii_only: bool) -> str:
+    def draw(*, width: int, height: int, colour: bool, ascii_only: bool) -> str:
         is_tall = height > 2 * len(weights) + 2
         room = width if is_tall or width < 60 else (width - 3) // 2
         blocks = []
