@@ -286,13 +286,16 @@ def rewind_and_shuffle(problem: Problem, sparsity: float) -> PrunedModel:
 def find_ticket(problem: Problem, sparsity: float) -> PrunedModel:
     """The ticket of a sparsity, trained. The search goes on from what an earlier one found on the same way."""
     rungs = problem.rungs(sparsity)
-    found: list[tuple[Sequence[float], PrunedModel]] = problem.memory.setdefault("tickets", [])
-    usable = [(way, ticket) for way, ticket in found if _is_beginning(way, rungs)]
+    asked: list[tuple[Sequence[float], PrunedModel]] = problem.memory.setdefault("tickets", [])
+    # The end of a way may not be on the next one, but the rung before it is.
+    last: list[tuple[Sequence[float], PrunedModel]] = problem.memory.setdefault("last tickets", [])
+    usable = [(way, ticket) for way, ticket in (*asked, *last) if _is_beginning(way, rungs)]
     way, ticket = max(usable, key=lambda known: len(known[0]), default=((), None))
-    for i, better in enumerate(tickets(problem, rungs[len(way) :], ticket), len(way) + 1):
-        ticket = better
-        # The last two are enough: the end of this way may not be on the next one, but the rung before it is.
-        found[:] = [*found[-1:], (rungs[:i], better)]
+    if len(way) < len(rungs):
+        for i, better in enumerate(tickets(problem, rungs[len(way) :], ticket), len(way) + 1):
+            ticket = better
+            last[:] = [*last[-1:], (rungs[:i], better)]
+        asked.append(last[-1])  # the controls ask for it again
     assert ticket is not None
     return ticket
 
@@ -343,12 +346,14 @@ def weights_at_step(problem: Problem, step: int) -> Arrays:
     """The parameters of the dense training after so many updates."""
     if step == 0:
         return problem.initial.parameters
-    catch = _Catch(step)
-    try:
-        problem.train(problem.initial, None, "rewinding", controller=catch)
-    except _Reached:
-        return catch.parameters
-    raise ValueError(f"rewind_step={step} is beyond the {problem.n_steps} steps of the training")
+    known: dict[int, Arrays] = problem.memory.setdefault("weights at step", {})
+    if step not in known:
+        catch = _Catch(step)
+        try:
+            problem.train(problem.initial, None, "rewinding", controller=catch)
+        except _Reached:
+            known[step] = catch.parameters
+    return known[step]
 
 
 # Before training ----------------------------------------------------------------------------------------------
