@@ -6,11 +6,12 @@ Everything said is computed from the table.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import optimize, stats
 
 from .designs import AUTHORS_CURVES
 from .presets import WAYS
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 #: The error that is allowed when a difference is called one, over all comparisons of a method together.
 ALPHA = 0.05
+
+#: Differences that scatter no more than this are the same.
+NO_SPREAD = 1e-12
 
 TEST = "paired t-test over seeds, Holm-corrected over the comparisons of each method"
 
@@ -96,7 +100,8 @@ def paired_differences(
         One row a comparison: the columns of `within`, ``sparsity`` (if equal), ``method``, ``n`` (seeds that both
         have), ``difference`` (mean), ``low`` and ``high`` (95 % interval), ``p`` (two-sided paired t-test), ``p_holm``
         (corrected for all comparisons of the method within a group, by Holm's method), and ``detectable``: the
-        smallest difference that so many seeds, scattering so, show with a probability of 80 %.
+        smallest difference that so many seeds, scattering so, show with a probability of 80 %, also if it has to
+        pass the strictest step of the correction; NaN where the scattering is not known.
     """
     keys = [*within, *(["sparsity"] if at_equal_sparsity else [])]
     base = frame[frame["method"] == baseline].set_index([*keys, "seed"])[column]
@@ -105,7 +110,7 @@ def paired_differences(
         mine = group.set_index([*keys, "seed"])[column]
         gaps = (mine - base.reindex(mine.index)).dropna().to_numpy(dtype=float)
         if len(gaps) and not (at_equal_sparsity and values["sparsity"] == 0):
-            rows.append({**values, **_test(gaps)})
+            rows.append({**values, **_test(gaps), "spread": gaps.std(ddof=1) if len(gaps) > 1 else 0.0})
     columns = [*keys, "method", "n", "difference", "low", "high", "p", "p_holm", "detectable"]
     if not rows:
         return pd.DataFrame(columns=columns)
@@ -113,10 +118,38 @@ def paired_differences(
     # Where the sparsities are what is compared, they are the methods: their comparisons go together.
     together = [*within, *(["method"] if at_equal_sparsity else [])]
     groups = table.groupby(together, sort=False).indices.values() if together else [np.arange(len(table))]
-    corrected = np.full(len(table), np.nan)
+    corrected, detectable = np.full(len(table), np.nan), np.full(len(table), np.nan)
     for indices in groups:
         corrected[indices] = holm(table["p"].to_numpy()[indices])
-    return table.assign(p_holm=corrected)[columns]
+        for i in indices:
+            n, spread = int(table["n"].iloc[i]), float(table["spread"].iloc[i])
+            detectable[i] = detectable_effect(n, len(indices)) * spread if spread > NO_SPREAD else np.nan
+    return table.assign(p_holm=corrected, detectable=detectable)[columns]
+
+
+@lru_cache
+def detectable_effect(n: int, n_comparisons: int = 1, power: float = 0.8) -> float:
+    """The smallest mean, in standard deviations, that a two-sided t-test shows with some probability.
+
+    Parameters
+    ----------
+    n : int
+        Differences, at least 2.
+    n_comparisons : int
+        The test is at the level `ALPHA` over so many, as in the first step of Holm's method.
+    power : float
+        The probability.
+    """
+    critical = stats.t.ppf(1 - ALPHA / 2 / n_comparisons, n - 1)
+
+    def missing(shift: Any) -> float:
+        return float(stats.nct.sf(critical, n - 1, shift)) - power
+
+    highest = critical
+    while missing(highest) < 0:
+        highest *= 2
+    shift = cast("float", optimize.brentq(missing, 0.0, highest))
+    return float(shift / np.sqrt(n))
 
 
 def differences_from_dense(frame: pd.DataFrame, column: str = "accuracy") -> pd.DataFrame:
@@ -149,16 +182,13 @@ def _test(gaps: np.ndarray) -> dict[str, Any]:
     n = len(gaps)
     mean, low, high = mean_interval(gaps)
     if n < 2:
-        return {"n": n, "difference": mean, "low": low, "high": high, "p": np.nan, "detectable": np.nan}
-    spread = gaps.std(ddof=1)
-    if spread > 1e-12:
+        return {"n": n, "difference": mean, "low": low, "high": high, "p": np.nan}
+    if gaps.std(ddof=1) > NO_SPREAD:
         _, p = np.asarray(stats.ttest_1samp(gaps, 0.0), dtype=float)
     else:
         # Differences that are all the same, as with few test samples, are no estimate of how they scatter.
         p = np.nan if mean else 1.0
-    quantiles = stats.t.ppf(1 - ALPHA / 2, n - 1) + stats.t.ppf(0.8, n - 1)
-    detectable = float(quantiles * spread / np.sqrt(n))
-    return {"n": n, "difference": mean, "low": low, "high": high, "p": float(p), "detectable": detectable}
+    return {"n": n, "difference": mean, "low": low, "high": high, "p": float(p)}
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:
@@ -210,9 +240,8 @@ def _sentence(subject: str, group: pd.DataFrame, study: Study) -> str:
         low, high = 100 * rest["detectable"].min(), 100 * rest["detectable"].max()
         limits = f"{low:.2f}" if f"{low:.2f}" == f"{high:.2f}" else f"{low:.2f} to {high:.2f}"
         other = "elsewhere" if parts else f"from {against} at any sparsity"
-        parts.append(
-            f"no difference to be seen {other}, where {int(rest['n'].min())} seeds would show one of {limits} points"
-        )
+        shown = f", where {int(rest['n'].min())} seeds would show one of {limits} points" if np.isfinite(low) else ""
+        parts.append(f"no difference to be seen {other}{shown}")
     return f"{subject}: {'; '.join(parts)}."
 
 

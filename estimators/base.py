@@ -10,6 +10,7 @@ import numbers
 import os
 import warnings
 from abc import abstractmethod
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,10 +20,21 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, check_memory
 
 from .accounting import count_cost
-from .backend import resolve_device, resolve_precision
-from .fitting import DenseModel, PrunedModel, Samples, Start, Task, hold_out, make_pruner, prune, train_dense
+from .backend import DeviceError, resolve_device, resolve_precision
+from .fitting import (
+    DenseModel,
+    PrunedModel,
+    Samples,
+    Start,
+    Task,
+    hold_out,
+    make_pruner,
+    n_held_out,
+    prune,
+    train_dense,
+)
 from .inference import Evaluator
-from .parameters import conflicts
+from .parameters import REWINDING, conflicts
 from .pruning import regularised, synaptic  # noqa: F401 (register their schedules)
 from .pruning.pruner import Choices, Pruned
 from .pruning.schedules import Problem, carry_out
@@ -30,7 +42,7 @@ from .training import EpochEnded, Recipe, Training
 from .validation import check_inputs, check_labelled, check_parameters, check_weights, classes_of, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from typing import Self
 
@@ -38,9 +50,21 @@ if TYPE_CHECKING:
 
     from .fitting import Monitor
     from .network import MLPNetwork
-    from .training import Checkpoint, Event
+    from .training import Checkpoint, Event, Validation
 
     Listener = Callable[[Event], None]
+
+
+@contextmanager
+def all_or_nothing(estimator: BaseEstimator) -> Iterator[None]:
+    """Leave an estimator as it was if what is done to it fails: fitted as before, or not fitted."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
 
 
 class PruningWarning(UserWarning):
@@ -124,15 +148,16 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
         ValueError
             If a parameter or the data cannot be used; the message says which and why.
         """
-        task, samples, start = self._prepare(X, y, sample_weight)
-        if self.schedule == "one-shot":
-            dense = self._train_dense(task, samples, start, on_event)
-            pruned = make_pruner(dense, self._choices(), sort=False).prune(float(self.sparsity))
-            model = prune(dense, pruned, int(self.fine_tune_iter), self._listener(on_event))
-        else:
-            problem = self._problem(task, samples, lambda: self._train_dense(task, samples, start, on_event), on_event)
-            model = carry_out(problem, float(self.sparsity))
-        self._publish(task, model)
+        with all_or_nothing(self):
+            task, samples, start = self._prepare(X, y, sample_weight)
+            self._check_rewinding(task, samples)
+            problem = self._problem(
+                task,
+                lambda: hold_out(task, samples),
+                lambda: self._train_dense(task, samples, start, on_event),
+                on_event,
+            )
+            self._publish(task, carry_out(problem, float(self.sparsity)))
         return self
 
     def partial_fit(
@@ -159,9 +184,19 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
         -------
         self
         """
+        with all_or_nothing(self):
+            return self._partial_fit(X, y, classes, sample_weight)
+
+    def _partial_fit(
+        self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None, sample_weight: ArrayLike | None
+    ) -> Self:
         check_parameters(self)
-        if self.schedule != "one-shot":
-            raise ValueError(f"partial_fit goes with schedule='one-shot', got {self.schedule!r}: use fit")
+        for wrong, because in (
+            (self.schedule != "one-shot", f"schedule='one-shot', got {self.schedule!r}"),
+            (self.learning_rate != "constant", f"learning_rate='constant', got {self.learning_rate!r}"),
+        ):
+            if wrong:
+                raise ValueError(f"partial_fit goes with {because}: use fit")
         first = not hasattr(self, "coefs_")
         X, y = check_labelled(self, X, y, reset=first)
         weights = check_weights(sample_weight, X)
@@ -206,14 +241,23 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
         for sentence in conflicts(self.get_params()).values():
             raise ValueError(sentence)
 
+    def _check_rewinding(self, task: Task, samples: Samples) -> None:
+        """Refuse to go back to a step that there is not."""
+        n_steps = task.n_steps(len(samples.codes) - n_held_out(task, samples))
+        if self.schedule in REWINDING and self.rewind_step > n_steps:
+            raise ValueError(f"rewind_step={self.rewind_step} is beyond the {n_steps:,} steps of the training")
+
     def _problem(
-        self, task: Task, samples: Samples, dense: Callable[[], DenseModel], on_event: Listener | None
+        self,
+        task: Task,
+        split: Callable[[], tuple[Samples, Validation | None]],
+        dense: Callable[[], DenseModel],
+        on_event: Listener | None,
     ) -> Problem:
         """What to train and prune, for the schedules."""
-        samples, validation = hold_out(task, samples)
         return Problem(
             task,
-            samples,
+            split,
             self._choices(),
             dense,
             schedule=self.schedule,
@@ -222,7 +266,6 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
             rewind_step=int(self.rewind_step),
             density_distribution=self.density_distribution,
             on_event=self._listener(on_event),
-            validation=validation,
         )
 
     def _train_dense(
@@ -360,8 +403,14 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
         return [*self.coefs_, *(self.intercepts_ if self.fit_intercept else [])]
 
     def _evaluator(self, X: NDArray[np.float32]) -> Evaluator:
-        """Predictions use the precision of the fit, where the machine at hand is fast at it."""
-        device = resolve_device(self.device)
+        """Predictions use the precision of the fit, where the machine at hand is fast at it.
+
+        A device that is not here is for fitting: what was fitted elsewhere predicts on what there is.
+        """
+        try:
+            device = resolve_device(self.device)
+        except DeviceError:
+            device = resolve_device("auto")
         work = float("inf") if self.precision_ == "bfloat16" else 0.0
         return Evaluator(X, device, resolve_precision(self.precision, device, work))
 

@@ -80,10 +80,15 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
             [groups[name] for name in ("moments0", "moments1") if groups[name]],
             int(header["n_steps"]),
         )
-        return Checkpoint(
-            training, best=groups["best"] or None, **{name: kind(header[name]) for name, kind in _NUMBERS.items()}
-        )
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        places = {name: kind(header[name]) for name, kind in _NUMBERS.items()}
+        if any(value < 0 for name, value in places.items() if _NUMBERS[name] is int):
+            raise ValueError("it is at a place that there is not")
+        if not all(np.isfinite(array).all() for group in groups.values() for array in group):
+            raise ValueError("it has values that are not finite numbers")
+        return Checkpoint(training, best=groups["best"] or None, **places)
+    except (
+        SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError
+    ) as error:  # fmt: skip
         raise CheckpointError(f"{path} is not a checkpoint that can be read: {error}") from error
 
 

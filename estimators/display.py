@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .presets import WAYS
+
 if TYPE_CHECKING:
     from typing import Self
 
@@ -71,7 +73,7 @@ class SparsityPathDisplay:
             _, ax = plt.subplots()
         self.lines_ = []
         summary = summarise(self.frame)
-        ways = ["criterion", "granularity", "scope"]
+        ways = [name for name in WAYS if name in summary]
         varying = [name for name in ways if summary[name].nunique() > 1] or ["granularity"]
         for _, way in summary.groupby(ways, sort=False):
             label = ", ".join(str(way[name].iloc[0]) for name in varying)

@@ -7,6 +7,7 @@ the functions here, which is why they agree bit for bit.
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -76,6 +77,10 @@ class Task:
     device: str
     precision: str
 
+    def n_steps(self, n_samples: int) -> int:
+        """Updates of a whole training on so many samples."""
+        return self.recipe.max_iter * -(-n_samples // self.recipe.batch_size)
+
     def seed_for(self, purpose: str) -> int:
         """A seed of its own for each use of randomness."""
         purposes = ("start", "shuffle", "split", "prune", "fine-tune")
@@ -92,12 +97,25 @@ class Start:
 
 @dataclass(frozen=True)
 class DenseModel:
-    """A trained network, not (further) pruned yet, and all it takes to prune it."""
+    """A trained network, not (further) pruned yet, and all it takes to prune it.
+
+    Attributes
+    ----------
+    task : Task
+    training : Training
+    samples : Samples
+        What it was trained on: without those that were held out.
+    masks : list of ndarray of bool, optional
+        What an earlier pruning left, one a parameter.
+    validation : (Evaluator, class indices, sample weights or None), optional
+        What was held out.
+    """
 
     task: Task
     training: Training
     samples: Samples
     masks: list[Mask] | None = None
+    validation: Validation | None = None
 
     @property
     def coefs(self) -> list[NDArray[np.float32]]:
@@ -108,9 +126,15 @@ class DenseModel:
     def evidence(self) -> Evidence:
         """What the training data say about the weights, for criteria that look at them."""
         samples, task = self.samples, self.task
-        seed = task.seed_for("prune")
         return Evidence(
-            task.network, self.training.parameters, samples.inputs, samples.codes, seed=seed, device=task.device
+            task.network,
+            self.training.parameters,
+            samples.inputs,
+            samples.codes,
+            weights=samples.weights,
+            masks=self.masks,
+            seed=task.seed_for("prune"),
+            device=task.device,
         )
 
 
@@ -162,14 +186,14 @@ def train_dense(
     monitor : callable, optional
         Told the parameters after every epoch; see `train`.
     """
+    remaining, validation = hold_out(task, samples)
+    rest = task, remaining, validation, start, on_event, checkpoint, monitor
     if memory is None or start is not None:
-        training = _train(None, task, samples, start, on_event, checkpoint, monitor)
+        training = _train(None, *rest)
     else:
-        cached = cast("Any", memory).cache(
-            _train, ignore=["task", "samples", "start", "on_event", "checkpoint", "monitor"]
-        )
-        training = cached(_key(task, samples), task, samples, start, on_event, checkpoint, monitor)
-    return DenseModel(task, training, samples, None if start is None else start.masks)
+        ignored = ["task", "samples", "validation", "start", "on_event", "checkpoint", "monitor"]
+        training = cast("Any", memory).cache(_train, ignore=ignored)(_key(task, samples), *rest)
+    return DenseModel(task, training, remaining, None if start is None else start.masks, validation)
 
 
 def make_pruner(dense: DenseModel, choices: Choices, sort: bool = True) -> Pruner:
@@ -207,12 +231,12 @@ def _train(
     key: str | None,  # noqa: ARG001 (what the cache goes by, instead of the arguments it ignores)
     task: Task,
     samples: Samples,
+    validation: Validation | None,
     start: Start | None,
     on_event: Listener | None,
     checkpoint: Checkpoint | None,
     monitor: Monitor | None,
 ) -> Training:
-    samples, validation = hold_out(task, samples)
     if start is None:
         start = Start(Training(task.network.initial_parameters(task.seed_for("start"))), [])
     with flushed_denormals():
@@ -238,6 +262,11 @@ def hold_out(task: Task, samples: Samples) -> tuple[Samples, Validation | None]:
     kept_out = samples.rows(held_out)
     evaluator = Evaluator(kept_out.inputs, torch.device(task.device), task.precision)
     return samples.rows(rows), (evaluator, kept_out.codes, kept_out.weights)
+
+
+def n_held_out(task: Task, samples: Samples) -> int:
+    """How many samples `hold_out` keeps from the training."""
+    return math.ceil(task.validation_fraction * len(samples.codes)) if task.recipe.early_stopping else 0
 
 
 def _split(task: Task, samples: Samples) -> list[NDArray]:

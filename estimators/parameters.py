@@ -202,6 +202,8 @@ def conflicts(parameters: Mapping[str, Any]) -> dict[str, str]:
         found["warm_start"] = f"warm_start goes with schedule='one-shot' only, got schedule={schedule!r}"
     if given["early_stopping"] not in (False, "measure"):
         found["early_stopping"] = f"early_stopping=True goes with schedule='one-shot' only, got schedule={schedule!r}"
+    if schedule == "l0" and given["early_stopping"] == "measure":
+        found["early_stopping"] = "early_stopping='measure' does not go with schedule='l0', whose gates would be noise"
     if schedule == "iterative" and given["fine_tune_iter"] < 1:
         found["fine_tune_iter"] = "fine_tune_iter must be at least 1 with schedule='iterative': it retrains every round"
     if schedule in OF_WEIGHTS and given["granularity"] != "weight":

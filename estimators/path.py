@@ -133,7 +133,8 @@ def iter_sparsity_path(
         the pruned network, the rows then have ``epochs_to_dense``: after how many epochs that network was first as
         accurate as the dense one in the end; NaN if never.
 
-    With ``early_stopping="measure"`` the rows have ``early_stop_step``, the updates after which the loss on the
+    The rows have the columns `COLUMNS`, and ``schedule``, ``norm`` and ``order`` where the variants differ in them.
+    With ``early_stopping="measure"`` they have ``early_stop_step``, the updates after which the loss on the
     held-out data was lowest while this network was trained, and ``early_stop_accuracy``, that on the test data then;
     NaN where the network was pruned after its training.
 
@@ -153,6 +154,7 @@ def iter_sparsity_path(
     trained = pruned_as[0]
     task, samples, start = trained._prepare(X, y, sample_weight)
     for variant in pruned_as:
+        variant._check_rewinding(task, samples)
         _copy_data_attributes(trained, variant)
     trained.precision_ = task.precision
     test = None if X_test is None or y_test is None else _Test(trained, X_test, y_test)
@@ -165,6 +167,7 @@ def iter_sparsity_path(
     tells_before = any(variant.fine_tune_iter for variant in pruned_as)
     tells_early_stop = trained.early_stopping == "measure"
     tells_epochs = monitor is not None and any(variant.schedule != "one-shot" for variant in pruned_as)
+    varying = [name for name in WAYS if name not in COLUMNS and len({getattr(v, name) for v in pruned_as}) > 1]
     dense_accuracy = np.nan if test is None else test.score_dense(network, dense)
     for v, variant in enumerate(pruned_as):
         first = min(max(skip - v * len(sparsities), 0), len(sparsities))
@@ -176,12 +179,12 @@ def iter_sparsity_path(
             if pruner is not None:
                 model = prune(dense, pruner.prune(sparsity), variant.fine_tune_iter, on_event)
             else:
-                problem = variant._problem(task, samples, lambda: dense, on_event)
+                problem = variant._problem(task, lambda: (dense.samples, dense.validation), lambda: dense, on_event)
                 problem.monitor, problem.memory = monitor, tickets.setdefault(problem.search, {})
                 model = carry_out(problem, sparsity)
             pruned = model.pruned
             warn_of_emptied_layers(pruned, sparsity)
-            scores = (np.nan, np.nan) if test is None else test.score(network, model)
+            scores = (np.nan, np.nan) if test is None else test.score(network, model, dense)
             coefs, intercepts = model.parameters[: network.n_layers], model.parameters[network.n_layers :]
             cost = count_cost(coefs, intercepts, network.fit_intercept)
             row = {
@@ -198,6 +201,7 @@ def iter_sparsity_path(
                 "macs": cost.macs,
                 "speedup": cost.speedup,
             }
+            row |= {name: _text(getattr(variant, name)) for name in varying}
             if tells_epochs:
                 row["epochs_to_dense"] = _first_epoch(_accuracies_after_pruning(model, dense), dense_accuracy)
             if tells_early_stop:
@@ -208,6 +212,11 @@ def iter_sparsity_path(
             if on_event is not None:
                 on_event(PointEnded(row, v * len(sparsities) + s + 1, points))
             yield PathPoint(row, network, model, dense, variant)
+
+
+def _text(value: Any) -> str:
+    """A way of pruning as a label: also a norm, which may be infinite."""
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def _early_stop(training: Training | None, network: MLPNetwork, test: _Test | None) -> dict[str, float]:
@@ -317,10 +326,10 @@ class _Test:
         self._evaluator: Evaluator = estimator._evaluator(X)
         self._dense: tuple[float, float] | None = None
 
-    def score(self, network: MLPNetwork, model: PrunedModel) -> tuple[float, float]:
+    def score(self, network: MLPNetwork, model: PrunedModel, dense: DenseModel) -> tuple[float, float]:
         """Accuracy and loss."""
-        is_dense = model.fine_tuning is None and model.pruned.achieved_sparsity == 0.0
-        if not is_dense:
+        is_trained = model.fine_tuning is not None or model.training is not dense.training
+        if is_trained or model.pruned.achieved_sparsity > 0:
             return self.score_parameters(network, model.parameters)
         return self._score_dense(network, model.parameters)
 
@@ -371,7 +380,7 @@ class PrunedMLPClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     estimator_ : PrunedMLPClassifier
         Fitted on all the data with that sparsity.
     classes_, n_features_in_, feature_names_in_
-        As in `estimator_`.
+        Of the data, as scikit-learn has them.
     """
 
     def __init__(

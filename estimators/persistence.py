@@ -99,11 +99,11 @@ def load(cls: type[Classifier], path: str | Path) -> Classifier:
         with safe_open(path, framework="numpy") as file:
             header = _read_header(file.metadata(), cls, path)
             arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, TypeError, AttributeError) as error:  # also types that NumPy does not have
         raise ModelFileError(f"{path} is not a model that can be read: {error}") from error
     try:
         return _restore(cls, header, arrays)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise ModelFileError(f"{path} is a damaged model file: {' '.join(str(error).split())}") from error
 
 
@@ -126,6 +126,7 @@ def _read_header(metadata: dict[str, str] | None, cls: type, path: Path) -> dict
 def _restore(cls: type[Classifier], header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Classifier:
     classifier = cls()
     parameters = {name: _from_json(value) for name, value in header["parameters"].items()}
+    parameters["memory"] = None  # a folder that somebody else names may hold anything
     classifier.set_params(**parameters)
     check_parameters(classifier, check_device=False)
     classifier.classes_ = _labels_from_json(header["classes"], header["classes_type"])
@@ -145,9 +146,14 @@ def _restore(cls: type[Classifier], header: dict[str, Any], arrays: dict[str, np
             wanted = size if is_weight else size[1:]
             if array.shape != wanted or array.dtype != (np.bool_ if is_mask else np.float32):
                 raise ValueError(f"{name} {layer} is {array.dtype} {array.shape}, not {wanted}")
+            if not is_mask and not np.isfinite(array).all():
+                raise ValueError(f"{name} {layer} has values that are not finite numbers")
         setattr(classifier, f"{name}_", restored)
     if arrays:
         raise ValueError(f"it has arrays that do not belong to it: {', '.join(sorted(arrays))}")
+    for name, masks in (("coefs_", classifier.masks_), ("intercepts_", classifier.intercept_masks_)):
+        if any(array[~mask].any() for array, mask in zip(getattr(classifier, name), masks, strict=True)):
+            raise ValueError(f"{name} are not zero where its masks say so")
     classifier.early_stop_step_ = None
     classifier._optimiser = None
     classifier._pruned_as = (classifier._choices(), classifier.sparsity)
@@ -156,8 +162,8 @@ def _restore(cls: type[Classifier], header: dict[str, Any], arrays: dict[str, np
 
 def _restore_fitted(classifier: BasePrunedClassifier, fitted: dict[str, Any]) -> None:
     for name in _SCALARS:
-        kind = str if name == "precision_" else numbers.Real
-        if not isinstance(fitted[name], kind):
+        kind = str if name == "precision_" else numbers.Real if name in ("sparsity_", "loss_") else int
+        if not isinstance(fitted[name], kind) or (kind is int and fitted[name] < 0):
             raise TypeError(f"{name} is {fitted[name]!r}")
         setattr(classifier, name, fitted[name])
     if classifier.precision_ not in ("float32", "bfloat16"):

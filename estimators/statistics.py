@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .presets import WAYS
+
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import ArrayLike
@@ -79,7 +81,7 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     frame : DataFrame
-        One row a point, with the columns of `prunelab.estimators.path.COLUMNS`.
+        One row a point, with the columns of `prunelab.estimators.path.COLUMNS` and those of `WAYS` that vary.
 
     Returns
     -------
@@ -87,10 +89,10 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
         One row for each way of pruning and sparsity, in the order of `frame`: the mean of every figure, and
         ``low``, ``high`` (95 % interval of the mean accuracy, NaN for one seed) and ``seeds`` (how many).
     """
-    ways = ["criterion", "granularity", "scope", "sparsity"]
+    ways = [*(name for name in WAYS if name in frame), "sparsity"]
     if frame.empty:
         return frame.drop(columns="seed").assign(low=[], high=[], seeds=[])
-    groups = frame.groupby(ways, sort=False)
+    groups = frame.groupby(ways, sort=False, dropna=False)
     summary = groups.mean(numeric_only=True).drop(columns="seed")
     intervals = [mean_interval(accuracies.to_numpy()) for _, accuracies in groups["accuracy"]]
     summary["low"] = [low for _, low, _ in intervals]

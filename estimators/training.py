@@ -20,13 +20,12 @@ from torch.optim.sgd import sgd
 from .inference import as_tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
 
     from .inference import Evaluator
-    from .network import MLPNetwork
 
     Arrays = list[NDArray[np.float32]]
     #: An evaluator of the held-out inputs, and their class indices and sample weights.
@@ -207,6 +206,10 @@ class Checkpoint:
     seconds: float = 0.0
 
 
+#: The inputs, the targets and the sample weights of an update.
+Batch = tuple["Tensor", "Tensor", "Tensor | None"]
+
+
 class Controller(Protocol):
     """Changes a network while it is trained: what pruning during training is made of.
 
@@ -214,7 +217,7 @@ class Controller(Protocol):
     """
 
     def after_step(
-        self, step: int, parameters: list[Tensor], batch: tuple[Tensor, Tensor]
+        self, step: int, parameters: list[Tensor], batch: Batch
     ) -> Sequence[NDArray[np.bool_] | None] | None:
         """Called after every update, on the device.
 
@@ -224,8 +227,8 @@ class Controller(Protocol):
             Updates made in this training, this one included.
         parameters : list of Tensor
             Weights, then biases; they may be changed in place.
-        batch : (Tensor, Tensor)
-            The inputs and targets of the update.
+        batch : (Tensor, Tensor, Tensor or None)
+            The inputs, the targets and the sample weights of the update.
 
         Returns
         -------
@@ -236,8 +239,23 @@ class Controller(Protocol):
         ...
 
 
+class Trainable(Protocol):
+    """What can be trained: see `MLPNetwork`."""
+
+    @property
+    def n_layers(self) -> int:
+        """Number of weight matrices."""
+        ...
+
+    def loss_and_gradients(
+        self, parameters: Sequence[Tensor], inputs: Tensor, targets: Tensor, weights: Tensor | None = None
+    ) -> tuple[Tensor, Iterator[tuple[int, Tensor]]]:
+        """The loss of a batch, and its gradients, last layer first."""
+        ...
+
+
 def train(
-    network: MLPNetwork,
+    network: Trainable,
     start: Training,
     data: Data,
     recipe: Recipe,
@@ -255,7 +273,8 @@ def train(
 
     Parameters
     ----------
-    network : MLPNetwork
+    network : Trainable
+        An `MLPNetwork`; without `validation`, anything that gives a loss and its gradients.
     start : Training
         Where to start: its parameters, and its optimiser's memory if it has any. It is not changed.
     data : Data
@@ -300,7 +319,7 @@ def _train(
     parameters = [torch.tensor(array, device=device) for array in start.parameters]
     working = parameters if dtype == torch.float32 else [p.to(dtype) for p in parameters]
     held = _mask_tensors(masks, parameters)
-    optimiser = _OPTIMISERS[recipe.solver](parameters, recipe, network.n_layers, start)
+    optimiser = OPTIMISERS[recipe.solver](parameters, recipe, network.n_layers, start)
     result = Training([], list(start.loss_curve), list(start.validation_scores))
     best, best_step, best_loss = begin.best, begin.best_step, begin.best_loss
     patience = _Patience(recipe)
@@ -341,7 +360,8 @@ def _train(
         for batch, rows in enumerate(batches[skipped:], skipped + 1):
             optimiser.learning_rate = recipe.rate((epoch + (batch - 1) / len(batches)) / recipe.max_iter)
             weights = None if data.weights is None else data.weights[rows]
-            loss, gradients = network.loss_and_gradients(working, data.inputs[rows], data.targets[rows], weights)
+            samples = data.inputs[rows], data.targets[rows], weights
+            loss, gradients = network.loss_and_gradients(working, *samples)
             if device.type == "cpu":  # update each layer while its gradient is in the cache
                 for index, gradient in gradients:
                     apply([index], [gradient])
@@ -350,7 +370,7 @@ def _train(
                 apply(list(indices), list(collected))
             if controller is not None:
                 step += 1
-                fresh = controller.after_step(step, parameters, (data.inputs[rows], data.targets[rows]))
+                fresh = controller.after_step(step, parameters, samples)
                 if fresh is not None:
                     held = _replace_masks(fresh, held, parameters, optimiser.moments)
                 if working is not parameters:
@@ -365,7 +385,7 @@ def _train(
             report.batch(len(rows), partial(stand, epoch, batch, total_loss))
         mean_loss = float(total_loss) / len(data)
         if not np.isfinite(mean_loss):
-            raise TrainingDiverged(_diverged(f"in epoch {epoch + 1}", recipe))
+            raise TrainingDiverged(diverged(f"in epoch {epoch + 1}", recipe))
         result.loss_curve.append(mean_loss)
         score = None
         if validation is not None:
@@ -379,8 +399,8 @@ def _train(
             result.monitored.append(monitored)
         report.end_epoch(epoch, mean_loss, score, monitored, partial(stand, epoch + 1, 0, None))
 
-    if not all(bool(torch.isfinite(p).all()) for p in parameters):  # the last update may have done it
-        raise TrainingDiverged(_diverged("in the last step", recipe))
+    if not _all_finite(parameters):  # the last update may have done it
+        raise TrainingDiverged(diverged("in the last step", recipe))
     result.parameters = [p.cpu().numpy() for p in parameters]
     if recipe.measures:
         result.early_stop_step, result.early_stop_parameters = best_step or None, best
@@ -401,7 +421,12 @@ def _copied(tensors: list[Tensor]) -> Arrays:
     return [tensor.cpu().numpy().copy() for tensor in tensors]
 
 
-def _diverged(when: str, recipe: Recipe) -> str:
+def _all_finite(tensors: list[Tensor]) -> bool:
+    return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
+
+
+def diverged(when: str, recipe: Recipe) -> str:
+    """What `TrainingDiverged` says."""
     return (
         f"training diverged {when}: the loss or the weights are no longer finite numbers; "
         f"lower learning_rate_init (now {recipe.learning_rate_init:g}) or scale the data"
@@ -439,7 +464,7 @@ def _replace_masks(
     return fresh
 
 
-class _Adam:
+class Adam:
     """Adam (D. Kingma, J. Ba, ICLR 2015) with torch's fused kernel, one parameter or all at a time."""
 
     n_moments = 2
@@ -455,9 +480,11 @@ class _Adam:
 
     @property
     def n_steps(self) -> int:
+        """Updates made, those of the training before it included."""
         return int(self._steps[0])
 
     def update(self, indices: list[int], gradients: list[Tensor]) -> None:
+        """Move some of the parameters by their gradients, in place."""
         for decay, group in _by_decay(self._decay, indices, gradients):
             adam(
                 [self._parameters[i] for i, _ in group],
@@ -477,7 +504,7 @@ class _Adam:
             )
 
 
-class _SGD(_Adam):
+class _SGD(Adam):
     """Stochastic gradient descent with Nesterov's momentum, with torch's fused kernel."""
 
     n_moments = 1
@@ -500,7 +527,7 @@ class _SGD(_Adam):
             self._steps[index] += 1
 
 
-_OPTIMISERS = {"adam": _Adam, "sgd": _SGD}
+OPTIMISERS = {"adam": Adam, "sgd": _SGD}
 
 
 def _moments(count: int, parameters: list[Tensor], start: Training) -> list[list[Tensor]]:

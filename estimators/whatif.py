@@ -238,7 +238,7 @@ class WhatIf:
         """
         logits = self._sample_evaluator.logits(self._network, cut.model.parameters)
         now, before, known = self._score(logits, self.codes[self.sample]), self._sample_before, self.before
-        change = np.subtract(now.class_accuracy, before.class_accuracy)
+        change = np.nan_to_num(np.subtract(now.class_accuracy, before.class_accuracy))  # 0 of a class not sampled
         return Scores(
             accuracy=float(np.clip(known.accuracy + now.accuracy - before.accuracy, 0, 1)),
             loss=max(0.0, known.loss + now.loss - before.loss),

@@ -153,7 +153,7 @@ class _Study:
         stream = None if self._shows_table() or self._options.json == "-" else CsvStream(sys.stdout)
 
         def take(point: PathPoint) -> None:
-            self._rows.append({**self._labels(point), **point.row})
+            self._rows.append(point.row)
             self._heading = [self._data.source, _recipe_in_words(point)]
             self._keep(point)
             if stream is not None:
@@ -195,20 +195,15 @@ class _Study:
     def _varies(self, name: str) -> bool:
         return len(self._spec.ways.get(name, ())) > 1
 
-    def _labels(self, point: PathPoint) -> dict[str, Any]:
-        """Columns for the table and the plot only: ways that tell the curves apart but are no column."""
-        return {name: str(getattr(point.estimator, name)) for name in ADDED_LABELS if self._varies(name)}
-
     def _write(self, plot: bool) -> None:
         from ..estimators.path import to_frame
 
-        rows = [{k: v for k, v in row.items() if k not in ADDED_LABELS} for row in self._rows]
         if self._options.csv not in (None, "-"):
-            write_file(Path(self._options.csv), to_frame(rows).to_csv(index=False))
+            write_file(Path(self._options.csv), to_frame(self._rows).to_csv(index=False))
         if self._options.json == "-":
-            print(json_text(rows))
+            print(json_text(self._rows))
         elif self._options.json is not None:
-            write_file(Path(self._options.json), json_text(rows) + "\n")
+            write_file(Path(self._options.json), json_text(self._rows) + "\n")
         if self._shows_table() and self._rows:
             self._terminal.print_paragraphs(self._heading)
             self._terminal.print_results(self._rows, plot=plot, ascii_only=self._options.ascii)

@@ -61,6 +61,9 @@ class Model:
         return [coef * figure for coef, figure in zip(self.coefs, figures, strict=False)]
 
 
+#: Criteria whose scores have signs: a unit's is the sum of its weights' scores, where a norm would lose them.
+SIGNED = ("grasp", "movement", "obd")
+
 WEIGHT_CRITERIA: dict[str, Criterion] = {}
 UNIT_CRITERIA: dict[str, Criterion] = {}
 
@@ -292,8 +295,12 @@ def unit_scores(name: str, model: Model, norm: float = 2) -> Scores:
     model : Model
         What is scored.
     norm : {1, 2, inf}
-        How the scores of a unit's incoming weights make its own, for criteria that score weights.
+        How the scores of a unit's incoming weights make its own, for criteria that score weights; those that are
+        `SIGNED` are summed.
     """
     if name in UNIT_CRITERIA:
         return UNIT_CRITERIA[name](model)
-    return [np.linalg.norm(scores, ord=norm, axis=0) for scores in WEIGHT_CRITERIA[name](model)]
+    scores = WEIGHT_CRITERIA[name](model)
+    if name in SIGNED:
+        return [score.sum(axis=0) for score in scores]
+    return [np.linalg.norm(score, ord=norm, axis=0) for score in scores]

@@ -50,6 +50,10 @@ class Evidence:
     inputs : ndarray, shape (n, n_features)
     targets : ndarray of int64, shape (n,)
         Class indices.
+    weights : ndarray, shape (n,), optional
+        How much each sample counts; equally if absent.
+    masks : sequence of ndarray of bool, optional
+        One a parameter: what an earlier pruning left. The others are zero, and stay so.
     seed : int
         Chooses the sample, and the random vectors of estimates.
     device : str
@@ -66,6 +70,8 @@ class Evidence:
         inputs: NDArray[np.floating],
         targets: NDArray[np.int64],
         *,
+        weights: NDArray[np.floating] | None = None,
+        masks: Sequence[NDArray[np.bool_]] | None = None,
         seed: int = 0,
         device: str = "cpu",
         dtype: torch.dtype = torch.float32,
@@ -73,14 +79,18 @@ class Evidence:
     ):
         self.network = network
         self._seed = seed
-        rows = np.arange(len(inputs))
+        weights = weights if weights is not None and weights.any() else None
+        rows = np.arange(len(inputs)) if weights is None else np.flatnonzero(weights)
+        # Activity of a feature is counted from its least value: the background of an image is silent.
+        self._silence = as_tensor(np.min(inputs if weights is None else inputs[rows], axis=0)).to(device, dtype)
         if len(rows) > max_samples:
             rows = np.sort(np.random.default_rng(seed).choice(rows, max_samples, replace=False))
         self._inputs = as_tensor(inputs[rows]).to(device, dtype)
         self._targets = as_tensor(targets[rows]).to(device)
         self._parameters = [as_tensor(p).to(device, dtype) for p in parameters]
-        # Activity of a feature is counted from its least value: the background of an image is silent.
-        self._silence = as_tensor(np.min(inputs, axis=0)).to(device, dtype)
+        self._masks = None if masks is None else [as_tensor(mask).to(device) for mask in masks]
+        share = np.full(len(rows), 1 / len(rows)) if weights is None else weights[rows] / weights[rows].sum()
+        self._shares = as_tensor(share).to(device, dtype)
 
     @property
     def biases(self) -> Arrays:
@@ -106,11 +116,11 @@ class Evidence:
     @cached_property
     def _all_gradients(self) -> Arrays:
         totals = [torch.zeros_like(p) for p in self._parameters]
-        for inputs, targets in self._batches():
-            with torch.inference_mode():
-                _, gradients = self.network.loss_and_gradients(self._parameters, inputs, targets)
+        with torch.inference_mode():
+            for inputs, targets, shares in self._batches():
+                _, gradients = self.network.loss_and_gradients(self._parameters, inputs, targets, shares)
                 for index, gradient in gradients:
-                    totals[index] += gradient * (len(inputs) / len(self._inputs))
+                    totals[index] += gradient * shares.sum()
         return _arrays(totals)
 
     @cached_property
@@ -133,13 +143,16 @@ class Evidence:
                 *hidden, logits = self.network.layers(self._parameters, inputs)
                 for delta, share in deltas_of(torch.softmax(logits, 1), rows):
                     for layer, values, error in self.network.errors(self._parameters, [inputs, *hidden], delta):
-                        squares = error**2 if share is None else error**2 * share[:, None]
-                        totals[layer] += (values**2).T @ squares / len(self._inputs)
+                        counts = self._shares[rows] if share is None else self._shares[rows] * share
+                        totals[layer] += (values**2).T @ (error**2 * counts[:, None])
         return _arrays(totals)
 
     @cached_property
     def movement(self) -> Arrays:
-        """Minus the sum of ``w * dL/dw`` over the steps of one epoch of training with Adam from here."""
+        """Minus the sum of ``w * dL/dw`` over the steps of one epoch of training with Adam from here.
+
+        What had been removed before stays away.
+        """
         parameters = [p.float().clone() for p in self._parameters]
         scores = [torch.zeros_like(p) for p in parameters[: self.network.n_layers]]
         optimiser = torch.optim.Adam(parameters, lr=1e-3, fused=True)
@@ -147,12 +160,15 @@ class Evidence:
         inputs = self._inputs.float()
         for rows in torch.randperm(len(inputs), generator=generator).to(inputs.device).split(100):
             with torch.no_grad():
-                _, gradients = self.network.loss_and_gradients(parameters, inputs[rows], self._targets[rows])
+                batch = inputs[rows], self._targets[rows], self._shares[rows].float()
+                _, gradients = self.network.loss_and_gradients(parameters, *batch)
                 for index, gradient in gradients:
                     parameters[index].grad = gradient.clone()
                     if index < len(scores):
                         scores[index] -= parameters[index] * gradient
                 optimiser.step()
+                for parameter, mask in zip(parameters, self._masks or [], strict=False):
+                    parameter.mul_(mask)
         return _arrays(scores)
 
     # -- second order ----------------------------------------------------------------------------------------
@@ -188,6 +204,7 @@ class Evidence:
 
         return self._squared_gradients(deltas)
 
+    @torch.inference_mode(False)  # a schedule may ask from within a training
     def hessian_product(self, vectors: Sequence[Tensor], temperature: float = 1.0) -> list[Tensor]:
         """The Hessian of the mean loss with respect to the weights, times a vector (an array a layer)."""
         with torch.enable_grad():
@@ -196,6 +213,7 @@ class Evidence:
             product = torch.stack([(g * v).sum() for g, v in zip(gradients, vectors, strict=True)]).sum()
             return list(torch.autograd.grad(product, weights))
 
+    @torch.inference_mode(False)
     def gradient_flow(self, temperature: float = 200.0) -> Arrays:
         """The Hessian times the gradient, both of the loss with logits divided by `temperature` (GraSP)."""
         with torch.enable_grad():
@@ -204,10 +222,13 @@ class Evidence:
         return _arrays(self.hessian_product(gradients, temperature))
 
     def _loss(self, weights: list[Tensor], temperature: float) -> Tensor:
-        biases = self._parameters[self.network.n_layers :]
-        logits = self.network.forward([*weights, *biases], self._inputs) / temperature
-        return torch.nn.functional.cross_entropy(logits, self._targets)
+        # Copies: what was made within a training is of no use to automatic differentiation.
+        biases, inputs = [bias.clone() for bias in self._parameters[self.network.n_layers :]], self._inputs.clone()
+        logits = self.network.forward([*weights, *biases], inputs) / temperature
+        losses = torch.nn.functional.cross_entropy(logits, self._targets.clone(), reduction="none")
+        return (losses * self._shares.clone()).sum()
 
+    @torch.inference_mode(False)
     def _hessian_by_basis(self) -> Arrays:
         diagonal = [torch.zeros_like(w) for w in self._weights]
         for layer, weight in enumerate(self._weights):
@@ -217,6 +238,7 @@ class Evidence:
                 diagonal[layer].view(-1)[i] = self.hessian_product(vectors)[layer].reshape(-1)[i]
         return _arrays(diagonal)
 
+    @torch.inference_mode(False)
     def _hessian_by_probes(self) -> Arrays:
         generator = torch.Generator().manual_seed(self._seed)
         diagonal = [torch.zeros_like(w) for w in self._weights]
@@ -265,25 +287,25 @@ class Evidence:
 
     @cached_property
     def _activity(self) -> tuple[Arrays, Arrays, Arrays, Arrays, Arrays, Arrays]:
-        sizes, n = self.network.sizes, len(self._inputs)
+        sizes = self.network.sizes
         new = self._weights[0].new_zeros
         squares = [new(width) for width in sizes[:-1]]
         absolute, nonzero = [new(width) for width in sizes[1:]], [new(width) for width in sizes[1:]]
         together = [torch.zeros_like(w) for w in self._weights]
         first_activity, first_nonzero = new(sizes[0]), new(sizes[0])
         with torch.inference_mode():
-            for inputs, _ in self._batches():
+            for inputs, _, shares in self._batches():
                 outputs = self.network.layers(self._parameters, inputs)
                 before = inputs
                 active_before = inputs - self._silence
-                first_activity += active_before.sum(0) / n
-                first_nonzero += (active_before > 0).sum(0) / n
+                first_activity += shares @ active_before
+                first_nonzero += shares @ (active_before > 0).to(shares)
                 for layer, after in enumerate(outputs):
                     active = after.abs()
-                    squares[layer] += (before**2).sum(0) / n
-                    absolute[layer] += active.sum(0) / n
-                    nonzero[layer] += (after != 0).sum(0) / n
-                    together[layer] += active_before.T @ active / n
+                    squares[layer] += shares @ before**2
+                    absolute[layer] += shares @ active
+                    nonzero[layer] += shares @ (after != 0).to(shares)
+                    together[layer] += (active_before * shares[:, None]).T @ active
                     before, active_before = after, active
         into_activity, into_nonzero = [first_activity, *absolute[:-1]], [first_nonzero, *nonzero[:-1]]
         parts = (squares, absolute, nonzero, together, into_activity, into_nonzero)
@@ -314,6 +336,8 @@ class Evidence:
         `SYNFLOW_DENSITY` by equal factors; within a round, the smaller flow goes first. One such removal to the
         end serves every sparsity, where the paper's rounds end at the sparsity wanted.
         """
+        if not n_prunable:
+            return []
         weights = [w.abs().double() for w in self._weights]
         sizes = [w.numel() for w in weights[:n_prunable]]
         whole = torch.cat([w.reshape(-1) for w in weights[:n_prunable]])
@@ -339,8 +363,9 @@ class Evidence:
                 left[i] = left[i][stays]
         return _arrays([part.view(w.shape) for part, w in zip(ranks.split(sizes), weights, strict=False)])
 
-    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        yield from zip(self._inputs.split(_BATCH), self._targets.split(_BATCH), strict=True)
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        parts = self._inputs.split(_BATCH), self._targets.split(_BATCH), self._shares.split(_BATCH)
+        yield from zip(*parts, strict=True)
 
 
 def _smallest(values: Tensor, count: int) -> Tensor:

@@ -37,6 +37,10 @@ def output_sparsity(sparsity: float) -> float:
     return 1 - (1 - sparsity) ** (math.log(1 - ROUND_RATE / 2) / math.log(1 - ROUND_RATE))
 
 
+class UnrankableError(ValueError):
+    """Scores have no order."""
+
+
 class RemovalOrder:
     """The order in which the entries of some arrays of scores are removed.
 
@@ -75,7 +79,7 @@ class RemovalOrder:
         output: bool | str = True,
     ):
         if any(np.isnan(array).any() for array in scores):
-            raise ValueError("cannot rank what to prune: some scores are not numbers (NaN)")
+            raise UnrankableError("cannot rank what to prune: some scores are not numbers (NaN)")
         sign = -1.0 if order == "largest" else 1.0
         flat = [array.ravel() if sign > 0 else -array.ravel() for array in scores]
         if kept is not None:

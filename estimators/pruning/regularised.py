@@ -6,23 +6,25 @@ is denser than it should be by then, and falls when it is sparser. In the end th
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from ..backend import flushed_denormals
-from ..fitting import on_device
-from ..training import EpochEnded, Training
+from ..training import Adam, Training
 from .masks import RemovalOrder
 from .pruner import Pruned
 from .schedules import cubic, masked, schedule
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from numpy.typing import NDArray
     from torch import Tensor
 
     from ..fitting import PrunedModel
+    from ..training import Batch
     from .masks import Mask
     from .schedules import Problem
 
@@ -77,7 +79,7 @@ class _Shrinkage:
         self,
         step: int,
         parameters: list[Tensor],
-        batch: tuple[Tensor, Tensor],  # noqa: ARG002
+        batch: Batch,  # noqa: ARG002
     ) -> list[Mask] | None:
         if self.pruned is not None:
             return None
@@ -116,100 +118,87 @@ def l0(problem: Problem, sparsity: float) -> PrunedModel:
     C. Louizos, M. Welling, D. P. Kingma, "Learning Sparse Neural Networks through L0 Regularization", ICLR 2018;
     J. Gallego-Posada et al., "Controlled Sparsity via Constrained Optimization", NeurIPS 2022.
     """
-    with flushed_denormals(), torch.no_grad():
-        gated = _GatedTraining(problem, sparsity)
-        gated.run()
-    parameters, openness = gated.result()
-    pruned = _keep_the_openest(problem, openness, sparsity)
-    before = masked(parameters, problem.masks(pruned))
-    return problem.finish(Training(before, gated.loss_curve), pruned)
+    gated = GatedNetwork(problem, sparsity)
+    training = problem.train(problem.initial, None, "training with gates", network=gated)
+    parameters = gated.without_noise(training.parameters)
+    pruned = _keep_the_openest(problem, [log_alpha.cpu().numpy() for log_alpha in gated.log_alphas], sparsity)
+    return problem.finish(replace(training, parameters=masked(parameters, problem.masks(pruned))), pruned)
 
 
-class _GatedTraining:
-    """Adam on the weights and on the log-odds of their gates; the gradients of both come from that of the product."""
+class GatedNetwork:
+    """A network whose weights are multiplied by random gates, which learn beside them.
+
+    To be trained in the place of the network: the gradients of both come from that of the product, and every step
+    of the weights is one of the gates, too.
+    """
 
     def __init__(self, problem: Problem, sparsity: float):
         task = problem.task
-        self._problem, self._network, self._recipe = problem, task.network, task.recipe
-        self._data = on_device(problem.samples, task)
-        device, self._n = self._data.inputs.device, problem.n_prunable
-        self._parameters = [torch.tensor(p, device=device) for p in problem.initial.parameters]
-        by_unit = problem.choices.granularity == "unit"
+        self.n_layers = task.network.n_layers
+        self._network, self._n, self._density = task.network, problem.n_prunable, 1 - sparsity
         # The probability that a gate is open is sigmoid(log_alpha - offset).
         self._offset = BETA * np.log(-GAMMA / ZETA)
         start = float(np.log(OPEN_AT_FIRST / (1 - OPEN_AT_FIRST)) + self._offset)
-        shapes = [p.shape[1:] if by_unit else p.shape for p in self._parameters[: self._n]]
-        self.log_alphas = [torch.full(shape, start, device=device) for shape in shapes]
-        self._weights_optimiser = torch.optim.Adam(self._parameters, lr=self._recipe.learning_rate_init)
-        self._gates_optimiser = torch.optim.Adam(self.log_alphas, lr=GATE_RATE) if self._n else None
+        self.log_alphas = [torch.full(shape, start, device=task.device) for shape in problem.shapes]
+        recipe = replace(task.recipe, learning_rate_init=GATE_RATE, alpha=0.0)
+        self._optimiser = Adam(self.log_alphas, recipe, 0, Training([])) if self._n else None
         self._generator = torch.Generator().manual_seed(task.seed_for("prune"))
-        self._shuffler = torch.Generator().manual_seed(task.seed_for("shuffle"))
-        self._density, self._multiplier = 1 - sparsity, 0.0
-        self.loss_curve: list[float] = []
+        self._multiplier = torch.zeros((), device=task.device)
+        self._step, self._last = 0, SPARSE_AT * problem.n_steps
 
-    def run(self) -> None:
-        """All epochs."""
-        n, step, last = len(self._data), 0, SPARSE_AT * self._problem.n_steps
-        for epoch in range(self._recipe.max_iter):
-            total = torch.zeros((), device=self._data.inputs.device)
-            for rows in (
-                torch.randperm(n, generator=self._shuffler).to(self._data.inputs.device).split(self._recipe.batch_size)
-            ):
-                step += 1
-                wanted = 1 - cubic(1 - self._density, step / last)
-                total += self._step(rows, wanted) * len(rows)
-            self.loss_curve.append(float(total) / n)
-            if self._problem.on_event is not None:
-                self._problem.on_event(self._epoch_ended(epoch + 1, n))
-
-    def result(self) -> tuple[list[NDArray], list[NDArray]]:
-        """The parameters with their gates as they are without noise, and the log-odds of the gates."""
-        gates = [open_gates(log_alpha) for log_alpha in self.log_alphas]
-        gated = [p * g for p, g in zip(self._parameters, gates, strict=False)] + self._parameters[self._n :]
-        return [p.cpu().numpy() for p in gated], [a.cpu().numpy() for a in self.log_alphas]
-
-    def _step(self, rows: Tensor, wanted: float) -> Tensor:
-        inputs, targets = self._data.inputs[rows], self._data.targets[rows]
-        weights = None if self._data.weights is None else self._data.weights[rows]
+    def loss_and_gradients(
+        self, parameters: Sequence[Tensor], inputs: Tensor, targets: Tensor, weights: Tensor | None = None
+    ) -> tuple[Tensor, Iterator[tuple[int, Tensor]]]:
+        """As `MLPNetwork.loss_and_gradients`, with gates drawn anew."""
         noise = [torch.rand(a.shape, generator=self._generator).to(a.device) for a in self.log_alphas]
-        gates, slopes = zip(*map(hard_concrete, self.log_alphas, noise), strict=True) if self._n else ((), ())
-        working = [p * g for p, g in zip(self._parameters, gates, strict=False)] + self._parameters[self._n :]
-        loss, gradients = self._network.loss_and_gradients(
-            [p.to(inputs.dtype) for p in working], inputs, targets, weights
-        )
+        drawn = [hard_concrete(log_alpha, uniform) for log_alpha, uniform in zip(self.log_alphas, noise, strict=True)]
+        gated = [p * gate.to(p.dtype) for p, (gate, _) in zip(parameters, drawn, strict=False)]
+        loss, gradients = self._network.loss_and_gradients([*gated, *parameters[self._n :]], inputs, targets, weights)
+        return loss, self._gradients(parameters, gradients, drawn)
+
+    def _gradients(
+        self,
+        parameters: Sequence[Tensor],
+        gradients: Iterator[tuple[int, Tensor]],
+        drawn: list[tuple[Tensor, Tensor]],
+    ) -> Iterator[tuple[int, Tensor]]:
+        self._step += 1
+        of_gates = {}
         for index, gradient in gradients:
-            gradient = gradient.float()
-            parameter = self._parameters[index]
-            if index < self._n:
-                of_gate = gradient * parameter
-                if of_gate.ndim > self.log_alphas[index].ndim:
-                    of_gate = of_gate.sum(0)
-                self.log_alphas[index].grad = of_gate * slopes[index] + self._constraint(index)
-                gradient = gradient * gates[index]
-            parameter.grad = gradient
-        self._weights_optimiser.step()
-        if self._gates_optimiser is not None:
-            self._gates_optimiser.step()
-            self._raise_multiplier(wanted)
-        return loss
+            if index >= self._n:
+                yield index, gradient
+                continue
+            gate, slope = drawn[index]
+            of_gate = gradient.float() * parameters[index]
+            if of_gate.ndim > slope.ndim:  # a gate a unit
+                of_gate = of_gate.sum(0)
+            of_gates[index] = of_gate * slope + self._constraint(index)
+            yield index, gradient * gate
+        if self._optimiser is not None:
+            self._optimiser.update(list(of_gates), list(of_gates.values()))
+            self._raise_multiplier(1 - cubic(1 - self._density, self._step / self._last))
 
     def _constraint(self, index: int) -> Tensor:
         """The slope of the multiplier times the expected density of all gates."""
         probability = torch.sigmoid(self.log_alphas[index] - self._offset)
-        total = sum(a.numel() for a in self.log_alphas)
-        return self._multiplier * probability * (1 - probability) / total
+        return self._multiplier * probability * (1 - probability) / self._n_gates
 
     def _raise_multiplier(self, wanted: float) -> None:
-        total = sum(a.numel() for a in self.log_alphas)
-        density = sum(float(torch.sigmoid(a - self._offset).sum()) for a in self.log_alphas) / total
-        self._multiplier = max(0.0, self._multiplier + MULTIPLIER_RATE * (density - wanted))
+        self._multiplier = (self._multiplier + MULTIPLIER_RATE * (self.expected_density() - wanted)).clamp_min(0)
 
-    def _epoch_ended(self, epoch: int, n: int) -> EpochEnded:
-        def no_checkpoint():
-            raise RuntimeError("this training cannot be interrupted and resumed")
+    @property
+    def _n_gates(self) -> int:
+        return sum(log_alpha.numel() for log_alpha in self.log_alphas)
 
-        loss, epochs = self.loss_curve[-1], self._recipe.max_iter
-        return EpochEnded("training with gates", epoch, epochs, loss, None, epoch * n, 0.0, None, no_checkpoint)
+    def expected_density(self) -> Tensor:
+        """The part of the gates that is expected to be open; nothing waits for it."""
+        still_open = [torch.sigmoid(log_alpha - self._offset).sum() for log_alpha in self.log_alphas]
+        return torch.stack(still_open).sum() / self._n_gates
+
+    def without_noise(self, parameters: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+        """The parameters as they are used after training: times the gates without noise."""
+        gates = [open_gates(log_alpha).cpu().numpy() for log_alpha in self.log_alphas]
+        return [p * gate for p, gate in zip(parameters, gates, strict=False)] + list(parameters[self._n :])
 
 
 def hard_concrete(log_alpha: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ same exact one with every schedule.
 from __future__ import annotations
 
 import itertools
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -15,10 +16,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..backend import flushed_denormals
-from ..fitting import DenseModel, PrunedModel, on_device, prune
-from ..training import Training, train
-from .evidence import Evidence
-from .masks import ROUND_RATE, RemovalOrder, output_sparsity, weight_masks_of_units
+from ..fitting import DenseModel, PrunedModel, make_pruner, on_device, prune
+from ..training import Training, TrainingDiverged, diverged, train
+from .masks import ROUND_RATE, RemovalOrder, UnrankableError, output_sparsity, weight_masks_of_units
 from .pruner import Pruned, Pruner
 
 if TYPE_CHECKING:
@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..fitting import Monitor, Samples, Task
-    from ..training import Controller, Event, Validation
+    from ..training import Batch, Controller, Event, Recipe, Validation
     from .masks import Mask
     from .pruner import Choices
+    from .regularised import GatedNetwork
 
     Listener = Callable[[Event], None]
     Arrays = list[NDArray[np.float32]]
@@ -53,7 +54,8 @@ class Problem:
     Attributes
     ----------
     task : Task
-    samples : Samples
+    split : callable
+        The samples to train on, and what is held out of them (see `hold_out`); called when they are needed.
     choices : Choices
     dense : callable
         The trained network; called only by schedules that start from one.
@@ -63,8 +65,6 @@ class Problem:
     rewind_step : int
     density_distribution : {"uniform", "erk"}
     on_event : callable, optional
-    validation : (Evaluator, class indices, sample weights or None), optional
-        Held-out data, if the final training is to measure when to stop; `samples` are then without them.
     monitor : callable, optional
         Told the parameters after every epoch of the final training; see `train`.
     memory : dict
@@ -72,7 +72,7 @@ class Problem:
     """
 
     task: Task
-    samples: Samples
+    split: Callable[[], tuple[Samples, Validation | None]]
     choices: Choices
     dense: Callable[[], DenseModel]
     schedule: str = "one-shot"
@@ -81,9 +81,22 @@ class Problem:
     rewind_step: int = 0
     density_distribution: str = "erk"
     on_event: Listener | None = None
-    validation: Validation | None = None
     monitor: Monitor | None = None
     memory: dict = field(default_factory=dict)
+
+    @cached_property
+    def _held(self) -> tuple[Samples, Validation | None]:
+        return self.split()
+
+    @property
+    def samples(self) -> Samples:
+        """What is trained on."""
+        return self._held[0]
+
+    @property
+    def validation(self) -> Validation | None:
+        """What is held out, if the final training is to measure when to stop."""
+        return self._held[1]
 
     @cached_property
     def initial(self) -> Training:
@@ -98,7 +111,7 @@ class Problem:
     @property
     def n_steps(self) -> int:
         """Updates of a whole training."""
-        return self.task.recipe.max_iter * -(-len(self.samples.codes) // self.task.recipe.batch_size)
+        return self.task.n_steps(len(self.samples.codes))
 
     def rungs(self, sparsity: float) -> list[float]:
         """The sparsities after each of the rounds: with ``"auto"`` a round removes `ROUND_RATE` of what is left."""
@@ -114,20 +127,10 @@ class Problem:
         """Layers that are pruned."""
         return self.task.network.n_layers - (0 if self.choices.prune_output else 1)
 
-    def pruner(self, parameters: Arrays, pruned: Pruned | None = None, sort: bool = False) -> Pruner:
+    def pruner(self, parameters: Arrays, pruned: Pruned | None = None) -> Pruner:
         """Score and rank a network; what `pruned` says was removed stays so."""
-        task, samples, seed = self.task, self.samples, self.task.seed_for("prune")
-        return Pruner(
-            self.choices,
-            parameters[: task.network.n_layers],
-            None if pruned is None else pruned.masks,
-            None if pruned is None else pruned.bias_masks,
-            seed,
-            sort,
-            make_evidence=lambda: Evidence(
-                task.network, parameters, samples.inputs, samples.codes, seed=seed, device=task.device
-            ),
-        )
+        masks = None if pruned is None else self.masks(pruned)
+        return make_pruner(DenseModel(self.task, Training(parameters), self.samples, masks), self.choices, sort=False)
 
     def train(
         self,
@@ -136,15 +139,16 @@ class Problem:
         phase: str,
         epochs: int | None = None,
         controller: Controller | None = None,
+        network: GatedNetwork | None = None,
     ) -> Training:
         """Train from somewhere with masks held, for the epochs of the recipe or for some."""
         recipe = self.task.recipe
         recipe = replace(recipe, max_iter=recipe.max_iter if epochs is None else epochs)
-        if controller is not None:  # it counts on all of its steps
+        if controller is not None or network is not None:  # they count on all of its steps
             recipe = replace(recipe, n_iter_no_change=recipe.max_iter + 1)
-        with flushed_denormals():
+        with flushed_denormals(), _divergence_said(phase, recipe):
             return train(
-                self.task.network,
+                network or self.task.network,
                 start,
                 on_device(self.samples, self.task),
                 recipe,
@@ -154,12 +158,24 @@ class Problem:
                 on_event=self.on_event,
                 validation=self.validation,
                 controller=controller,
-                monitor=self.monitor,
+                monitor=self._monitor_of(network),
             )
+
+    def _monitor_of(self, network: GatedNetwork | None) -> Monitor | None:
+        monitor = self.monitor
+        if monitor is None or network is None:
+            return monitor
+        return lambda parameters: monitor(network.without_noise(parameters))
 
     def masks(self, pruned: Pruned) -> list[Mask]:
         """The masks of every parameter."""
         return [*pruned.masks, *(pruned.bias_masks if self.task.network.fit_intercept else [])]
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """The shapes of what is removed in each layer that is pruned: its weights, or its units."""
+        pairs = list(itertools.pairwise(self.task.network.sizes))[: self.n_prunable]
+        return [pair[1:] for pair in pairs] if self.choices.granularity == "unit" else pairs
 
     def pruned_from(self, kept: list[Mask]) -> Pruned:
         """What masks of the prunable layers' weights, or units, make of the whole network."""
@@ -178,6 +194,15 @@ class Problem:
         """A network that was trained as it is now, fine-tuned if that is wanted."""
         dense = DenseModel(self.task, training, self.samples)
         return prune(dense, pruned, self.fine_tune_iter, self.on_event)
+
+
+@contextmanager
+def _divergence_said(phase: str, recipe: Recipe) -> Iterator[None]:
+    """What is pruned while it diverges cannot be ranked any more, which is not what is to be told."""
+    try:
+        yield
+    except UnrankableError as error:
+        raise TrainingDiverged(diverged(f"({phase})", recipe)) from error
 
 
 SCHEDULES: dict[str, Schedule] = {}
@@ -199,10 +224,11 @@ def masked(parameters: Sequence[NDArray], masks: Sequence[Mask]) -> Arrays:
 
 
 def carry_out(problem: Problem, sparsity: float) -> PrunedModel:
-    """Prune as the problem says; with nothing to remove, every schedule but one-shot gives the dense network."""
+    """Prune as the problem says; with nothing to remove, all begin with the dense network."""
     if sparsity == 0 and problem.schedule != "one-shot":
-        dense = problem.dense()
-        return prune(dense, problem.pruner(dense.training.parameters).prune(0.0))
+        whole = problem.pruned_from([np.ones(shape, dtype=bool) for shape in problem.shapes])
+        epochs = 0 if problem.schedule == "iterative" else problem.fine_tune_iter  # it retrains in its rounds
+        return prune(problem.dense(), whole, epochs, problem.on_event)
     return SCHEDULES[problem.schedule](problem, sparsity)
 
 
@@ -213,9 +239,8 @@ def carry_out(problem: Problem, sparsity: float) -> PrunedModel:
 def one_shot(problem: Problem, sparsity: float) -> PrunedModel:
     """Train, prune once, fine-tune."""
     dense = problem.dense()
-    return prune(
-        dense, problem.pruner(dense.training.parameters).prune(sparsity), problem.fine_tune_iter, problem.on_event
-    )
+    pruned = make_pruner(dense, problem.choices, sort=False).prune(sparsity)
+    return prune(dense, pruned, problem.fine_tune_iter, problem.on_event)
 
 
 def ladder(sparsity: float, n_rounds: int) -> list[float]:
@@ -258,7 +283,8 @@ def rewind(problem: Problem, sparsity: float) -> PrunedModel:
     J. Frankle, G. K. Dziugaite, D. Roy, M. Carbin, "Linear Mode Connectivity and the Lottery Ticket Hypothesis",
     ICML 2020 (rewinding to a later step).
     """
-    return find_ticket(problem, sparsity)
+    ticket = find_ticket(problem, sparsity)
+    return problem.finish(ticket.training, ticket.pruned) if problem.fine_tune_iter else ticket
 
 
 @schedule("rewind-reinit")
@@ -336,7 +362,7 @@ class _Catch:
         self._step = step
         self.parameters: Arrays = []
 
-    def after_step(self, step: int, parameters: list[Tensor], batch: tuple[Tensor, Tensor]) -> None:  # noqa: ARG002
+    def after_step(self, step: int, parameters: list[Tensor], batch: Batch) -> None:  # noqa: ARG002
         if step == self._step:
             self.parameters = [p.cpu().numpy().copy() for p in parameters]
             raise _Reached
@@ -391,16 +417,19 @@ class _Gradual:
         steps = np.unique(np.linspace(first, last, GRADUAL_UPDATES).round().astype(int))
         self._progress = {int(step): (step - first) / (last - first) for step in steps[:-1]} | {int(steps[-1]): 1.0}
         self._pruned: Pruned | None = None
+        self._is_over = False
 
-    def after_step(self, step: int, parameters: list[Tensor], batch: tuple[Tensor, Tensor]) -> list[Mask] | None:  # noqa: ARG002
+    def after_step(self, step: int, parameters: list[Tensor], batch: Batch) -> list[Mask] | None:  # noqa: ARG002
         progress = self._progress.get(step)
         if progress is None:
             return None
+        self._is_over = progress == 1
         return self._prune(cubic(self._sparsity, progress), [p.cpu().numpy() for p in parameters])
 
     def pruned_at_last(self, parameters: Arrays) -> Pruned:
         """The final pruning, also of a training too short to have come to it."""
-        self._prune(self._sparsity, parameters)
+        if not self._is_over:
+            self._prune(self._sparsity, parameters)
         assert self._pruned is not None
         return self._pruned
 
@@ -475,7 +504,7 @@ class _Rewiring:
         self._n_prunable, self._last = n_prunable, REWIRING_END * problem.n_steps
         self._interval = max(1, min(REWIRING_STEPS, int(self._last / MIN_REWIRINGS)))
 
-    def after_step(self, step: int, parameters: list[Tensor], batch: tuple[Tensor, Tensor]) -> list[Mask] | None:
+    def after_step(self, step: int, parameters: list[Tensor], batch: Batch) -> list[Mask] | None:
         if step % self._interval or step >= self._last:
             return None
         fraction = REWIRED / 2 * (1 + np.cos(np.pi * step / self._last))
@@ -496,7 +525,7 @@ class _Rewiring:
         (dead,) = RemovalOrder([np.where(kept, -np.inf, score)], sort=False).masks(1 - count / mask.size)
         return kept | dead
 
-    def _gradients(self, parameters: list[Tensor], batch: tuple[Tensor, Tensor]) -> list[NDArray]:
+    def _gradients(self, parameters: list[Tensor], batch: Batch) -> list[NDArray]:
         working = [p.to(batch[0].dtype) for p in parameters]
         _, gradients = self._network.loss_and_gradients(working, *batch)
         found = {index: gradient.float().cpu().numpy() for index, gradient in gradients}
@@ -504,7 +533,7 @@ class _Rewiring:
 
 
 def kept_per_layer(shapes: Sequence[tuple[int, ...]], sparsity: float, distribution: str) -> list[int]:
-    """How many weights each layer keeps: together exactly what the sparsity leaves.
+    """How many weights each layer keeps: exactly what the sparsity leaves, of each ("uniform") or together ("erk").
 
     Parameters
     ----------

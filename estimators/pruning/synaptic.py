@@ -20,17 +20,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from .masks import RemovalOrder
 from .schedules import cubic, schedule
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
     from ..fitting import PrunedModel
+    from ..training import Batch
     from .masks import Mask
     from .schedules import Problem
 
@@ -67,22 +68,26 @@ class _Microglia:
     def __init__(self, problem: Problem, sparsity: float):
         self._problem, self._sparsity = problem, sparsity
         first, last = CRITICAL_PERIOD_BEGIN * problem.n_steps, CRITICAL_PERIOD_END * problem.n_steps
-        interval = max(1, int((last - first) / SURVEILLANCE_ROUNDS))
-        self._rounds = {int(first) + i * interval for i in range(SURVEILLANCE_ROUNDS)}
+        self._rounds = np.unique(np.linspace(first, last, SURVEILLANCE_ROUNDS).round().astype(int)).tolist()
         self._first, self._last = first, last
         shapes = [p.shape for p in problem.initial.parameters[: problem.n_prunable]]
         self._activity: list[Tensor] = []
         self._tags = [torch.zeros(shape, dtype=torch.int16) for shape in shapes]
         self._alive = [torch.ones(shape, dtype=torch.bool) for shape in shapes]
-        self._silence = torch.from_numpy(problem.samples.inputs.min(axis=0))
+        samples = problem.samples
+        counted = samples.inputs if samples.weights is None else samples.inputs[samples.weights > 0]
+        self._silence = torch.from_numpy(counted.min(axis=0))
 
-    def after_step(self, step: int, parameters: list[Tensor], batch: tuple[Tensor, Tensor]) -> list[Mask | None] | None:
+    def after_step(self, step: int, parameters: list[Tensor], batch: Batch) -> list[Mask | None] | None:
         if step not in self._rounds:
             return None
-        self._observe(parameters, batch[0])
+        self._observe(parameters, batch)
         progress = (step - self._first) / (self._last - self._first)
-        self._tag(cubic(self._sparsity, progress))
-        self._eliminate(cubic(self._sparsity, progress))
+        if step == self._rounds[-1]:  # the period is over: what should be gone goes
+            self._alive = [torch.from_numpy(mask) for mask in self._kept(self._sparsity)]
+        else:
+            self._tag(cubic(self._sparsity, progress))
+            self._eliminate(cubic(self._sparsity, progress))
         masks: list[Mask | None] = [alive.numpy() for alive in self._alive]
         return masks + [None] * (len(parameters) - len(masks))
 
@@ -92,14 +97,16 @@ class _Microglia:
             self._activity = [torch.from_numpy(abs(p)) for p in parameters[: len(self._alive)]]
         return self._kept(self._sparsity)
 
-    def _observe(self, parameters: list[Tensor], inputs: Tensor) -> None:
+    def _observe(self, parameters: list[Tensor], batch: Batch) -> None:
         """Take a round's activity into the leaky average."""
+        inputs, _, weights = batch
+        weights = torch.ones(len(inputs), device=inputs.device) if weights is None else weights
+        shares = weights[:, None] / weights.sum().clamp_min(1e-30)
         working = [p.to(inputs.dtype) for p in parameters]
         outputs = [output.float().abs() for output in self._problem.task.network.layers(working, inputs)]
         before = [inputs.float() - self._silence.to(inputs.device), *outputs[:-1]]
         now = [
-            parameters[layer].abs() * (before[layer].T @ outputs[layer]) / len(inputs)
-            for layer in range(len(self._alive))
+            parameters[layer].abs() * ((before[layer] * shares).T @ outputs[layer]) for layer in range(len(self._alive))
         ]
         if self._activity:
             now = [

@@ -950,3 +950,43 @@ def test_weights_reach_it_through_a_search(blobs, make):
     X, y = blobs
     search = GridSearchCV(make(), {"sparsity": [0, 0.5]}, cv=2).fit(X, y, sample_weight=np.ones(90))
     assert search.best_score_ > 0.5
+
+
+# -- fits that fail ------------------------------------------------------------------------------------------
+
+
+class Enough(Exception):  # noqa: N818 (it is not an error)
+    pass
+
+
+def stop(_):
+    raise Enough
+
+
+def test_a_first_fit_that_fails_leaves_nothing(blobs, make):
+    classifier = make(learning_rate_init=1e30)
+    with pytest.raises(ValueError, match="diverged"):
+        classifier.fit(*blobs)
+    with pytest.raises(NotFittedError):
+        classifier.predict(blobs[0])
+    assert not [name for name in vars(classifier) if name.endswith("_")]
+
+
+@pytest.mark.parametrize("warm_start", [False, True])
+def test_a_later_fit_that_fails_leaves_what_was(blobs, make, warm_start):
+    X, y = blobs
+    classifier = make(warm_start=warm_start).fit(X, y)
+    before = classifier.predict_proba(X)
+    other = (X, y) if warm_start else (X[:, :2], np.array(["b", "d", "j"])[y])
+    with pytest.raises(Enough):
+        classifier.fit(*other, on_event=stop)
+    np.testing.assert_array_equal(classifier.predict_proba(X), before)
+    assert set(classifier.classes_) == set(y)
+    with pytest.raises(ValueError):
+        classifier.partial_fit(X, np.full(len(X), 99))
+    np.testing.assert_array_equal(classifier.predict_proba(X), before)
+
+
+def test_partial_fit_has_no_end_to_let_the_step_size_fall_to(blobs, make):
+    with pytest.raises(ValueError, match="learning_rate='constant'"):
+        make(learning_rate="cosine").partial_fit(*blobs)

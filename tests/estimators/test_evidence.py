@@ -234,6 +234,57 @@ def test_a_sample_is_taken_of_many():
         assert not np.allclose(a, c)
 
 
+@pytest.mark.parametrize(
+    "figure", ["gradients", "fisher", "hessian_diagonal", "input_norms", "coactivity", "unit_activity"]
+)
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_a_sample_of_twice_the_weight_counts_twice(figure, activation):
+    weights = np.tile([1.0, 2.0, 0.0], N)[:N]
+    _, parameters, inputs, targets = make(activation, fit_intercept=True)
+    network = MLPNetwork(SIZES, activation, True)
+    rows = np.repeat(np.arange(N), weights.astype(int))
+    weighed = Evidence(network, parameters, inputs, targets, weights=weights, dtype=torch.float64)
+    repeated = Evidence(network, parameters, inputs[rows], targets[rows], dtype=torch.float64)
+    for a, b in zip(getattr(weighed, figure), getattr(repeated, figure), strict=True):
+        assert_allclose(a, b)
+
+
+def test_movement_leaves_what_was_removed_away():
+    _, parameters, *_ = make()
+    rng = np.random.default_rng(1)
+    inputs, targets = rng.normal(size=(250, SIZES[0])), rng.integers(0, SIZES[-1], 250)
+    masks = [rng.random(p.shape) < 0.5 for p in parameters]
+    parameters = [p * mask for p, mask in zip(parameters, masks, strict=True)]
+    network = MLPNetwork(SIZES, "relu", False)
+    found = Evidence(network, parameters, inputs, targets, masks=masks, seed=3).movement
+    weights = [torch.tensor(p, dtype=torch.float32, requires_grad=True) for p in parameters]
+    optimiser = torch.optim.Adam(weights, lr=1e-3)
+    scores = [torch.zeros_like(w) for w in weights]
+    order = torch.randperm(250, generator=torch.Generator().manual_seed(3))
+    for rows in order.split(100):
+        logits = reference_logits(network, weights, torch.tensor(inputs[rows], dtype=torch.float32))
+        optimiser.zero_grad()
+        torch.nn.functional.cross_entropy(logits, torch.tensor(targets[rows])).backward()
+        for score, weight in zip(scores, weights, strict=True):
+            score -= (weight * weight.grad).detach()
+        optimiser.step()
+        with torch.no_grad():
+            for weight, mask in zip(weights, masks, strict=True):
+                weight *= torch.tensor(mask)
+    for a, b, mask in zip(found, scores, masks, strict=True):
+        assert_allclose(a, b.numpy(), atol=1e-5)
+        assert not a[~mask].any()
+
+
+@pytest.mark.parametrize("name", ["movement", "grasp", "obd"])
+def test_units_are_scored_by_the_sum_of_scores_that_have_signs(name):
+    evidence, parameters, *_ = make("tanh")
+    model = Model(parameters[:2], make_evidence=lambda: evidence)
+    for units, weights in zip(unit_scores(name, model), weight_scores(name, model), strict=True):
+        assert (weights < 0).any()
+        assert_allclose(units, weights.sum(0))
+
+
 # -- the criteria ----------------------------------------------------------------------------------------------
 
 

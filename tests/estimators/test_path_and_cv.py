@@ -329,6 +329,19 @@ def test_a_summary_averages_over_seeds():
         assert (row["nonzero"], row["compression"], row["macs"], row["speedup"]) == (100, 2.0, 90, 3.0)
 
 
+def test_ways_that_vary_are_columns_and_are_kept_apart(blobs, make):
+    variants = [{"schedule": "gradual"}, {"order": "largest"}, {"norm": np.inf}, {"norm": "inf", "order": "largest"}]
+    points = list(iter_sparsity_path(make(max_iter=2), *blobs, sparsities=(0.0, 0.5), variants=variants))
+    frame = to_frame([point.row for point in points])
+    assert list(frame.columns) == [*COLUMNS, "schedule", "norm", "order"]
+    assert list(frame["norm"][::2]) == ["2", "2", "inf", "inf"]
+    assert list(frame["order"][::2]) == ["smallest", "largest", "smallest", "largest"]
+    assert list(frame["schedule"][::2]) == ["gradual", *["one-shot"] * 3]
+    summary = summarise(frame)
+    assert len(summary) == 8
+    assert set(summary["seeds"]) == {1}
+
+
 def test_a_summary_of_one_seed_has_no_spread():
     frame = made_up_frame()
     summary = summarise(frame[frame["seed"] == 0])

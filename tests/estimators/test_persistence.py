@@ -17,6 +17,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prunelab.estimators import ModelFileError, PrunedMLPClassifier
+from prunelab.estimators.checkpoints import CheckpointError, load_checkpoint
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
@@ -336,6 +337,8 @@ ARRAY_CHANGES = {
     "missing": lambda arrays: arrays.pop("masks.2"),
     "another layer": lambda arrays: arrays.update({"coefs.3": np.zeros((3, 3), np.float32)}),
     "something else": lambda arrays: arrays.update({"payload": np.zeros(3)}),
+    "not a number": lambda arrays: arrays["coefs.1"].__setitem__((0, 0), np.nan),
+    "masks of something else": lambda arrays: arrays["masks.0"].fill(False),
 }
 
 
@@ -371,12 +374,29 @@ HEADER_CHANGES = {
     "another precision": lambda header: header["fitted"].update(precision_="quadruple"),
     "a curve in words": lambda header: header["fitted"].update(loss_curve_="steep"),
     "a seed in words": lambda header: header["fitted"].update(seed_="zero"),
+    "a seed below zero": lambda header: header["fitted"].update(seed_=-1),
+    "half an epoch": lambda header: header["fitted"].update(n_iter_=3.5),
 }
 
 
 @pytest.mark.parametrize("change", HEADER_CHANGES.values(), ids=HEADER_CHANGES.keys())
 def test_headers_that_do_not_fit_are_refused(model_file, tmp_path, change):
     assert_refused(rewrite(model_file, tmp_path / "model", lambda header, _: change(header)), "damaged")
+
+
+@pytest.mark.parametrize("kind", ["BF16", "F8_E4M3", "F8_E5M2"])
+def test_numbers_of_a_kind_that_numpy_does_not_have_are_refused(tmp_path, kind):
+    text = json.dumps({"coefs.0": {"dtype": kind, "shape": [1, 2 if kind == "BF16" else 4], "data_offsets": [0, 4]}})
+    path = tmp_path / "model"
+    path.write_bytes(len(text).to_bytes(8, "little") + text.encode() + b"1234")
+    assert_refused(path, "model")
+    with pytest.raises(CheckpointError):
+        load_checkpoint(path)
+
+
+def test_a_file_cannot_name_a_folder_to_read_trainings_from(model_file, tmp_path):
+    path = rewrite(model_file, tmp_path / "model", lambda header, _: header["parameters"].update(memory="elsewhere"))
+    assert PrunedMLPClassifier.load(path).memory is None
 
 
 @pytest.mark.parametrize("byte_order", ["", "<", ">", "|", "="])
@@ -408,11 +428,10 @@ def test_labels_that_a_file_cannot_hold_are_refused(fitted, tmp_path, labels):
 
 @needs_no_gpu
 def test_a_model_trained_on_a_gpu_loads_without_one(fitted, blobs, tmp_path):
-    """Predicting then says what to do, and does it right once that is done."""
+    """And predicts on what there is; another fit would want the GPU."""
     trained_elsewhere = pickle.loads(pickle.dumps(fitted)).set_params(device="cuda")
     loaded = there_and_back(trained_elsewhere, tmp_path)
     assert loaded.device == "cuda"
-    with pytest.raises(ValueError, match="use device='cpu' or 'auto'"):
-        loaded.predict(blobs[0])
-    loaded.set_params(device="cpu")
     np.testing.assert_array_equal(loaded.predict_proba(blobs[0]), fitted.predict_proba(blobs[0]))
+    with pytest.raises(ValueError, match="use device='cpu' or 'auto'"):
+        loaded.fit(*blobs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 
 import numpy as np
@@ -9,12 +10,14 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from prunelab.estimators import PrunedMLPClassifier, iter_sparsity_path, sparsity_path, training
+from prunelab.estimators.fitting import hold_out
 from prunelab.estimators.parameters import SCHEDULES as SCHEDULE_NAMES
 from prunelab.estimators.pruning import regularised, schedules
 from prunelab.estimators.pruning import synaptic as synaptic_module
 from prunelab.estimators.pruning.masks import output_sparsity
 from prunelab.estimators.pruning.regularised import shrink
 from prunelab.estimators.pruning.schedules import SCHEDULES, cubic, kept_per_layer, ladder
+from prunelab.estimators.training import EpochEnded
 from sklearn.datasets import make_classification
 
 X, Y = make_classification(500, 20, n_informative=12, n_classes=3, random_state=0)
@@ -90,7 +93,8 @@ def test_the_ladder_removes_the_same_part_each_round_and_ends_exactly():
 
 def problem_of(classifier):
     task, samples, start = classifier._prepare(X, Y, None)
-    return classifier._problem(task, samples, lambda: classifier._train_dense(task, samples, start, None), None)
+    dense = functools.partial(classifier._train_dense, task, samples, start, None)
+    return classifier._problem(task, lambda: hold_out(task, samples), dense, None)
 
 
 def test_tickets_are_nested_and_start_from_the_initial_weights():
@@ -118,8 +122,88 @@ def test_rewinding_to_a_step_gives_the_weights_of_that_step():
     problem = problem_of(make("rewind", rewind_step=10))
     for a, b in zip(schedules.weights_at_step(problem, 10), whole_epoch.coefs_, strict=True):
         assert_array_equal(a, b)
-    with pytest.raises(ValueError, match="rewind_step=1000 is beyond the 40 steps"):
-        make("rewind", rewind_step=1000, sparsity=0.5).fit(X, Y)
+
+
+@pytest.mark.parametrize("early_stopping", [False, "measure"])
+def test_a_step_that_there_is_not_is_refused_before_anything_is_trained(early_stopping):
+    steps = 40 if early_stopping is False else 36
+    events = []
+    classifier = make("rewind", rewind_step=steps + 1, sparsity=0.5, early_stopping=early_stopping)
+    with pytest.raises(ValueError, match=f"rewind_step={steps + 1} is beyond the {steps} steps"):
+        classifier.fit(X, Y, on_event=events.append)
+    variants = [{"schedule": "one-shot"}, {}]
+    with pytest.raises(ValueError, match="is beyond"):
+        list(iter_sparsity_path(classifier, X, Y, variants=variants, on_event=events.append))
+    assert not events
+    classifier.set_params(rewind_step=steps).fit(X, Y)
+
+
+@pytest.mark.parametrize("schedule", [name for name in SCHEDULE_NAMES if name != "iterative"])
+@pytest.mark.parametrize("sparsity", [0.0, 0.5])
+def test_every_schedule_is_fine_tuned_if_that_is_wanted(schedule, sparsity):
+    classifier = make(schedule, sparsity=sparsity, fine_tune_iter=2).fit(X, Y)
+    assert len(classifier.fine_tune_loss_curve_) == 2
+    plain = make(schedule, sparsity=sparsity).fit(X, Y)
+    assert plain.fine_tune_loss_curve_ == []
+    for a, b, mask in zip(classifier.coefs_, plain.coefs_, classifier.masks_, strict=True):
+        assert not np.array_equal(a, b)
+        assert not a[~mask].any()
+
+
+@pytest.mark.parametrize("schedule", [name for name in SCHEDULE_NAMES if name != "l0"])
+@pytest.mark.parametrize("early_stopping", [True, "measure"])
+def test_what_is_held_out_is_never_trained_on(schedule, early_stopping):
+    if early_stopping is True and schedule != "one-shot":
+        return
+    trained = set()
+    classifier = make(schedule, early_stopping=early_stopping, sparsity=0.5, fine_tune_iter=1)
+    classifier.fit(X, Y, on_event=lambda event: trained.add(event.samples / event.epoch) if ended(event) else None)
+    assert trained == {450}
+
+
+def ended(event):
+    return isinstance(event, EpochEnded)
+
+
+@pytest.mark.parametrize("hidden_layer_sizes", [(), (12, 8)])
+def test_the_accuracy_of_a_point_is_that_of_its_network(hidden_layer_sizes):
+    classifier = make("rewind-reinit", hidden_layer_sizes=hidden_layer_sizes, fine_tune_iter=1)
+    variants = [{"schedule": name} for name in SCHEDULE_NAMES]
+    for sparsity in (0.0, 1e-4, 0.5):  # one thousandth of a weight is nothing removed, but trained otherwise
+        points = iter_sparsity_path(classifier, X, Y, sparsities=[sparsity], variants=variants, X_test=X, y_test=Y)
+        for point in points:
+            assert point.row["accuracy"] == point.to_classifier().score(X, Y), point.estimator.schedule
+
+
+@pytest.mark.parametrize("schedule", ["one-shot", "gradual", "l1", "set", "rigl", "synaptic", "l0", "rewind"])
+@pytest.mark.parametrize("criterion", ["taylor", "obd", "fisher", "wanda", "activation", "apoz", "movement", "grasp"])
+def test_samples_of_no_weight_have_no_say(schedule, criterion):
+    if schedule in ("set", "rigl", "synaptic", "l0") and criterion != "taylor":
+        return  # whatever the criterion
+    weights = np.where(np.arange(len(X)) % 2, 1.0, 0.0)
+    other_X, other_y = X.copy(), Y.copy()
+    other_X[::2], other_y[::2] = -3 * X[::2] + 1, (Y[::2] + 1) % 3
+    one, other = (
+        make(schedule, sparsity=0.6, criterion=criterion, batch_size=500).fit(samples, labels, weights)
+        for samples, labels in ((X, Y), (other_X, other_y))
+    )
+    for a, b in zip(one.masks_, other.masks_, strict=True):
+        assert np.mean(a != b) < 0.01  # sums are rounded in another order
+
+
+@pytest.mark.parametrize("schedule", ["gradual", "l1", "iterative"])
+@pytest.mark.parametrize(("criterion", "activation"), [("grasp", "relu"), ("obd", "tanh"), ("obd", "logistic")])
+def test_second_order_criteria_go_with_schedules_that_ask_while_training(schedule, criterion, activation):
+    classifier = make(schedule, sparsity=0.5, criterion=criterion, activation=activation, max_iter=2).fit(X, Y)
+    assert removed(classifier) == [240, 192, 0]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULE_NAMES)
+def test_without_hidden_layers_there_is_nothing_to_remove(schedule):
+    settings = {"criterion": "synflow"} if schedule not in ("set", "rigl", "synaptic") else {}
+    classifier = make(schedule, hidden_layer_sizes=(), sparsity=0.5, **settings).fit(X, Y)
+    assert removed(classifier) == [0]
+    assert np.isfinite(classifier.predict_proba(X)).all()
 
 
 def test_iterative_pruning_retrains_after_every_round_and_its_rounds_are_nested(monkeypatch):
@@ -318,12 +402,48 @@ def test_the_l1_penalty_makes_weights_exactly_zero_before_the_final_pruning(monk
 
 def test_the_constraint_brings_the_gates_to_the_density():
     problem = problem_of(make("l0", max_iter=60))
-    gated = regularised._GatedTraining(problem, 0.8)
-    with torch.no_grad():
-        gated.run()
-    openness = np.concatenate([torch.sigmoid(a - gated._offset).numpy().ravel() for a in gated.log_alphas])
-    assert openness.mean() == pytest.approx(0.2, abs=0.08)
-    assert gated.loss_curve[-1] < gated.loss_curve[0]
+    gated = regularised.GatedNetwork(problem, 0.8)
+    trained = problem.train(problem.initial, None, "training with gates", network=gated)
+    assert float(gated.expected_density()) == pytest.approx(0.2, abs=0.08)
+    assert trained.loss_curve[-1] < trained.loss_curve[0]
+
+
+@pytest.mark.parametrize("granularity", ["weight", "unit"])
+def test_gates_and_weights_follow_the_gradients_of_their_product(granularity):
+    problem = problem_of(make("l0", granularity=granularity))
+    gated = regularised.GatedNetwork(problem, 0.8)
+    parameters = [torch.tensor(p, requires_grad=True) for p in problem.initial.parameters]
+    log_alphas = [a.clone().requires_grad_() for a in gated.log_alphas]
+    noise = torch.Generator().manual_seed(problem.task.seed_for("prune"))
+    uniform = [torch.rand(a.shape, generator=noise) for a in log_alphas]
+    stretched = [
+        torch.sigmoid((torch.log(u) - torch.log1p(-u) + a) / regularised.BETA)
+        * (regularised.ZETA - regularised.GAMMA) + regularised.GAMMA
+        for u, a in zip(uniform, log_alphas, strict=True)
+    ]  # fmt: skip
+    weights = [p * s.clamp(0, 1) for p, s in zip(parameters, stretched, strict=False)] + parameters[2:]
+    hidden = torch.relu(torch.relu(torch.tensor(X[:50]) @ weights[0]) @ weights[1])
+    reference = torch.nn.functional.cross_entropy(hidden @ weights[2], torch.tensor(Y[:50]))
+    reference.backward()
+    steps = {}
+    gated._optimiser.update = lambda indices, gradients: steps.update(zip(indices, gradients, strict=True))
+    loss, gradients = gated.loss_and_gradients(
+        [p.detach() for p in parameters], torch.tensor(X[:50]), torch.tensor(Y[:50])
+    )
+    for index, gradient in gradients:
+        assert_allclose(gradient.numpy(), parameters[index].grad.numpy(), atol=1e-6)
+    assert float(loss) == pytest.approx(float(reference), rel=1e-5)
+    for index, log_alpha in enumerate(log_alphas):
+        assert_allclose(steps[index].numpy(), log_alpha.grad.numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "changed", [{"solver": "sgd"}, {"alpha": 50.0}, {"learning_rate": "cosine"}, {"solver": "sgd", "momentum": 0.1}]
+)
+def test_gates_are_trained_by_the_recipe(changed):
+    usual = make("l0", sparsity=0.5, **({"solver": "sgd"} if "momentum" in changed else {})).fit(X, Y)
+    other = make("l0", sparsity=0.5, **changed).fit(X, Y)
+    assert any((a != b).any() for a, b in zip(usual.coefs_, other.coefs_, strict=True))
 
 
 # -- synaptic pruning ------------------------------------------------------------------------------------------
@@ -356,12 +476,12 @@ def test_activity_of_a_synapse_by_hand():
     problem = problem_of(make("synaptic"))
     microglia = synaptic_module._Microglia(problem, 0.5)
     parameters = [torch.from_numpy(p) for p in problem.initial.parameters]
-    microglia._observe(parameters, torch.from_numpy(X))
+    microglia._observe(parameters, (torch.from_numpy(X), torch.from_numpy(Y), None))
     hidden = np.maximum(X @ problem.initial.parameters[0], 0)
     before = X - X.min(axis=0)
     expected = np.abs(problem.initial.parameters[0]) * np.einsum("ni,nj->ij", before, hidden) / len(X)
     assert_allclose(microglia._activity[0].numpy(), expected, rtol=1e-4)
-    microglia._observe(parameters, torch.zeros_like(torch.from_numpy(X)))
+    microglia._observe(parameters, (torch.zeros_like(torch.from_numpy(X)), torch.from_numpy(Y), None))
     second = np.abs(problem.initial.parameters[0]) * 0  # nothing fires behind a silent input
     assert_allclose(microglia._activity[0].numpy(), 0.7 * expected + 0.3 * second, rtol=1e-4)
 

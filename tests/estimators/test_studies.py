@@ -7,7 +7,14 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-from prunelab.estimators.analysis import analyse, differences_from_dense, holm, method_names, paired_differences
+from prunelab.estimators.analysis import (
+    analyse,
+    detectable_effect,
+    differences_from_dense,
+    holm,
+    method_names,
+    paired_differences,
+)
 from prunelab.estimators.designs import AUTHORS_CURVES, STUDIES, Study
 from prunelab.estimators.parameters import check_value
 from prunelab.estimators.presets import Preset, variants_of
@@ -59,16 +66,30 @@ def test_holm_by_hand():
     assert len(holm(np.array([]))) == 0
 
 
-def test_the_detectable_difference_is_found_four_times_in_five():
-    """The smallest difference said to be detectable is seen, uncorrected, in 80 % of repetitions."""
+@pytest.mark.parametrize("n", [3, 12])
+@pytest.mark.parametrize("n_comparisons", [1, 4])
+def test_the_detectable_difference_is_found_four_times_in_five(n, n_comparisons):
+    """Also by the strictest step of the correction: among others that are none."""
     rng = np.random.default_rng(0)
-    n, spread = 12, 0.02
-    quantiles = stats.t.ppf(0.975, n - 1) + stats.t.ppf(0.8, n - 1)
-    effect = quantiles * spread / np.sqrt(n)
-    seen = [stats.ttest_1samp(rng.normal(effect, spread, n), 0).pvalue < 0.05 for _ in range(2000)]
+    effect = detectable_effect(n, n_comparisons)
+    seen = []
+    for _ in range(1000):
+        p_values = [stats.ttest_1samp(rng.normal(effect * (i == 0), 1, n), 0).pvalue for i in range(n_comparisons)]
+        seen.append(holm(np.array(p_values))[0] < 0.05)
     assert np.mean(seen) == pytest.approx(0.8, abs=0.05)
-    frame = table({"a": 0.0, "b": 0.0}, n_seeds=n, scatter=spread / np.sqrt(2))
-    assert paired_differences(frame, "a")["detectable"].mean() == pytest.approx(effect, rel=0.35)
+
+
+def test_the_detectable_difference_goes_with_the_scattering():
+    frame = table({"a": 0.0, "b": 0.0}, n_seeds=12, scatter=0.01)
+    differences = paired_differences(frame, "a")
+    for row in differences.to_dict("records"):
+        at = frame[frame["sparsity"] == row["sparsity"]].pivot(index="seed", columns="method", values="accuracy")
+        spread = (at["b"] - at["a"]).std(ddof=1)
+        assert row["detectable"] == pytest.approx(detectable_effect(12, len(differences)) * spread)
+    same = paired_differences(table({"a": 0.0, "b": 0.0}, n_seeds=12, scatter=0.0), "a")
+    assert same["detectable"].isna().all()
+    (sentence,) = analyse(STUDY, table({"a": 0.0, "b": 0.0}, n_seeds=12, scatter=0.0)).verdict
+    assert sentence.endswith("no difference to be seen from a at any sparsity.")
 
 
 STUDY = Study("?", {"": Preset("", "", "digits")}, baseline="a")

@@ -474,6 +474,13 @@ def test_divergence_is_one_clear_sentence(data, solver):
     assert isinstance(caught.value, ValueError)
 
 
+@pytest.mark.parametrize("schedule", ["gradual", "set", "rigl", "l1", "l0", "synaptic", "rewind", "before-training"])
+def test_divergence_while_pruning_is_said_as_such(blobs, make, schedule):
+    classifier = make(schedule=schedule, learning_rate_init=1e30, sparsity=0.5)
+    with pytest.raises(TrainingDiverged, match="lower learning_rate_init"):
+        classifier.fit(*blobs)
+
+
 @both_solvers
 def test_divergence_in_the_last_step_is_noticed_too(blobs, make, solver):
     """The loss of an epoch is that before its last update, which may be the one that ruins the weights."""

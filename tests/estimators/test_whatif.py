@@ -80,6 +80,16 @@ def test_emptied_layers_are_named_and_the_accuracy_is_that_of_one_answer(what_if
     assert scores.accuracy == np.mean(digits.y_test == scores.predictions[0])
 
 
+def test_a_class_that_the_sample_misses_keeps_its_figure(digits, make):
+    classifier = make().fit(digits.X_train, digits.y_train)
+    rare = np.flatnonzero((digits.y_test != 7) | (np.cumsum(digits.y_test == 7) <= 1))  # one of the sevens
+    test = digits.X_test[rare], digits.y_test[rare]
+    what_if = WhatIf(classifier, digits.X_train, digits.y_train, *test, sample_size=20)
+    assert 7 not in digits.y_test[rare][what_if.sample]
+    estimate = what_if.estimate(what_if.prune(0.9))
+    assert estimate.class_accuracy[7] == what_if.before.class_accuracy[7]
+
+
 def test_estimates_come_close_and_are_exact_where_nothing_is_removed(what_if):
     for sparsity in (0.0, 0.3, 0.6, 0.9, 1.0):
         cut = what_if.prune(sparsity)
