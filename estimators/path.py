@@ -68,13 +68,14 @@ RULES = ("best", "one-standard-error")
 
 @dataclass(frozen=True)
 class PathPoint:
-    """One pruned network of a path, and its row of the table."""
+    """One pruned network of a path, its row of the table, and the accuracy before the pruning."""
 
     row: dict[str, Any]
     network: MLPNetwork
     model: PrunedModel
     dense: DenseModel
     estimator: BasePrunedClassifier
+    dense_accuracy: float = np.nan
 
     def to_classifier(self) -> BasePrunedClassifier:
         """The fitted classifier of this point, as ``fit`` with its parameters gives it."""
@@ -211,7 +212,7 @@ def iter_sparsity_path(
                 row["accuracy_before_fine_tuning"] = before[0]
             if on_event is not None:
                 on_event(PointEnded(row, v * len(sparsities) + s + 1, points))
-            yield PathPoint(row, network, model, dense, variant)
+            yield PathPoint(row, network, model, dense, variant, dense_accuracy)
 
 
 def _text(value: Any) -> str:

@@ -131,7 +131,7 @@ def _add_sweep(commands: argparse._SubParsersAction) -> None:
         "sweep",
         help="train once, prune to many sparsities: the curve of accuracy against sparsity",
         description="Train a dense network, prune it to many sparsities, and show the accuracy at each. "
-        "--criterion, --granularity, --scope, --norm and --order take several values with commas between "
+        "--schedule, --criterion, --granularity, --scope, --norm and --order take several values with commas between "
         "them: every combination becomes a curve.",
         epilog=names_explained(),
         formatter_class=_Formatter,

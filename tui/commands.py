@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..estimators.backend import share_processors
 from ..estimators.presets import PRESETS, WAYS
-from .output import ADDED_LABELS, CsvStream, Terminal, json_text, write_file
-from .runs.store import RunError
+from .output import ADDED_LABELS, CsvStream, Terminal, json_text
+from .runs.store import RunError, write_for_user
 from .status import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, UsageError
+from .text import clean
 
 if TYPE_CHECKING:
     import argparse
@@ -81,6 +82,7 @@ def data(options: argparse.Namespace) -> int:
     """``prunelab data``."""
     from ..estimators.datasets import describe_datasets, one_per_class
     from .images import draw_gallery
+    from .runs.browser import grey_images
 
     terminal = Terminal.of(sys.stdout)
     if options.dataset is None:
@@ -90,15 +92,14 @@ def data(options: argparse.Namespace) -> int:
     counts = ", ".join(f"{len(y):,} {part}" for part, y in (("training", bunch.y_train), ("test", bunch.y_test)))
     print(f"{bunch.name}: {counts} samples of {bunch.X_train.shape[1]:,} features, {len(bunch.class_names)} classes")
     print(bunch.source)
-    if bunch.image_shape is None:
-        print("classes: " + ", ".join(bunch.class_names))
-        return 0
+    names = [clean(name, options.ascii) for name in bunch.class_names]
     first = one_per_class(bunch.X_train, bunch.y_train)
-    images = [bunch.X_train[i].reshape(bunch.image_shape) for i in first]
+    images = None if bunch.image_shape is None else grey_images(bunch.X_train[first], bunch.image_shape)
+    if images is None:
+        print("classes: " + ", ".join(names))
+        return 0
     print()
-    print(
-        draw_gallery(images, bunch.class_names, width=terminal.width, colour=terminal.colour, ascii_only=options.ascii)
-    )
+    print(draw_gallery(list(images), names, width=terminal.width, colour=terminal.colour, ascii_only=options.ascii))
     return 0
 
 
@@ -112,9 +113,7 @@ class _Study:
         self._heading: list[str] = []
         self._keep = _forget
         self._is_unheard = False
-        for path in (options.csv, options.json):
-            if path not in (None, "-"):
-                check_can_write(Path(path))
+        check_outputs(options)
         self._data = check_here(spec, options)
 
     def save_each_to(self, folder: Path) -> None:
@@ -199,11 +198,11 @@ class _Study:
         from ..estimators.path import to_frame
 
         if self._options.csv not in (None, "-"):
-            write_file(Path(self._options.csv), to_frame(self._rows).to_csv(index=False))
+            write_for_user(Path(self._options.csv), to_frame(self._rows).to_csv(index=False))
         if self._options.json == "-":
             print(json_text(self._rows))
         elif self._options.json is not None:
-            write_file(Path(self._options.json), json_text(self._rows) + "\n")
+            write_for_user(Path(self._options.json), json_text(self._rows) + "\n")
         if self._shows_table() and self._rows:
             self._terminal.print_paragraphs(self._heading)
             self._terminal.print_results(self._rows, plot=plot, ascii_only=self._options.ascii)
@@ -214,7 +213,9 @@ def _recipe_in_words(point: PathPoint) -> str:
     task, recipe = point.dense.task, point.dense.task.recipe
     network = task.network
     biases = "with" if network.fit_intercept else "without"
-    epochs = f"{recipe.max_iter} epoch{'s' if recipe.max_iter > 1 else ''}"
+    trained = len(point.dense.training.loss_curve)
+    stopped = f" of {recipe.max_iter}" if trained < recipe.max_iter else ""
+    epochs = f"{trained}{stopped} epoch{'s' if recipe.max_iter > 1 else ''}"
     parameters = sum(p.size for p in point.dense.training.parameters)
     return (
         f"{'-'.join(map(str, network.sizes))} {network.activation} {biases} biases ({parameters:,} parameters); "
@@ -249,6 +250,13 @@ def _spec(options: argparse.Namespace, several: bool) -> RunSpec:
             "seeds": tuple(range(first_seed, first_seed + options.seeds)),
         }
     else:
+        ways = {**_one_way_of(spec), **ways}
+        for name, values in ways.items():
+            if len(values) > 1:
+                raise UsageError(
+                    f"the preset {options.preset} compares several ways of pruning, and fit prunes in one: "
+                    f"add --{name} {' or '.join(map(str, values))}"
+                )
         changes = {"ways": ways, "sparsities": tuple(sorted({0.0, options.sparsity})), "seeds": (first_seed,)}
     spec = dataclasses.replace(
         spec,
@@ -256,7 +264,7 @@ def _spec(options: argparse.Namespace, several: bool) -> RunSpec:
         pixels=options.pixels or spec.pixels,
         data_root=options.data_root,
         parameters={**spec.parameters, **given},
-        name=options.name or "",
+        name=(options.name or "").strip(),
         **changes,
     )
     try:
@@ -264,6 +272,11 @@ def _spec(options: argparse.Namespace, several: bool) -> RunSpec:
     except SpecError as error:
         raise UsageError(str(error)) from error
     return spec
+
+
+def _one_way_of(spec: RunSpec) -> dict[str, Any]:
+    """The ways of pruning of a preset, but weights where it has weights and units."""
+    return {name: values for name, values in spec.ways.items() if name != "granularity" or len(values) == 1}
 
 
 def check_here(spec: RunSpec, options: argparse.Namespace) -> Bunch:
@@ -342,13 +355,26 @@ def _load(name: str, options: argparse.Namespace, pixels: str = "signed") -> Bun
         return load_dataset(name, options.data_root, pixels=pixels, download=options.download, progress=tell)
 
 
+def check_outputs(options: argparse.Namespace) -> None:
+    """Refuse places for results that cannot be written, or not both."""
+    places = [path for path in (options.csv, options.json) if path is not None]
+    if len(places) > len(set(places)):
+        what = "standard output" if places[0] == "-" else places[0]
+        raise UsageError(f"--csv and --json cannot both go to {what}: name another file for one of them")
+    for path in places:
+        if path != "-":
+            check_can_write(Path(path))
+
+
 def check_can_write(path: Path) -> None:
     """Refuse a file that could not be written before hours go into what it is for."""
     if path.is_dir():
         raise UsageError(f"cannot write {path}: it is a directory; name a file in it")
     if not path.parent.is_dir():
         raise UsageError(f"cannot write {path}: the directory {path.parent} does not exist")
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
+    is_special = path.exists() and not path.is_file()
+    needed = [path] if is_special else [path.resolve().parent, *([path] if path.exists() else [])]
+    if not all(os.access(place, os.W_OK) for place in needed):
         raise UsageError(f"cannot write {path}: permission denied")
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .output import ADDED_LABELS, Terminal
 from .runs import supervisor
-from .runs.export import FORMATS, default_name, export
+from .runs.export import FORMATS, default_name, export, export_text
 from .runs.store import Run, RunError, RunStore, numbers
 from .runs.words import title
 from .status import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, UsageError
@@ -33,6 +33,9 @@ def run(options: argparse.Namespace) -> int:
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # whoever read the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+    except OSError as error:
+        print(f"prunelab runs {action}: {error}", file=sys.stderr)
         return EXIT_FAILED
 
 
@@ -88,7 +91,12 @@ def _export(options: argparse.Namespace, store: RunStore) -> int:
     kind = options.format or _kind_of(options.output)
     if kind not in FORMATS:
         raise UsageError(f"--format must be one of {', '.join(FORMATS)}, got {kind!r}")
-    print(export(one, kind, options.output or default_name(one, kind), options.seed))
+    if options.output == "-" and kind == "model":
+        raise UsageError("a model file is no text for standard output: name a file or a folder")
+    if options.output == "-":
+        sys.stdout.write(export_text(one, kind))
+    else:
+        print(export(one, kind, options.output or default_name(one, kind), options.seed))
     return 0
 
 

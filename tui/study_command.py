@@ -14,10 +14,10 @@ from typing import IO, TYPE_CHECKING, Any
 
 from ..estimators.designs import STUDIES
 from .commands import check_can_write, check_here, from_anywhere, run_safely, stopped_by_interrupt
-from .output import Terminal, json_text, write_file
+from .output import Terminal, json_text
 from .runs import several
 from .runs.several import Share
-from .runs.store import Run, RunError, RunStore, numbers
+from .runs.store import Run, RunError, RunStore, numbers, write_for_user
 from .status import EXIT_FAILED, EXIT_INTERRUPTED, UsageError
 
 if TYPE_CHECKING:
@@ -182,9 +182,9 @@ def _show(answer: Answer, options: argparse.Namespace) -> None:
 
     rows: list[dict[str, Any]] = answer.frame.to_dict("records")  # type: ignore[assignment]
     if options.csv not in (None, "-"):
-        write_file(Path(options.csv), answer.frame.to_csv(index=False))
+        write_for_user(Path(options.csv), answer.frame.to_csv(index=False))
     if options.json not in (None, "-"):
-        write_file(Path(options.json), json_text(rows) + "\n")
+        write_for_user(Path(options.json), json_text(rows) + "\n")
     terminal = Terminal.of(sys.stdout)
     if options.json == "-":
         print(json_text(rows))

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -115,6 +116,52 @@ def test_sweep_saves_every_network(tmp_path):
     assert model.score(data.X_test, data.y_test) == float(row["accuracy"])
 
 
+def test_files_are_written_where_links_and_pipes_lead_and_keep_their_permissions(tmp_path):
+    real, link, pipe = tmp_path / "real.csv", tmp_path / "link.csv", tmp_path / "pipe"
+    real.write_text("old")
+    real.chmod(0o600)
+    link.symlink_to(real)
+    os.mkfifo(pipe)
+    reader = subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE, text=True)
+    command = ["sweep", *QUICK, "--sparsities", "0,0.5", "--granularity", "weight"]
+    assert prunelab(*command, "--csv", str(link), "--json", str(pipe)).returncode == 0
+    assert link.is_symlink()
+    assert len(pd.read_csv(real)) == 2
+    assert real.stat().st_mode & 0o777 == 0o600
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert len(json.loads(reader.communicate(timeout=30)[0])) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link.csv", "pipe", "real.csv"]
+
+
+def test_ways_that_vary_are_in_every_output(tmp_path):
+    file = tmp_path / "out.csv"
+    command = ["sweep", *QUICK, "--sparsities", "0,0.5", "--norm", "1,inf", "--order", "smallest,largest"]
+    command += ["--granularity", "unit"]
+    piped = prunelab(*command)
+    frame = pd.read_csv(io.StringIO(piped.stdout))
+    assert list(frame.columns) == [*COLUMNS, "norm", "order"]
+    assert len(frame[["norm", "order", "sparsity"]].drop_duplicates()) == len(frame) == 8
+    listed = json.loads(prunelab(*command, "--json", "-", "--csv", str(file)).stdout)
+    assert [float(row["norm"]) for row in listed] == list(frame["norm"])
+    assert [row["order"] for row in listed] == list(frame["order"])
+    pd.testing.assert_frame_equal(pd.read_csv(file), frame)
+
+
+def test_how_long_was_trained_is_said():
+    impatient = ["--epochs", "50", "--tol", "1", "--n-iter-no-change", "2"]
+    output = in_terminal("sweep", *QUICK[:2], *impatient, "--sparsities", "0")
+    assert "3 of 50 epochs" in re.sub(r"\s+", " ", output)
+
+
+@pytest.mark.parametrize("shape", [(60, 8, 8, 3), (60, 3, 8, 8), (60, 8, 8)])
+def test_images_in_colour_are_shown(tmp_path, shape):
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "mine.npz", X=rng.random(shape), y=np.arange(60) % 3)
+    result = prunelab("data", str(tmp_path / "mine.npz"))
+    assert result.returncode == 0, result.stderr
+    assert len(result.stdout.splitlines()) > 6
+
+
 def test_presets_are_the_experiment_and_options_add_to_them():
     result = prunelab("sweep", "--preset", "digits", *QUICK, "--sparsities", "0")
     assert result.returncode == 0, result.stderr
@@ -182,6 +229,15 @@ def test_own_file(tmp_path):
         (["sweep", "--dataset", "no-such-file.npz"], "no-such-file.npz"),
         (["sweep", "--dataset", "mnits"], "mnist"),
         (["sweep", "--csv", "/no/such/folder/x.csv"], "/no/such/folder"),
+        (["sweep", "--csv", "-", "--json", "-"], "cannot both go to standard output"),
+        (["sweep", "--csv", "x", "--json", "x"], "cannot both go to x"),
+        (["sweep", "--norm", "1,1"], "norm must have different values"),
+        (["sweep", "--criterion", "random,random"], "criterion must have different values"),
+        (["sweep", "--sparsities", "0.5,0.5"], "sparsities must all be different"),
+        (["sweep", "--seed", "4294967296"], "4,294,967,295"),
+        (["sweep", "--layers", ""], "without hidden layers"),
+        (["fit", "--preset", "largest"], "--order smallest or largest"),
+        (["fit", "--preset", "global"], "--scope layer or global"),
         (["fit", "--sparsity", "-1"], "from 0 to 1"),
         (["fit", "--layers", "a"], "whole numbers"),
         (["fit", "--layers", "0"], "hidden_layer_sizes"),

@@ -208,6 +208,20 @@ def test_hiding_curves(make_run):
     sit_down(act, [make_run()])
 
 
+def test_a_filter_ends_with_its_last_curve(make_run):
+    runs = [make_run(name=name, ways={"granularity": (name,)}) for name in ("weight", "unit")]
+
+    async def act(seat: Seat) -> None:
+        await seat.see(lambda: len(seat.names) == 2)
+        await seat.press("f")
+        await seat.see(lambda: len(seat.names) == 1)
+        await seat.press("d")
+        await seat.see(lambda: len(seat.names) == 1 and "only" not in seat.title)
+        assert "no data" not in seat.plot
+
+    sit_down(act, runs)
+
+
 def test_showing_only_some(make_run):
     runs = [make_run(name="one"), make_run(name="two", ways={**WEIGHT, "scope": ("global",)}, better=0.05)]
 

@@ -409,6 +409,10 @@ def test_runs_are_listed_shown_exported_and_deleted(store, tmp_path, capsys):
         assert file.read_bytes().startswith(start)
     assert PrunedMLPClassifier.load(tmp_path / "out.safetensors").n_features_in_ == 64
     capsys.readouterr()
+    assert main(["runs", "export", "last", "-o", "-"]) == 0
+    assert capsys.readouterr().out == (tmp_path / "out.csv").read_text()
+    assert main(["runs", "export", "last", "-o", "-", "--format", "model"]) == 2
+    assert "name a file" in capsys.readouterr().err
     assert main(["runs", "delete", "last"]) == 2  # nobody to ask
     assert main(["runs", "delete", "last", "--yes"]) == 0
     assert store.runs() == []
@@ -432,6 +436,18 @@ def test_bad_requests_are_one_sentence(store, arguments, capsys):
     assert output == ""
     assert errors.count("\n") == 1
     assert store.runs() == []
+
+
+def test_what_is_lost_is_lost_from_the_network_before_its_pruning(store):
+    """Also where it is no point of the curve itself."""
+    spec = dataclasses.replace(SPEC, ways={"granularity": ("weight", "unit")}, seeds=(0,))
+    runs = [store.create(dataclasses.replace(spec, sparsities=values)) for values in ((0.0, 0.6, 0.99), (0.6, 0.99))]
+    for run in runs:
+        work(run)
+    whole, part = (watch(run).view for run in runs)
+    assert part.dense_accuracy == whole.dense_accuracy
+    assert part.knees() == whole.knees()
+    assert part.knees()
 
 
 def test_export_refuses_what_is_not_there(store, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -490,6 +491,35 @@ def test_exporting_several_into_a_folder(make_run, tmp_path):
         assert {path.name for path in tmp_path.glob("*.svg")} == {"one.svg", "two.svg"}
 
     sit_down(act)
+
+
+def test_runs_of_one_name_are_exported_to_files_of_their_own(make_run, tmp_path):
+    runs = [make_run(name="twin"), make_run(name="twin"), make_run(name="another")]
+
+    async def act(seat: Seat) -> None:
+        await seat.press("a", "x", "c")
+        await seat.see(lambda: isinstance(seat.app.screen, Prompt))
+        await seat.type(str(tmp_path))
+        await seat.press("enter")
+        await seat.see(lambda: "Wrote 3 files" in seat.notes)
+        names = {path.name for path in tmp_path.glob("*.csv")}
+        assert names == {"another.csv", *(f"twin-{run.id}.csv" for run in runs[:2])}
+
+    sit_down(act)
+
+
+def test_the_last_column_is_whole_also_where_the_list_scrolls(make_run):
+    for i in range(30):
+        make_run(name=f"run {i:02}", age=60 * i)
+
+    async def act(seat: Seat) -> None:
+        await seat.see(lambda: len(seat.rows) > 5)
+        room = seat.table.scrollable_content_region.width
+        assert room < seat.table.size.width
+        assert seat.lines[0].split()[-1] in ("took", "▼")
+        assert all(re.search(r"(\d\d:\d\d| s)$", row) and len(row) <= room for row in seat.rows)
+
+    sit_down(act, size=(80, 24))
 
 
 def test_what_happens_elsewhere_shows_and_nothing_jumps(make_run):

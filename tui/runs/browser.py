@@ -165,7 +165,7 @@ def _to_data(bunch: Bunch) -> Data:
     shape, names = None, None
     parts = {}
     for name, X, y in (("training", bunch.X_train, bunch.y_train), ("test", bunch.X_test, bunch.y_test)):
-        images = None if bunch.image_shape is None else _grey_images(X, bunch.image_shape)
+        images = None if bunch.image_shape is None else grey_images(X, bunch.image_shape)
         if images is not None:
             shape = images.shape[1], images.shape[2]
             X = _to_bytes(images, max(float(bunch.X_train.min()), -WIDEST), min(float(bunch.X_train.max()), WIDEST))
@@ -179,7 +179,7 @@ def _to_data(bunch: Bunch) -> Data:
     return Data(bunch.source, n_features, shape, list(map(str, bunch.class_names)), names, parts)
 
 
-def _grey_images(X: NDArray[np.float32], image_shape: tuple[int, ...]) -> NDArray[np.float32] | None:
+def grey_images(X: NDArray[np.float32], image_shape: tuple[int, ...]) -> NDArray[np.float32] | None:
     """Images of shape (n, height, width), the mean of their colours if they have any; None if these are none."""
     images = X.reshape(-1, *image_shape)
     if len(image_shape) == 3:

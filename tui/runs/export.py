@@ -10,9 +10,11 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .store import RunError, replace_file
+from .store import RunError, write_for_user
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .store import Run
 
 FORMATS = {
@@ -29,6 +31,15 @@ def default_name(run: Run, kind: str) -> str:
     """A file name for an export of a run."""
     stem = "".join(c if c.isalnum() or c in "-_." else "-" for c in run.name or run.id).strip("-.") or run.id
     return f"{stem}.{_ENDINGS.get(kind, kind)}"
+
+
+def default_names(runs: Sequence[Run], kind: str) -> list[str]:
+    """File names for exports of several runs, all different: those of the same name have their ids in them."""
+    names = [default_name(run, kind) for run in runs]
+    return [
+        name if names.count(name) == 1 else f"{Path(name).stem}-{run.id}{Path(name).suffix}"
+        for run, name in zip(runs, names, strict=True)
+    ]
 
 
 def export(run: Run, kind: str, path: str | os.PathLike[str], seed: int | None = None) -> Path:
@@ -60,14 +71,18 @@ def export(run: Run, kind: str, path: str | os.PathLike[str], seed: int | None =
         if kind == "model":
             _copy_model(run, target, seed)
         else:
-            rows = run.points()
-            if not rows:
-                raise RunError(f"{run.id} has no finished points yet: there is nothing to export")
-            replace_file(target, {"csv": csv_text, "json": json_text, "svg": svg_text}[kind](rows).encode())
-            target.chmod(0o644)
+            write_for_user(target, export_text(run, kind))
     except OSError as error:
         raise RunError(f"cannot write {target}: {error.strerror or error}") from error
     return target
+
+
+def export_text(run: Run, kind: str) -> str:
+    """What `export` writes as "csv", "json" or "svg"."""
+    rows = run.points()
+    if not rows:
+        raise RunError(f"{run.id} has no finished points yet: there is nothing to export")
+    return {"csv": csv_text, "json": json_text, "svg": svg_text}[kind](rows)
 
 
 def csv_text(rows: list[dict[str, Any]]) -> str:

@@ -115,7 +115,15 @@ class RunSpec:
         for variant in self.variants:
             for name, sentence in conflicts({**self.parameters, **variant}).items():
                 found.setdefault(name, sentence)
+        if not found and not self._n_prunable and any(self.sparsities):
+            found["prune_output"] = "prune_output must be True without hidden layers: there is nothing else to prune"
         return found
+
+    @property
+    def _n_prunable(self) -> int:
+        """How many layers are pruned."""
+        hidden = self.parameter("hidden_layer_sizes")
+        return (len(hidden) if isinstance(hidden, (list, tuple)) else 1) + bool(self.parameter("prune_output"))
 
     def _wrong_values(self) -> dict[str, str]:
         found: dict[str, str] = {}
@@ -133,14 +141,19 @@ class RunSpec:
                 found[name] = f"there is no way of pruning called {name}"
             elif not values:
                 found[name] = f"{name} must have at least one value"
+            elif len(set(map(str, values))) < len(values):
+                found[name] = f"{name} must have different values, got {', '.join(map(str, values))}"
             for value in values:
                 _note(found, name, value)
         try:
             check_sparsities(self.sparsities)
         except ValueError as error:
             found["sparsities"] = str(error)
+        else:
+            if len(set(self.sparsities)) < len(self.sparsities):
+                found["sparsities"] = "sparsities must all be different"
         if not self.seeds or any(seed < 0 or seed >= 2**32 for seed in self.seeds):
-            found["seeds"] = "seeds must be whole numbers of at least 0, and at least one"
+            found["seeds"] = "seeds must be whole numbers from 0 to 4,294,967,295, and at least one"
         elif len(set(self.seeds)) < len(self.seeds):
             found["seeds"] = "seeds must all be different"
         if not found and self.n_points > MAX_POINTS:

@@ -15,6 +15,7 @@ import os
 import secrets
 import shutil
 import socket
+import stat
 import tempfile
 import time
 from functools import cached_property
@@ -336,7 +337,20 @@ def write_json(path: Path, data: Mapping[str, Any], *, sync: bool = False) -> No
     replace_file(path, json.dumps(data, allow_nan=False).encode(), sync=sync)
 
 
-def replace_file(path: Path, content: bytes, *, sync: bool = False) -> None:
+def write_for_user(path: Path, text: str) -> None:
+    """Write a file where the user wants one: as a whole or not at all, and where a link points.
+
+    What is no file, such as a pipe, is written to; a file that is there keeps its permissions.
+    """
+    if path.exists() and not path.is_file():
+        path.write_text(text, encoding="utf-8")
+        return
+    path = path.resolve()
+    mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o644
+    replace_file(path, text.encode(), mode=mode)
+
+
+def replace_file(path: Path, content: bytes, *, sync: bool = False, mode: int = 0o600) -> None:
     """Write a file as a whole or not at all; with `sync`, it is on the disk when this returns."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -345,6 +359,7 @@ def replace_file(path: Path, content: bytes, *, sync: bool = False) -> None:
             file.flush()
             if sync:
                 os.fsync(file.fileno())
+        os.chmod(temporary, mode)
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):

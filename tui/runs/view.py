@@ -89,6 +89,7 @@ class RunView:
     def __init__(self, spec: RunSpec):
         self.spec = spec
         self.rows: list[Row] = []
+        self._dense: dict[int, float] = {}
         self.layers: list[list[list[int]]] = []
         self.units: list[list[list[int]]] = []
         self.curves: list[TrainingCurve] = []
@@ -143,16 +144,19 @@ class RunView:
 
     @property
     def dense_accuracy(self) -> float | None:
-        """Mean accuracy at the lowest sparsity, over the seeds that have it."""
-        lowest = min(self.spec.sparsities)
-        values = [row["accuracy"] for row in self.rows if row["sparsity"] == lowest and row["accuracy"] is not None]
-        return float(np.mean(values)) if values else None
+        """Mean accuracy of the networks before their pruning; None if none is known."""
+        values = [row["accuracy"] for row in self.rows if row["sparsity"] == 0] or [*self._dense.values()]
+        known = [value for value in values if value is not None]
+        return float(np.mean(known)) if known else None
 
     def knees(self) -> dict[str, float]:
         """The knee (see `knee`) of every curve that has one, by the curve's name."""
         curves: dict[str, list[Row]] = {}
         for row in self.rows:
             curves.setdefault(curve_name(row, self.spec), []).append(row)
+        if 0 not in self.spec.sparsities:  # it is measured from the network before its pruning
+            dense = [{"sparsity": 0.0, "accuracy": accuracy} for accuracy in self._dense.values()]
+            curves = {name: [*dense, *rows] for name, rows in curves.items() if dense}
         knees = {
             name: knee([row["sparsity"] for row in rows], [_number(row["accuracy"]) for row in rows])
             for name, rows in curves.items()
@@ -218,6 +222,8 @@ class RunView:
     def _take_dense(self, event: dict[str, Any]) -> None:
         self.device, self.precision, self.sizes = event["device"], event["precision"], event["sizes"]
         self.batch = None
+        if event.get("accuracy") is not None:
+            self._dense[event["seed"]] = event["accuracy"]
         self._note(event, f"seed {event['seed']} is trained: {event['epochs']} epochs, {event['precision']}")
 
     def _take_point(self, event: dict[str, Any]) -> None:
@@ -325,7 +331,12 @@ def watch(run: Run) -> RunWatcher:
 def curve_name(row: Row, spec: RunSpec) -> str:
     """What tells the curve of a row from the others of its run: the values that vary; its granularity if none does."""
     varying = [name for name in WAYS if len(spec.ways.get(name, ())) > 1]
-    return ", ".join(str(row[name]) for name in varying or ["granularity"])
+    return ", ".join(norm_name(row[name]) if name == "norm" else str(row[name]) for name in varying or ["granularity"])
+
+
+def norm_name(norm: float | str) -> str:
+    """What a norm is called: L1, L2, L-inf."""
+    return f"L{float(norm):g}".replace("inf", "-inf")
 
 
 def _number(value: float | str | None) -> float:

@@ -272,6 +272,7 @@ class Worker:
             precision=task.precision,
             sizes=list(task.network.sizes),
             epochs=len(training.loss_curve),
+            accuracy=point.dense_accuracy,
         )
 
     def _heed_stop(self, checkpoint: Callable[[], Checkpoint] | None = None) -> None:

@@ -108,6 +108,8 @@ class CompareScreen(LabScreenBase):
     def _take_curves(self) -> None:
         """Show the curves of the runs as they are now."""
         self._curves = named([curve for compared in self._runs.values() for curve in compared.curves()])
+        if not any(map(self._is_wanted, self._curves)):
+            self._only = None
         self._show()
 
     @work(exclusive=True, group="follow")

@@ -25,6 +25,7 @@ from ..runs.client import Overtaken, ServiceError
 from ..runs.explorer import Figures, Network, gallery_of
 from ..runs.export import default_name
 from ..runs.store import RunError
+from ..runs.view import curve_name
 from ..widgets.mosaic import Mosaic
 from ..widgets.picture import Picture
 from ..widgets.plot import Plot
@@ -194,9 +195,9 @@ class ExploreScreen(LabScreenBase):
         self._seed = self._seeds[0]
         first = spec.variants[0] if spec.variants else {}
         self._ways = {name: _value_of(name, first.get(name, DEFAULTS[name])) for name in VALUES}
-        knees = list((run.status().get("knees") or {}).values())  # the first is that of the first way
+        knee = (run.status().get("knees") or {}).get(curve_name({**DEFAULTS, **first}, spec))
         self._slider.forget_typed()
-        self._slider.percent = float(int(100 * knees[0])) if knees else START_PERCENT
+        self._slider.percent = float(round(100 * knee)) if knee else START_PERCENT
         self._show_switches()
         self._say("Starting ...")
         self._ask()
@@ -303,13 +304,13 @@ class ExploreScreen(LabScreenBase):
         sizes = "-".join(map(str, network.sizes))
         schedules = {"one-shot", *run.spec.ways.get("schedule", ())}
         parts = [
-            f"{run.spec.dataset}, {sizes}",
+            words.title(run),
+            f"{words.dataset(run.spec)}, {sizes}",
             f"{100 * network.accuracy:.2f} % unpruned",
             f"{network.precision} on {network.device}",
-            words.title(run),
         ]
         if self._is_retrained or len(schedules) > 1:
-            parts.insert(2, "not retrained here")
+            parts.insert(3, "not retrained here")
         self.query_one("#subject", Static).update(", ".join(parts))
 
     def _show_switches(self) -> None:

@@ -68,4 +68,6 @@ class HelpScreen(ModalScreen[None]):
 def _lines(key: Key, width: int, ascii_only: bool) -> str:
     shown = ", ".join(key_name(name, ascii_only) for name in key.key.split(","))
     lines = textwrap.wrap(key.help, max(width - NAMES, 10))
+    if len(shown) >= NAMES:  # on a line of its own
+        lines.insert(0, "")
     return "".join(f"{shown if i == 0 else '':<{NAMES}}{line}\n" for i, line in enumerate(lines))

@@ -13,7 +13,7 @@ from textual.app import ComposeResult
 
 from ..keys import bindings
 from ..runs import supervisor
-from ..runs.export import FORMATS, default_name, export
+from ..runs.export import FORMATS, default_name, default_names, export
 from ..runs.listing import Entry, Listing
 from ..runs.store import Run, RunError
 from ..widgets.run_browser import RunBrowser
@@ -239,7 +239,8 @@ class RunsScreen(LabScreenBase):
         if many and not folder.is_dir():
             self._say_error(f"{place} is not a folder.")
             return
-        files = [folder / default_name(entry.run, kind) if folder.is_dir() else folder for entry in entries]
+        names = default_names([entry.run for entry in entries], kind)
+        files = [folder / name for name in names] if folder.is_dir() else [folder]
         there = [str(file) for file in files if file.exists()]
         if there:
             question = f"{there[0]} exists." if len(there) == 1 else f"{len(there)} of the files exist."

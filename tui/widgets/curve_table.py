@@ -76,12 +76,12 @@ class CurveTable(Table):
         for curve in curves:
             other = opponents.get(curve.key)
             self._rows[curve.key] = _Row(curve, other, differences(curve, other, measure))
-        self.show(self._columns_for(self.size.width), list(self._rows), self._lines)
+        self.show(self._columns_for(self.scrollable_content_region.width), list(self._rows), self._lines)
 
     def on_resize(self) -> None:
         """The names get more room, or less."""
         if self._rows:
-            self.show(self._columns_for(self.size.width), list(self._rows), self._lines)
+            self.show(self._columns_for(self.scrollable_content_region.width), list(self._rows), self._lines)
         super().on_resize()
 
     def _columns_for(self, width: int) -> list[Column]:

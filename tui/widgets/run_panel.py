@@ -16,6 +16,7 @@ from textual.widgets import Static
 from ..plotting import Series, draw_bars, plot_accuracy_curves, plot_curves
 from ..runs.view import curve_name
 from ..text import clean, fitted
+from .picture import Picture
 from .plot import Draw, Plot, as_high_as_it_is
 from .results import ResultsTable
 from .run_words import heading, layer_bars, loss_curve, progress
@@ -78,7 +79,7 @@ class RunPanel(Vertical, can_focus=True):
         yield Static(self._welcome, id="welcome")
         with Vertical(id="run"):
             yield Static(id="heading")
-            yield Plot(id="progress")
+            yield Picture(id="progress")
             with Container(id="parts"):
                 with Container(id="training", classes="stage"):
                     yield Plot(id="loss")
@@ -195,7 +196,7 @@ class RunPanel(Vertical, can_focus=True):
         if self._is_new("heading", content):
             self.query_one("#heading", Static).update(content)
         bars = progress(watcher.view)
-        plot = self.query_one("#progress", Plot)
+        plot = self.query_one("#progress", Picture)
         plot.display = watcher.is_live
         if watcher.is_live and self._is_new("progress", bars):
             plot.styles.height = len(bars)

@@ -182,7 +182,7 @@ class RunTable(Table):
             for key, text in row.items():
                 if len(text) > natural[key]:
                     natural[key] = max(natural[key], min(cell_len(text), KINDS[key].most))
-        widths = arrange(natural, self.size.width - MARK.width - GAP)
+        widths = arrange(natural, self.scrollable_content_region.width - MARK.width - GAP)
         columns = [Column(key, titles[key], width, KINDS[key].is_right) for key, width in widths.items()]
         self.show([MARK, *columns], [entry.id for entry in self._sorted(entries)], self._row)
 

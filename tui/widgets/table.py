@@ -67,7 +67,7 @@ class Table(ScrollView, can_focus=True):
     }
 
     DEFAULT_CSS = """
-    Table { height: 1fr; overflow-x: hidden; scrollbar-size-vertical: 1; }
+    Table { height: 1fr; overflow-x: hidden; scrollbar-size-vertical: 1; scrollbar-gutter: stable; }
     Table > .table--header { color: $text-accent; text-style: bold; }
     Table > .table--cursor { background: $block-cursor-blurred-background; color: $block-cursor-blurred-foreground; }
     Table:focus > .table--cursor {
@@ -234,7 +234,7 @@ class Table(ScrollView, can_focus=True):
             return self._strip([Cell(column.title) for column in self._columns], style, is_plain=True)
         at, line = divmod(y - 1 + self.scroll_offset.y, self._row_height)
         if at >= len(self._keys):
-            return Strip.blank(self.size.width, base)
+            return Strip.blank(self.scrollable_content_region.width, base)
         cells = self._make_row(self._keys[at])[line]
         if at == self._at:
             return self._strip(cells, base + self.get_component_rich_style("table--cursor"), is_plain=True)
@@ -251,7 +251,7 @@ class Table(ScrollView, can_focus=True):
                 text = shorten(text, column.width, ascii_only).rjust(column.width)
             text = fitted(text, column.width, ascii_only)
             segments += [Segment(text, base if is_plain else base + self._style(cell.style)), Segment(" " * GAP, base)]
-        return Strip(segments).adjust_cell_length(self.size.width, base)
+        return Strip(segments).adjust_cell_length(self.scrollable_content_region.width, base)
 
     def _style(self, style: str | Style) -> Style:
         if isinstance(style, Style):
@@ -271,7 +271,7 @@ class Table(ScrollView, can_focus=True):
 
     def _room(self) -> int:
         """Columns of the screen beside the fixed columns."""
-        return self.size.width - sum(column.width + GAP for column in self._columns[: self._fixed])
+        return self.scrollable_content_region.width - sum(column.width + GAP for column in self._columns[: self._fixed])
 
     @staticmethod
     def _width(columns: Sequence[Column]) -> int:
