@@ -77,7 +77,8 @@ class PrunedMLPClassifier(BasePrunedClassifier):
     scope : {"layer", "global"}, default="layer"
         Ranked in each layer by itself, or across the whole network.
     norm : {1, 2, inf, "inf"}, default=2
-        A unit's score is this norm of the scores of its incoming weights.
+        A unit's score is this norm of the scores of its incoming weights; the sum, where scores have signs
+        ("grasp", "movement", "obd"). Some criteria score units of their own accord.
     order : {"smallest", "largest"}, default="smallest"
         Which scores are removed.
     prune_output : bool or "half", default=False
@@ -88,8 +89,9 @@ class PrunedMLPClassifier(BasePrunedClassifier):
         pruning and retraining. "rewind": in `n_rounds` rounds, each trained anew from the weights of step
         `rewind_step` (lottery tickets); "rewind-reinit" and "rewind-shuffle" are its controls. "gradual": more and
         more while training. "before-training": at initialisation. "set", "rigl": sparse from the beginning, rewired
-        while training (weights only, whatever the `criterion`). "l1", "l0": by penalties in the objective.
-        "synaptic": by activity while training, as microglia do (weights only). See
+        while training (weights only, whatever the `criterion`). "l1", "l0": by penalties in the objective ("l0" by
+        its gates, whatever the `criterion`). "synaptic": by activity while training, as microglia do (weights only,
+        whatever the `criterion`). See
         `prunelab.estimators.pruning.schedules`, `regularised`, `synaptic`.
     fine_tune_iter : int, default=0
         Epochs of retraining after pruning ("iterative": after every round); what was removed stays exactly zero.

@@ -1,6 +1,7 @@
 """The user's own data in `.npz` and `.csv` files: reading, checking, splitting and scaling them.
 
-Nothing in a file is executed, and no more memory is taken than the limits below allow.
+Nothing in a file is executed, and no more is read than the limits below allow. Working on what was read takes
+several times as much memory.
 """
 
 from __future__ import annotations

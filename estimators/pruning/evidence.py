@@ -318,7 +318,7 @@ class Evidence:
 
         The input is all ones and the network linear, so its flow through any layer is the same sum.
         """
-        absolute = [w.abs().double() for w in (self._weights if weights is None else weights)]
+        absolute = [_double(w.abs()) for w in (self._weights if weights is None else weights)]
         before = [absolute[0].new_ones(absolute[0].shape[0])]
         for weight in absolute[:-1]:
             before.append(before[-1] @ weight)
@@ -338,7 +338,7 @@ class Evidence:
         """
         if not n_prunable:
             return []
-        weights = [w.abs().double() for w in self._weights]
+        weights = [_double(w.abs()) for w in self._weights]
         sizes = [w.numel() for w in weights[:n_prunable]]
         whole = torch.cat([w.reshape(-1) for w in weights[:n_prunable]])
         parts = whole.split(sizes)  # views: what is removed from the whole is removed from the layers
@@ -366,6 +366,11 @@ class Evidence:
     def _batches(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         parts = self._inputs.split(_BATCH), self._targets.split(_BATCH), self._shares.split(_BATCH)
         yield from zip(*parts, strict=True)
+
+
+def _double(tensor: Tensor) -> Tensor:
+    """In float64, which Apple's GPUs do not have."""
+    return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()
 
 
 def _smallest(values: Tensor, count: int) -> Tensor:
