@@ -249,6 +249,11 @@ def _verdict_against_dense(table: pd.DataFrame, column: str) -> list[str]:
     """A sentence on each method: where its networks differ from the dense one."""
     subject, more, less = {
         "accuracy": ("{} against its dense network", "better", "worse"),
+        "early_stop_accuracy": (
+            "{} against its dense network, both stopped at their lowest held-out loss",
+            "better",
+            "worse",
+        ),
         "early_stop_step": (
             "Updates until {} has its lowest held-out loss, against its dense network",
             "more",
@@ -274,7 +279,7 @@ def _verdict_against_dense(table: pd.DataFrame, column: str) -> list[str]:
 
 
 def _gap(row: Mapping[Any, Any], column: str) -> str:
-    if column == "accuracy":
+    if column.endswith("accuracy"):
         return f"{100 * row['difference']:+.2f} points"
     return f"{row['dense'] + row['difference']:,.0f} instead of {row['dense']:,.0f}"
 

@@ -182,7 +182,7 @@ STUDIES: dict[str, Study] = {
             )
         },
         baseline="rewind",
-        against_dense=("accuracy", "early_stop_step"),
+        against_dense=("accuracy", "early_stop_accuracy", "early_stop_step"),
     ),
     "why-large": Study(
         "Why not train the small network from the beginning?",

@@ -208,8 +208,9 @@ def _show(answer: Answer, options: argparse.Namespace) -> None:
 
 def _print_against_dense(terminal: Terminal, column: str, table: pd.DataFrame) -> None:
     """The differences of every method's networks from the dense ones."""
-    is_accuracy = column == "accuracy"
-    unit, scale, form = ("accuracy (%)", 100, ".2f") if is_accuracy else (column.replace("_", " "), 1, ",.0f")
+    is_accuracy = column.endswith("accuracy")
+    unit, scale, form = (" (%)", 100, ".2f") if is_accuracy else ("", 1, ",.0f")
+    unit = column.replace("_", " ") + unit
     header = ["method", "sparsity", "seeds", f"dense: {unit}", "difference", "95 % from", "to", "p (Holm)"]
     cells = [
         [

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..fitting import Monitor, Samples, Task
-    from ..training import Batch, Controller, Event, Recipe, Validation
+    from ..training import Batch, Controller, Data, Event, Recipe, Validation
     from .masks import Mask
     from .pruner import Choices
     from .regularised import GatedNetwork
@@ -99,6 +99,11 @@ class Problem:
         return self._held[1]
 
     @cached_property
+    def _data(self) -> Data:
+        """The samples where they are trained on: sent there once for all rounds."""
+        return on_device(self.samples, self.task)
+
+    @cached_property
     def initial(self) -> Training:
         """The network before training."""
         return Training(self.task.network.initial_parameters(self.task.seed_for("start")))
@@ -150,7 +155,7 @@ class Problem:
             return train(
                 network or self.task.network,
                 start,
-                on_device(self.samples, self.task),
+                self._data,
                 recipe,
                 seed=self.task.seed_for("shuffle"),
                 masks=None if pruned is None else self.masks(pruned),

@@ -157,9 +157,12 @@ def test_networks_are_compared_with_the_dense_one_of_their_seed():
         assert row.dense == pytest.approx(dense.mean())
         assert row.difference == pytest.approx((mine - dense).mean())
         assert row.p == pytest.approx(stats.ttest_rel(mine, dense).pvalue)
-    study = dataclasses.replace(STUDY, against_dense=("accuracy", "early_stop_step"))
+    frame["early_stop_accuracy"] = frame["accuracy"] + np.where(frame["sparsity"] > 0, 0.02, 0.0)
+    study = dataclasses.replace(STUDY, against_dense=("accuracy", "early_stop_accuracy", "early_stop_step"))
     answer = analyse(study, frame)
-    assert set(answer.against_dense) == {"accuracy", "early_stop_step"}
+    assert set(answer.against_dense) == {"accuracy", "early_stop_accuracy", "early_stop_step"}
+    gained = answer.against_dense["early_stop_accuracy"]["difference"] - answer.against_dense["accuracy"]["difference"]
+    assert gained.tolist() == pytest.approx([0.02] * 4)
     a, b = answer.verdict[1:3]
     assert a.startswith("a against its dense network: worse at 50 % (-")
     assert b.startswith("b against its dense network: better at 50 % (+")
