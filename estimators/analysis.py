@@ -110,7 +110,7 @@ def paired_differences(
         mine = group.set_index([*keys, "seed"])[column]
         gaps = (mine - base.reindex(mine.index)).dropna().to_numpy(dtype=float)
         if len(gaps) and not (at_equal_sparsity and values["sparsity"] == 0):
-            rows.append({**values, **_test(gaps), "spread": gaps.std(ddof=1) if len(gaps) > 1 else 0.0})
+            rows.append({**values, **_test(gaps)})
     columns = [*keys, "method", "n", "difference", "low", "high", "p", "p_holm", "detectable"]
     if not rows:
         return pd.DataFrame(columns=columns)
@@ -182,13 +182,14 @@ def _test(gaps: np.ndarray) -> dict[str, Any]:
     n = len(gaps)
     mean, low, high = mean_interval(gaps)
     if n < 2:
-        return {"n": n, "difference": mean, "low": low, "high": high, "p": np.nan}
-    if gaps.std(ddof=1) > NO_SPREAD:
+        return {"n": n, "difference": mean, "low": low, "high": high, "p": np.nan, "spread": 0.0}
+    spread = float(gaps.std(ddof=1))
+    if spread > NO_SPREAD:
         _, p = np.asarray(stats.ttest_1samp(gaps, 0.0), dtype=float)
     else:
         # Differences that are all the same, as with few test samples, are no estimate of how they scatter.
         p = np.nan if mean else 1.0
-    return {"n": n, "difference": mean, "low": low, "high": high, "p": float(p)}
+    return {"n": n, "difference": mean, "low": low, "high": high, "p": float(p), "spread": spread}
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:

@@ -191,12 +191,10 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
         self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None, sample_weight: ArrayLike | None
     ) -> Self:
         check_parameters(self)
-        for wrong, because in (
-            (self.schedule != "one-shot", f"schedule='one-shot', got {self.schedule!r}"),
-            (self.learning_rate != "constant", f"learning_rate='constant', got {self.learning_rate!r}"),
-        ):
-            if wrong:
-                raise ValueError(f"partial_fit goes with {because}: use fit")
+        if self.schedule != "one-shot":
+            raise ValueError(f"partial_fit goes with schedule='one-shot', got {self.schedule!r}: use fit")
+        if self.learning_rate != "constant":
+            raise ValueError(f"partial_fit goes with learning_rate='constant', got {self.learning_rate!r}: use fit")
         first = not hasattr(self, "coefs_")
         X, y = check_labelled(self, X, y, reset=first)
         weights = check_weights(sample_weight, X)

@@ -319,7 +319,7 @@ def _train(
     parameters = [torch.tensor(array, device=device) for array in start.parameters]
     working = parameters if dtype == torch.float32 else [p.to(dtype) for p in parameters]
     held = _mask_tensors(masks, parameters)
-    optimiser = OPTIMISERS[recipe.solver](parameters, recipe, network.n_layers, start)
+    optimiser = _OPTIMISERS[recipe.solver](parameters, recipe, network.n_layers, start)
     result = Training([], list(start.loss_curve), list(start.validation_scores))
     best, best_step, best_loss = begin.best, begin.best_step, begin.best_loss
     patience = _Patience(recipe)
@@ -399,7 +399,7 @@ def _train(
             result.monitored.append(monitored)
         report.end_epoch(epoch, mean_loss, score, monitored, partial(stand, epoch + 1, 0, None))
 
-    if not _all_finite(parameters):  # the last update may have done it
+    if not all(bool(torch.isfinite(p).all()) for p in parameters):  # the last update may have done it
         raise TrainingDiverged(diverged("in the last step", recipe))
     result.parameters = [p.cpu().numpy() for p in parameters]
     if recipe.measures:
@@ -419,10 +419,6 @@ def _score(network, validation: Validation, parameters: list[Tensor]) -> tuple[f
 
 def _copied(tensors: list[Tensor]) -> Arrays:
     return [tensor.cpu().numpy().copy() for tensor in tensors]
-
-
-def _all_finite(tensors: list[Tensor]) -> bool:
-    return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
 
 
 def diverged(when: str, recipe: Recipe) -> str:
@@ -527,7 +523,7 @@ class _SGD(Adam):
             self._steps[index] += 1
 
 
-OPTIMISERS = {"adam": Adam, "sgd": _SGD}
+_OPTIMISERS = {"adam": Adam, "sgd": _SGD}
 
 
 def _moments(count: int, parameters: list[Tensor], start: Training) -> list[list[Tensor]]:
