@@ -12,7 +12,6 @@ import threading
 
 import numpy as np
 import pytest
-
 from prunelab.estimators.files import (
     FileError,
     json_text,
