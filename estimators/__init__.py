@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from .mlp import PrunedMLPClassifier
     from .path import ORIGINAL_SPARSITIES, PrunedMLPClassifierCV, iter_sparsity_path, sparsity_path
     from .persistence import ModelFileError
-    from .statistics import knee, mean_interval, summarise
-    from .studies import run_study, sweep
+    from .studies.run import run_study, sweep
+    from .studies.statistics import knee, mean_interval, summarise
     from .training import TrainingDiverged
 
 _HOME = {
@@ -29,13 +29,13 @@ _HOME = {
     "SparsityPathDisplay": "display",
     "TrainingDiverged": "training",
     "iter_sparsity_path": "path",
-    "knee": "statistics",
+    "knee": "studies.statistics",
     "load_dataset": "datasets",
-    "mean_interval": "statistics",
-    "run_study": "studies",
+    "mean_interval": "studies.statistics",
+    "run_study": "studies.run",
     "sparsity_path": "path",
-    "summarise": "statistics",
-    "sweep": "studies",
+    "summarise": "studies.statistics",
+    "sweep": "studies.run",
 }
 
 __all__ = [

@@ -64,7 +64,7 @@ class SparsityPathDisplay:
         """
         from sklearn.utils._optional_dependencies import check_matplotlib_support
 
-        from .statistics import summarise
+        from .studies.statistics import summarise
 
         check_matplotlib_support(f"{type(self).__name__}.plot")
         import matplotlib.pyplot as plt

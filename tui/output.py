@@ -132,7 +132,7 @@ class Terminal:
 
 def _results_table(rows: Sequence[Row], labels: Sequence[str]) -> tuple[list[str], list[list[str]]]:
     """Header and cells: one line for each way of pruning and sparsity, means and intervals over the seeds."""
-    from ..estimators.statistics import mean_interval
+    from ..estimators.studies.statistics import mean_interval
 
     ways = [name for name in labels if name in rows[0]]
     shown = [name for name in ways if len({row[name] for row in rows}) > 1] or ways[:1]

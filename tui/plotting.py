@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from rich.cells import cell_len, set_cell_size
 
-from ..estimators.statistics import mean_interval
+from ..estimators.studies.statistics import mean_interval
 from .axes import HUGE, Array, Axis, Limits, check_limits, linear_axis, log_axis, round_limits
 from .text import Segment, centred, clean, fitted, foreground, paint_line, shorten, width_of
 

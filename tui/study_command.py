@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from ..estimators.designs import STUDIES
+from ..estimators.studies.catalogue import STUDIES
 from .commands import check_can_write, check_here, from_anywhere, run_safely, stopped_by_interrupt
 from .output import Terminal, json_text
 from .runs import several
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from ..estimators.analysis import Answer
+    from ..estimators.studies.verdicts import Answer
     from .runs.spec import RunSpec
 
 #: Each process holds the data set: more are for those who ask for them.
@@ -76,7 +76,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _specs(options: argparse.Namespace) -> dict[str, RunSpec]:
     """The experiments of a study."""
-    from ..estimators.designs import quick
+    from ..estimators.studies.catalogue import quick
     from .runs.spec import RunSpec
 
     study = STUDIES[options.study]
@@ -162,8 +162,8 @@ def _compute_here(run: Run, stream: IO[str] | None) -> str:
 def _answer(options: argparse.Namespace, specs: Mapping[str, RunSpec], shares: Mapping[str, Sequence[Share]]) -> Answer:
     import pandas as pd
 
-    from ..estimators.analysis import analyse
-    from ..estimators.studies import label_rows
+    from ..estimators.studies.run import label_rows
+    from ..estimators.studies.verdicts import analyse
 
     study = STUDIES[options.study]
     rows: list[dict[str, Any]] = []
@@ -178,7 +178,7 @@ def _answer(options: argparse.Namespace, specs: Mapping[str, RunSpec], shares: M
 
 
 def _show(answer: Answer, options: argparse.Namespace) -> None:
-    from ..estimators.analysis import TEST
+    from ..estimators.studies.verdicts import TEST
 
     rows: list[dict[str, Any]] = answer.frame.to_dict("records")  # type: ignore[assignment]
     if options.csv not in (None, "-"):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prunelab.estimators.statistics import knee, mean_interval
+from prunelab.estimators.studies.statistics import knee, mean_interval
 from scipy import stats
 
 

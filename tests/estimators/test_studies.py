@@ -7,7 +7,11 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-from prunelab.estimators.analysis import (
+from prunelab.estimators.parameters import check_value
+from prunelab.estimators.presets import Preset, variants_of
+from prunelab.estimators.studies.catalogue import AUTHORS_CURVES, STUDIES, Study
+from prunelab.estimators.studies.run import label_rows, run_study
+from prunelab.estimators.studies.verdicts import (
     analyse,
     detectable_effect,
     differences_from_dense,
@@ -15,10 +19,6 @@ from prunelab.estimators.analysis import (
     method_names,
     paired_differences,
 )
-from prunelab.estimators.designs import AUTHORS_CURVES, STUDIES, Study
-from prunelab.estimators.parameters import check_value
-from prunelab.estimators.presets import Preset, variants_of
-from prunelab.estimators.studies import label_rows, run_study
 from scipy import stats
 
 

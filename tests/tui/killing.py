@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 
-import prunelab.estimators.studies
+import prunelab.estimators.studies.run
 import sklearn.datasets  # noqa: F401 (what the workers need)
 from prunelab.tui.runs import worker
 from prunelab.tui.runs.spec import RunSpec
@@ -41,7 +41,7 @@ def whole(run) -> tuple[str, list[bytes]]:
 
 def main(folder: str, kills: int) -> None:
     """Kill that often, then say how it went."""
-    prunelab.estimators.studies.sweep  # noqa: B018 (imported, not used: no thread pool exists when we fork)
+    prunelab.estimators.studies.run.sweep  # noqa: B018 (imported, not used: no thread pool exists when we fork)
     chance = random.Random(0)
     store = RunStore(folder)
     reference = store.create(SPEC)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from prunelab.estimators.parameters import DEFAULTS
 from prunelab.estimators.presets import WAYS
-from prunelab.estimators.statistics import mean_interval
+from prunelab.estimators.studies.statistics import mean_interval
 from prunelab.tui.runs.compare import (
     Curve,
     Difference,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
-from prunelab.estimators.designs import EXPERIMENTS
+from prunelab.estimators.studies.catalogue import EXPERIMENTS
 from prunelab.tui.app import PrunelabApp
 from prunelab.tui.runs import supervisor
 from prunelab.tui.runs.spec import RunSpec

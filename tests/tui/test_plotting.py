@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from prunelab.estimators.statistics import mean_interval
+from prunelab.estimators.studies.statistics import mean_interval
 from prunelab.tui import plotting
 from prunelab.tui.plotting import Series, draw_bars, plot_accuracy_curves, plot_curves, thin
 

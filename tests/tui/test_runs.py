@@ -320,7 +320,7 @@ def test_running_out_of_memory_is_the_reason(store, monkeypatch):
     def no_memory(*_, **__):
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory")
 
-    monkeypatch.setattr("prunelab.estimators.studies.iter_sparsity_path", no_memory)
+    monkeypatch.setattr("prunelab.estimators.studies.run.iter_sparsity_path", no_memory)
     run = store.create(SPEC)
     assert work(run) == "failed"
     assert "out of memory" in run.status()["reason"]

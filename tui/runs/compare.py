@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ...estimators.parameters import DEFAULTS
 from ...estimators.presets import WAYS
-from ...estimators.statistics import mean_interval
+from ...estimators.studies.statistics import mean_interval
 from .spec import RunSpec
 
 Row = Mapping[str, Any]

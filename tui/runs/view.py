@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...estimators.presets import WAYS
-from ...estimators.statistics import knee
+from ...estimators.studies.statistics import knee
 from .store import EventReader, Run
 
 if TYPE_CHECKING:

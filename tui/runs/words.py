@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...estimators.designs import EXPERIMENTS
 from ...estimators.presets import WAYS
+from ...estimators.studies.catalogue import EXPERIMENTS
 from .spec import RunSpec, preset_of
 
 if TYPE_CHECKING:

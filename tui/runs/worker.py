@@ -155,7 +155,7 @@ class Worker:
         from ...estimators import PrunedMLPClassifier, load_dataset
         from ...estimators.backend import resolve_device
         from ...estimators.checkpoints import CheckpointError, load_checkpoint
-        from ...estimators.studies import sweep
+        from ...estimators.studies.run import sweep
 
         spec = self.run.spec
         resolve_device(spec.parameter("device"))  # a GPU that is not there is said before anything is loaded

@@ -13,7 +13,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widgets import Static
 
-from ...estimators.statistics import mean_interval
+from ...estimators.studies.statistics import mean_interval
 from ..axes import round_limits
 from ..keys import bindings
 from ..plotting import Series, plot_curves

@@ -13,11 +13,11 @@ from typing import Any
 
 from ...estimators.backend import PRECISIONS
 from ...estimators.datasets import dataset_names, describe_datasets
-from ...estimators.designs import EXPERIMENTS
 from ...estimators.parameters import DEFAULTS, DENSITY_DISTRIBUTIONS, SCHEDULES, USED_BY
 from ...estimators.presets import ORIGINAL_SPARSITIES, WAYS
 from ...estimators.pruning.criteria import GRANULARITIES, NORMS, criterion_names
 from ...estimators.pruning.masks import ORDERS, SCOPES
+from ...estimators.studies.catalogue import EXPERIMENTS
 from .. import glossary
 from ..runs.spec import RunSpec, all_ways, preset_of
 

@@ -11,8 +11,8 @@ from textual.containers import Container, Vertical, VerticalScroll
 from textual.message import Message
 from textual.widgets import Button, Input, Static
 
-from ...estimators.designs import EXPERIMENTS
 from ...estimators.parameters import USED_BY
+from ...estimators.studies.catalogue import EXPERIMENTS
 from ..runs.spec import RunSpec, preset_of
 from .entries import (
     FILE,

@@ -10,7 +10,7 @@ from textual.content import Content
 
 from ...estimators.parameters import DEFAULTS
 from ...estimators.presets import WAYS
-from ...estimators.statistics import mean_interval
+from ...estimators.studies.statistics import mean_interval
 from ..runs import words
 from ..runs.view import curve_name
 from ..text import clean, duration

@@ -7,24 +7,24 @@ from typing import TYPE_CHECKING, Any, cast
 import pandas as pd
 from joblib import Parallel, delayed, effective_n_jobs
 
-from .analysis import Answer, analyse, method_names
-from .datasets import load_dataset
-from .designs import quick as make_quick
-from .mlp import PrunedMLPClassifier
-from .path import iter_sparsity_path
-from .presets import BOTH_GRANULARITIES, ORIGINAL_SPARSITIES, WAYS, Preset, variants_of
-from .training import PointEnded
-from .validation import clone_with
+from ..datasets import load_dataset
+from ..mlp import PrunedMLPClassifier
+from ..path import iter_sparsity_path
+from ..presets import BOTH_GRANULARITIES, ORIGINAL_SPARSITIES, WAYS, Preset, variants_of
+from ..training import PointEnded
+from ..validation import clone_with
+from .catalogue import quick as make_quick
+from .verdicts import Answer, analyse, method_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sklearn.utils import Bunch
 
-    from .base import BasePrunedClassifier
-    from .designs import Study
-    from .path import PathPoint
-    from .training import Checkpoint, Event
+    from ..base import BasePrunedClassifier
+    from ..path import PathPoint
+    from ..training import Checkpoint, Event
+    from .catalogue import Study
 
 
 def sweep(
@@ -109,7 +109,7 @@ def run_study(
     Parameters
     ----------
     name : str
-        One of `prunelab.estimators.designs.STUDIES`.
+        One of `prunelab.estimators.studies.catalogue.STUDIES`.
     quick : bool, default=False
         On the digits, with a small network and few seeds.
     seeds : int, optional
@@ -127,7 +127,7 @@ def run_study(
     Answer
         With ``frame``, ``differences``, ``knees`` and ``verdict``.
     """
-    from .designs import STUDIES
+    from .catalogue import STUDIES
 
     if name not in STUDIES:
         raise ValueError(f"there is no study {name!r}; the studies are {', '.join(STUDIES)}")

@@ -13,14 +13,14 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, stats
 
-from .designs import AUTHORS_CURVES
-from .presets import WAYS
+from ..presets import WAYS
+from .catalogue import AUTHORS_CURVES
 from .statistics import knee, mean_interval
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from .designs import Study
+    from .catalogue import Study
 
 #: The error that is allowed when a difference is called one, over all comparisons of a method together.
 ALPHA = 0.05
@@ -42,7 +42,7 @@ class Answer:
     differences : DataFrame
         One row a comparison; see `paired_differences`.
     knees : DataFrame
-        The knee of every curve; see `prunelab.estimators.statistics.knee`.
+        The knee of every curve; see `prunelab.estimators.studies.statistics.knee`.
     against_dense : dict of str to DataFrame
         For each column of `study.against_dense`, the differences of every method from the dense network; see
         `differences_from_dense`.

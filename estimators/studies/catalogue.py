@@ -9,7 +9,7 @@ import itertools
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from .presets import PRESETS, Preset
+from ..presets import PRESETS, Preset
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
