@@ -82,7 +82,7 @@ def test_the_wheel_holds_every_module(tmp_path):
     expected = {
         f"prunelab/{path.relative_to(REPOSITORY)}"
         for top in ("estimators", "tui")
-        for pattern in ("*.py", "*.tcss")
+        for pattern in ("*.py", "*.tcss", "py.typed")
         for path in (REPOSITORY / top).rglob(pattern)
     }
     assert expected <= inside
