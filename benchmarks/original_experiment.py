@@ -141,7 +141,7 @@ def author(args: argparse.Namespace) -> dict:
     import torch
     import torch._dynamo  # the first optimiser would import it, which takes a second
     from prunelab.estimators.backend import import_torchvision
-    from prunelab.estimators.datasets import data_folder
+    from prunelab.estimators.data.datasets import data_folder
 
     import_torchvision()
     from torchvision import datasets, transforms

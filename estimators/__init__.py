@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .base import PruningWarning
-    from .datasets import DatasetError, load_dataset
+    from .data.datasets import DatasetError, load_dataset
     from .display import SparsityPathDisplay
     from .mlp import PrunedMLPClassifier
     from .path import ORIGINAL_SPARSITIES, PrunedMLPClassifierCV, iter_sparsity_path, sparsity_path
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .training import TrainingDiverged
 
 _HOME = {
-    "DatasetError": "datasets",
+    "DatasetError": "data.datasets",
     "ModelFileError": "persistence",
     "ORIGINAL_SPARSITIES": "path",
     "PrunedMLPClassifier": "mlp",
@@ -30,7 +30,7 @@ _HOME = {
     "TrainingDiverged": "training",
     "iter_sparsity_path": "path",
     "knee": "studies.statistics",
-    "load_dataset": "datasets",
+    "load_dataset": "data.datasets",
     "mean_interval": "studies.statistics",
     "run_study": "studies.run",
     "sparsity_path": "path",

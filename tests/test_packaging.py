@@ -28,7 +28,7 @@ def test_importing_the_estimators_loads_nothing_heavy():
 def test_estimators_never_import_the_terminal_side():
     loaded = modules_after(
         "import prunelab.estimators as e\nfor name in e.__all__: getattr(e, name)\n"
-        "import prunelab.estimators.datasets, prunelab.estimators.studies.run"
+        "import prunelab.estimators.data.datasets, prunelab.estimators.studies.run"
     )
     assert "torch" in loaded
     assert not {name for name in loaded if name.startswith("prunelab.tui")}

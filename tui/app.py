@@ -20,7 +20,7 @@ from textual import events
 from textual.app import App
 from textual.color import Color
 
-from ..estimators.datasets import data_home
+from ..estimators.data.datasets import data_home
 from .garbage import IdleCollector
 from .keys import bindings, key_name
 from .plain import AsciiFilter, ColourlessFilter, brightness

@@ -80,7 +80,7 @@ def fit(options: argparse.Namespace) -> int:
 
 def data(options: argparse.Namespace) -> int:
     """``prunelab data``."""
-    from ..estimators.datasets import describe_datasets, one_per_class
+    from ..estimators.data.datasets import describe_datasets, one_per_class
     from .images import draw_gallery
     from .runs.browser import grey_images
 

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from ..estimators.datasets import DatasetInfo
+    from ..estimators.data.datasets import DatasetInfo
 
 Row = dict[str, Any]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pandas as pd
 from joblib import Parallel, delayed, effective_n_jobs
 
-from ..datasets import load_dataset
+from ..data.datasets import load_dataset
 from ..mlp import PrunedMLPClassifier
 from ..path import iter_sparsity_path
 from ..presets import BOTH_GRANULARITIES, ORIGINAL_SPARSITIES, WAYS, Preset, variants_of

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from prunelab.estimators import load_dataset
-from prunelab.estimators.datasets import DatasetError
+from prunelab.estimators.data.datasets import DatasetError
 
 
 def fails(name: str | Path, *words: str, root: Path | None = None, download: bool = False) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from prunelab.estimators.datasets import (
+from prunelab.estimators.data.datasets import (
     DatasetError,
     data_folder,
     data_home,
@@ -69,7 +69,7 @@ def test_one_per_class() -> None:
 
 def test_importing_and_describing_is_light() -> None:
     code = (
-        "import sys; from prunelab.estimators import datasets; datasets.describe_datasets('/nowhere');"
+        "import sys; from prunelab.estimators.data import datasets; datasets.describe_datasets('/nowhere');"
         "print([m for m in ('torch', 'torchvision', 'sklearn', 'pandas') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -21,8 +21,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from prunelab.estimators import backend, datasets, idx
-from prunelab.estimators.datasets import DatasetError, describe_datasets, load_dataset
+from prunelab.estimators import backend
+from prunelab.estimators.data import datasets, idx
+from prunelab.estimators.data.datasets import DatasetError, describe_datasets, load_dataset
 
 from .loading import assert_sound, fails
 

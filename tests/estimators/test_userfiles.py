@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from prunelab.estimators import userfiles
-from prunelab.estimators.datasets import DatasetError, load_dataset
+from prunelab.estimators.data import arrays, tables
+from prunelab.estimators.data.datasets import DatasetError, load_dataset
 
 from .loading import assert_sound, fails
 
@@ -258,10 +258,10 @@ def test_the_limit_counts_what_is_unpacked(tmp_path: Path, monkeypatch: pytest.M
     path = tmp_path / "bomb.npz"
     np.savez_compressed(path, X=np.zeros((100, 1000)), y=labels(100))
     load_dataset(path)
-    monkeypatch.setattr(userfiles, "MAX_NPZ_BYTES", 100 * 1000 * 8)
+    monkeypatch.setattr(arrays, "MAX_NPZ_BYTES", 100 * 1000 * 8)
     assert path.stat().st_size < 10_000
     fails(path, "unpacks to more", "limit")
-    monkeypatch.setattr(userfiles, "MAX_NPZ_BYTES", 100)
+    monkeypatch.setattr(arrays, "MAX_NPZ_BYTES", 100)
     fails(path, "too large")
 
 
@@ -374,7 +374,7 @@ def test_csv_files_that_are_no_text_or_too_large(tmp_path: Path, monkeypatch: py
     path.write_bytes(b"a,label\n\xff\xfe,\x00\n")
     fails(path, "bad.csv")
     csv(path, "a,label\n1,x\n")
-    monkeypatch.setattr(userfiles, "MAX_CSV_BYTES", 5)
+    monkeypatch.setattr(tables, "MAX_CSV_BYTES", 5)
     fails(path, "too large")
 
 

@@ -84,7 +84,7 @@ def test_a_process_that_dies_is_said_and_started_again() -> None:
 SLOW_DOWNLOAD = """
 import sys, time
 from pathlib import Path
-from prunelab.estimators import idx
+from prunelab.estimators.data import idx
 from prunelab.tui.runs import service
 
 def download(class_name, root):

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...estimators.datasets import data_folder, load_dataset
+from ...estimators.data.datasets import data_folder, load_dataset
 
 if TYPE_CHECKING:
     from sklearn.utils import Bunch

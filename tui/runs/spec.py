@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
+from ...estimators.data.scaling import PIXELS
 from ...estimators.parameters import DEFAULTS, check_sparsities, check_value, conflicts
 from ...estimators.presets import BOTH_GRANULARITIES, ORIGINAL_SPARSITIES, WAYS, variants_of
-from ...estimators.samples import PIXELS
 from ...estimators.studies.catalogue import EXPERIMENTS
 
 #: Parameters of the classifier that a run does not take: they are said in other fields, or make no sense here.

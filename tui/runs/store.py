@@ -22,7 +22,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...estimators.datasets import data_home
+from ...estimators.data.datasets import data_home
 from .spec import RunSpec, SpecError
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from textual.content import Content
 from textual.widgets import OptionList, Static
 from textual.worker import Worker
 
-from ...estimators.datasets import data_folder
+from ...estimators.data.datasets import data_folder
 from ..features import draw_features
 from ..images import draw_gallery, fit_images
 from ..keys import bindings

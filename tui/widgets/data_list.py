@@ -11,7 +11,7 @@ from textual.binding import Binding
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
-from ...estimators.datasets import describe_datasets
+from ...estimators.data.datasets import describe_datasets
 from ..text import clean
 
 _STATE_STYLES = {"ready": "green", "damaged": "red"}

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...estimators.backend import PRECISIONS
-from ...estimators.datasets import dataset_names, describe_datasets
+from ...estimators.data.datasets import dataset_names, describe_datasets
 from ...estimators.parameters import DEFAULTS, DENSITY_DISTRIBUTIONS, SCHEDULES, USED_BY
 from ...estimators.presets import ORIGINAL_SPARSITIES, WAYS
 from ...estimators.pruning.criteria import GRANULARITIES, NORMS, criterion_names

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .idx import IdxDataset, State, idx_folder, idx_state, load_idx
-from .samples import DatasetError, rescale_pixels, scale_pixels, stratified_split
+from .scaling import DatasetError, rescale_pixels, scale_pixels, stratified_split
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .samples import DatasetError, one_line, scale_pixels
+from .scaling import DatasetError, one_line, scale_pixels
 
 if TYPE_CHECKING:
     from sklearn.utils import Bunch
@@ -251,7 +251,7 @@ def _download(
 
 def _run_torchvision(class_name: str, root: Path) -> None:
     """Download with torchvision. Its progress bar goes to standard error, and nothing to standard output."""
-    from .backend import import_torchvision
+    from ..backend import import_torchvision
 
     with _socket_timeout(DOWNLOAD_TIMEOUT), contextlib.redirect_stdout(sys.stderr):
         getattr(import_torchvision().datasets, class_name)(root, train=True, download=True)
