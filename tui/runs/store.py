@@ -8,7 +8,6 @@ locked for as long as a worker lives, which the kernel sees to: a lock cannot ou
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import math
 import os
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...estimators.data.datasets import data_home
+from . import locks
 from .spec import RunSpec, SpecError
 
 if TYPE_CHECKING:
@@ -190,12 +190,9 @@ class Run:
         """Whether a process holds the lock."""
         try:
             with open(self.path / "lock", "rb") as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+                return bool(locks.is_held(file.fileno()))
         except OSError:
             return False
-        return False
 
     def lock(self) -> int:
         """Take the lock for as long as the returned descriptor stays open, in this process or one that inherits it.
@@ -208,7 +205,7 @@ class Run:
         descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         for attempt in range(20):
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                locks.acquire(descriptor)
                 return descriptor
             except BlockingIOError:  # perhaps a reader that only looks
                 if attempt < 19:
