@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .base import PruningWarning
     from .data.datasets import DatasetError, load_dataset
     from .display import SparsityPathDisplay
+    from .files import UnverifiedFileWarning
     from .mlp import PrunedMLPClassifier
     from .path import ORIGINAL_SPARSITIES, PrunedMLPClassifierCV, iter_sparsity_path, sparsity_path
     from .persistence import ModelFileError
@@ -28,6 +29,7 @@ _HOME = {
     "PruningWarning": "base",
     "SparsityPathDisplay": "display",
     "TrainingDiverged": "training",
+    "UnverifiedFileWarning": "files",
     "iter_sparsity_path": "path",
     "knee": "studies.statistics",
     "load_dataset": "data.datasets",
@@ -47,6 +49,7 @@ __all__ = [
     "PruningWarning",
     "SparsityPathDisplay",
     "TrainingDiverged",
+    "UnverifiedFileWarning",
     "iter_sparsity_path",
     "knee",
     "load_dataset",

@@ -1,96 +1,129 @@
-"""Interrupted trainings as files: safetensors with JSON in the header, written as a whole or not at all."""
+"""Trainings as files: safetensors with a checksum, and JSON in the header, written completely or not at all."""
 
 from __future__ import annotations
 
-import json
-import os
-import tempfile
-from pathlib import Path
-from typing import TYPE_CHECKING
+import warnings
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .files import (
+    MAX_ARRAY_BYTES,
+    UnverifiedFileWarning,
+    float_from_json,
+    pack_arrays,
+    read_file,
+    replace_file,
+    unpack_arrays,
+)
 from .training import Checkpoint, Training
 
 if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
 FORMAT = "prunelab-checkpoint"
-VERSION = 2
 
-_NUMBERS = {
-    "first_step": int,
-    "epoch": int,
-    "batch": int,
-    "total_loss": float,
-    "best_step": int,
-    "best_loss": float,
-    "samples": int,
-    "seconds": float,
-}
+#: The first version with a checksum. Version 2, which has none, is still read.
+VERSION = 3
+_UNVERIFIED_VERSIONS = (2,)
+
+_INTEGERS = ("first_step", "epoch", "batch", "best_step", "samples")
+_FLOATS = ("total_loss", "best_loss", "seconds")
+
+#: What decoding a header of unexpected content raises.
+DAMAGE = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
 
 
 class CheckpointError(ValueError):
     """A file is missing, damaged, or not a checkpoint."""
 
 
-def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:
-    """Write a checkpoint; it is on the disk when this returns, and an existing file is replaced."""
-    from safetensors.numpy import save_file
+def save_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> None:
+    """Write a checkpoint; it is on the disk when this returns, and an existing file is replaced.
 
-    training, path = checkpoint.training, Path(path)
-    groups = {"parameters": training.parameters, "best": checkpoint.best or []}
-    groups |= {f"moments{i}": moments for i, moments in enumerate(training.moments)}
-    arrays = {f"{name}.{i}": np.ascontiguousarray(a) for name, group in groups.items() for i, a in enumerate(group)}
+    Raises
+    ------
+    OSError
+        If it cannot be written; an existing file is unchanged.
+    """
+    arrays, header = encode_training(checkpoint.training)
+    arrays |= _named("best", checkpoint.best or [])
+    header |= {name: getattr(checkpoint, name) for name in (*_INTEGERS, *_FLOATS)}
+    replace_file(path, pack_arrays(arrays, header, FORMAT, VERSION), sync=True)
+
+
+def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
+    """Read a checkpoint written by `save_checkpoint`.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, damaged, or something else.
+    """
+    try:
+        data = read_file(path, MAX_ARRAY_BYTES, follow_links=False)
+        file = unpack_arrays(data, FORMAT, VERSION, _UNVERIFIED_VERSIONS)
+        training = decode_training(file.arrays, file.header)
+        fields: dict[str, Any] = {name: natural(file.header[name]) for name in _INTEGERS}
+        fields |= {name: float_from_json(file.header[name]) for name in _FLOATS}
+        checkpoint = Checkpoint(training, best=_group(file.arrays, "best") or None, **fields)
+    except (OSError, *DAMAGE) as error:
+        raise CheckpointError(f"{path} is not a checkpoint that can be read: {error}") from error
+    if not file.is_verified:
+        warnings.warn(
+            f"{path} was written by an earlier version of prunelab without a checksum, so damage to it cannot be "
+            "detected",
+            UnverifiedFileWarning,
+            stacklevel=2,
+        )
+    return checkpoint
+
+
+def encode_training(training: Training) -> tuple[dict[str, NDArray], dict[str, Any]]:
+    """Arrays and JSON values that hold a training."""
+    arrays = _named("parameters", training.parameters) | _named("early_stop", training.early_stop_parameters or [])
+    for i, moments in enumerate(training.moments):
+        arrays |= _named(f"moments{i}", moments)
     header = {
-        "format": FORMAT,
-        "version": VERSION,
         "n_steps": training.n_steps,
         "loss_curve": training.loss_curve,
         "validation_scores": training.validation_scores,
-        **{name: getattr(checkpoint, name) for name in _NUMBERS},
+        "monitored": training.monitored,
+        "early_stop_step": training.early_stop_step,
     }
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    try:
-        save_file(arrays, temporary, metadata={"prunelab": json.dumps(header)})
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    return arrays, header
 
 
-def load_checkpoint(path: str | Path) -> Checkpoint:
-    """Read a checkpoint written by `save_checkpoint`; CheckpointError if the file is something else."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="numpy") as file:
-            header = json.loads((file.metadata() or {})["prunelab"])
-            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-        if (header["format"], header["version"]) != (FORMAT, VERSION):
-            raise ValueError(f"its format is {header['format']} {header['version']}")
-        groups = {name: _group(arrays, name) for name in ("parameters", "best", "moments0", "moments1")}
-        training = Training(
-            groups["parameters"],
-            [float(loss) for loss in header["loss_curve"]],
-            [float(score) for score in header["validation_scores"]],
-            [groups[name] for name in ("moments0", "moments1") if groups[name]],
-            int(header["n_steps"]),
-        )
-        places = {name: kind(header[name]) for name, kind in _NUMBERS.items()}
-        if any(value < 0 for name, value in places.items() if _NUMBERS[name] is int):
-            raise ValueError("it is at a place that there is not")
-        if not all(np.isfinite(array).all() for group in groups.values() for array in group):
-            raise ValueError("it has values that are not finite numbers")
-        return Checkpoint(training, best=groups["best"] or None, **places)
-    except (
-        SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError
-    ) as error:  # fmt: skip
-        raise CheckpointError(f"{path} is not a checkpoint that can be read: {error}") from error
+def decode_training(arrays: Mapping[str, NDArray], header: Mapping[str, Any]) -> Training:
+    """The training that `encode_training` encoded; one of `DAMAGE` if the values are of other types."""
+    if not all(np.isfinite(array).all() for array in arrays.values()):
+        raise ValueError("it has values that are not finite numbers")
+    step = header.get("early_stop_step")
+    return Training(
+        _group(arrays, "parameters"),
+        loss_curve=[float_from_json(loss) for loss in header["loss_curve"]],
+        validation_scores=[float_from_json(score) for score in header["validation_scores"]],
+        moments=[moments for name in ("moments0", "moments1") if (moments := _group(arrays, name))],
+        n_steps=natural(header["n_steps"]),
+        monitored=[float_from_json(value) for value in header.get("monitored", [])],
+        early_stop_step=None if step is None else natural(step),
+        early_stop_parameters=_group(arrays, "early_stop") or None,
+    )
 
 
-def _group(arrays: dict[str, NDArray], name: str) -> list[NDArray]:
+def natural(value: Any) -> int:
+    """A whole number of at least 0; TypeError for anything else."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise TypeError(f"{value!r} is not a whole number of at least 0")
+    return value
+
+
+def _named(name: str, group: list[NDArray]) -> dict[str, NDArray]:
+    return {f"{name}.{i}": array for i, array in enumerate(group)}
+
+
+def _group(arrays: Mapping[str, NDArray], name: str) -> list[NDArray]:
     return [arrays[f"{name}.{i}"] for i in range(sum(key.startswith(f"{name}.") for key in arrays))]

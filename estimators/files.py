@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from numpy.typing import NDArray
 
@@ -36,7 +36,7 @@ MAX_JSON_BYTES = 16 * 2**20
 _MAX_HEADER_BYTES = 100 * 2**20
 
 _NO_CHECKSUM = b"0" * 64
-_CHECKSUM = re.compile(rb'"sha256":"([0-9a-f]{64})"')
+_CHECKSUM = re.compile(rb'"prunelab":"\{\\"sha256\\": \\"([0-9a-f]{64})\\"')
 _DESCRIPTOR = re.compile(r"/dev/(?:(stdout)|(stderr)|fd/(\d+))|/proc/self/fd/(\d+)")
 
 
@@ -230,7 +230,20 @@ def json_text(value: Any, indent: int | None = None) -> str:
     return json.dumps(to_json(value), indent=indent, allow_nan=False)
 
 
+def float_from_json(value: Any) -> float:
+    """A number as `to_json` stored it; TypeError for anything else."""
+    if value is None:
+        return math.nan
+    if value in ("inf", "-inf") or (isinstance(value, (int, float)) and not isinstance(value, bool)):
+        return float(value)
+    raise TypeError(f"{value!r} is not a number")
+
+
 # Arrays -------------------------------------------------------------------------------------------------
+
+
+class UnverifiedFileWarning(UserWarning):
+    """A file was written by an earlier version, which stored no checksum: damage to it cannot be detected."""
 
 
 class ArrayFile(NamedTuple):
@@ -239,7 +252,7 @@ class ArrayFile(NamedTuple):
     Attributes
     ----------
     header : dict
-        The JSON object that was stored beside the arrays.
+        The JSON object that was stored beside the arrays; numbers that JSON lacks are as `to_json` gives them.
     arrays : dict of str to ndarray
     is_verified : bool
         Whether the file has a checksum (a wrong one is an error); files of earlier versions have none.
@@ -250,47 +263,78 @@ class ArrayFile(NamedTuple):
     is_verified: bool
 
 
-def pack_arrays(arrays: Mapping[str, NDArray[Any]], header: Mapping[str, Any]) -> bytes:
+def pack_arrays(arrays: Mapping[str, NDArray[Any]], header: Mapping[str, Any], kind: str, version: int) -> bytes:
     """Encode arrays and a JSON object as safetensors, with a SHA-256 checksum of the whole file in its metadata.
 
-    The checksum is computed with zeros in its place, so it covers every other byte.
+    The checksum is computed with zeros in its place, so it covers every other byte. The same content always gives
+    the same bytes.
+
+    Parameters
+    ----------
+    arrays : mapping of str to ndarray
+    header : mapping
+    kind : str
+        What the file is, such as "prunelab-model".
+    version : int
+        Version of the format of this kind of file.
     """
     import numpy as np
     from safetensors.numpy import save
 
-    metadata = {"prunelab": json.dumps(header, allow_nan=False), "sha256": _NO_CHECKSUM.decode()}
-    data = save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata=metadata)
+    # One entry only: safetensors writes several in a random order.
+    text = json_text({"sha256": _NO_CHECKSUM.decode(), "format": kind, "version": version, **header})
+    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    data = save(contiguous, metadata={"prunelab": text})
     start = _checksum_start(data)
     assert start is not None
     return data[:start] + hashlib.sha256(data).hexdigest().encode() + data[start + len(_NO_CHECKSUM) :]
 
 
-def unpack_arrays(data: bytes) -> ArrayFile:
+def unpack_arrays(data: bytes, kind: str, version: int, unverified: Collection[int] = ()) -> ArrayFile:
     """Decode what `pack_arrays` encoded.
+
+    Parameters
+    ----------
+    data : bytes
+    kind : str
+        What the file has to be.
+    version : int
+        The version of the format that has a checksum.
+    unverified : collection of int
+        Earlier versions, which have none and are accepted without.
 
     Raises
     ------
     ValueError
-        If the data are damaged, or something else.
+        If the data are damaged, or something else; the message starts with "it".
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
     try:
         arrays = load(data)
-        metadata = json.loads(data[8 : 8 + _header_size(data)]).get("__metadata__") or {}
-        header = json.loads(metadata["prunelab"])
+        metadata = json.loads(data[8 : 8 + _header_size(data)])["__metadata__"]
     except (SafetensorError, KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise ValueError(f"it is not a safetensors file of prunelab ({_one_line(error)})") from error
-    if not isinstance(header, dict):
-        raise ValueError("its header is not a JSON object")
+    try:
+        header = json.loads(metadata["prunelab"])
+        found = header["format"]
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError("it is a safetensors file, but prunelab did not write it") from error
+    if found != kind:
+        raise ValueError(f"it is a file of the kind {found!r}, not {kind!r}")
     start = _checksum_start(data)
-    if start is None:
-        return ArrayFile(header, arrays, is_verified=False)
-    end = start + len(_NO_CHECKSUM)
-    if hashlib.sha256(data[:start] + _NO_CHECKSUM + data[end:]).hexdigest().encode() != data[start:end]:
-        raise ValueError("its checksum is wrong: the file was damaged or changed")
-    return ArrayFile(header, arrays, is_verified=True)
+    if start is not None:
+        end = start + len(_NO_CHECKSUM)
+        if hashlib.sha256(data[:start] + _NO_CHECKSUM + data[end:]).hexdigest().encode() != data[start:end]:
+            raise ValueError("its checksum is wrong: the file was damaged or changed")
+    if header.get("version") != version and header.get("version") not in unverified:
+        versions = " or ".join(map(str, sorted({version, *unverified})))
+        raise ValueError(f"it has version {header.get('version')!r} of its format, and this prunelab reads {versions}")
+    # Without this, damage to the name of the checksum would make a file look like one of an earlier version.
+    if start is None and (header["version"] == version or metadata.keys() != {"prunelab"} or "sha256" in header):
+        raise ValueError("it has no checksum: the file was damaged or changed")
+    return ArrayFile(header, arrays, is_verified=start is not None)
 
 
 def _header_size(data: bytes) -> int:
@@ -298,7 +342,7 @@ def _header_size(data: bytes) -> int:
 
 
 def _checksum_start(data: bytes) -> int | None:
-    """Position of the checksum. Quotes inside other metadata are escaped, so nothing else looks like it."""
+    """Position of the checksum. Quotes inside of strings are escaped, so nothing else looks like it."""
     match = _CHECKSUM.search(data, 8, 8 + _header_size(data))
     return None if match is None else match.start(1)
 

@@ -6,6 +6,7 @@ Importing this module loads neither torch nor scikit-learn, so that a form can c
 from __future__ import annotations
 
 import numbers
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -84,6 +85,43 @@ DEFAULTS: Mapping[str, Any] = {
     "precision": "auto",
     "memory": None,
 }
+
+#: Parameters that a file (a model, a run) may set: numbers, flags and names from fixed lists. `memory` is not among
+#: them, because a file that comes from elsewhere must not name a folder to read.
+STORED = (
+    "hidden_layer_sizes",
+    "activation",
+    "solver",
+    "alpha",
+    "batch_size",
+    "learning_rate",
+    "learning_rate_init",
+    "momentum",
+    "max_iter",
+    "tol",
+    "n_iter_no_change",
+    "early_stopping",
+    "validation_fraction",
+    "random_state",
+    "verbose",
+    "warm_start",
+    "fit_intercept",
+    "init",
+    "sparsity",
+    "criterion",
+    "granularity",
+    "scope",
+    "norm",
+    "order",
+    "prune_output",
+    "schedule",
+    "fine_tune_iter",
+    "n_rounds",
+    "rewind_step",
+    "density_distribution",
+    "device",
+    "precision",
+)
 
 
 def _number(
@@ -174,7 +212,10 @@ _CHECKS = {
     ),
     "rewind_step": _number(0, whole=True),
     "density_distribution": _one_of(DENSITY_DISTRIBUTIONS),
-    "device": (lambda value: isinstance(value, str), "a name such as 'auto', 'cpu' or 'cuda'"),
+    "device": (
+        lambda value: isinstance(value, str) and re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,3})?", value) is not None,
+        "'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'",
+    ),
     "precision": _one_of(PRECISIONS),
 }
 

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import numbers
 import os
 import re
-import tempfile
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from .files import (
+    MAX_ARRAY_BYTES,
+    UnverifiedFileWarning,
+    float_from_json,
+    pack_arrays,
+    read_file,
+    unpack_arrays,
+    write_output,
+)
+from .parameters import STORED
 from .validation import check_parameters
 
 if TYPE_CHECKING:
@@ -20,7 +28,10 @@ if TYPE_CHECKING:
     Classifier = TypeVar("Classifier", bound=BasePrunedClassifier)
 
 FORMAT = "prunelab-model"
-VERSION = 1
+
+#: The first version with a checksum. Version 1, which has none, is still read.
+VERSION = 2
+_UNVERIFIED_VERSIONS = (1,)
 
 _LISTS = ("coefs", "intercepts", "masks", "intercept_masks")
 _SCALARS = ("sparsity_", "n_nonzero_", "loss_", "n_iter_", "n_layers_", "n_outputs_", "precision_", "seed_")
@@ -29,30 +40,39 @@ _CURVES = ("loss_curve_", "validation_scores_", "fine_tune_loss_curve_")
 #: Kinds of class labels that JSON and a NumPy dtype name together restore exactly.
 _LABEL_KINDS = "biufU"
 
+_DAMAGE = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
+
 
 class ModelFileError(ValueError):
     """A file is missing, or not a model that can be loaded."""
 
 
-def save(classifier: BasePrunedClassifier, path: str | Path) -> None:
-    """Write a fitted classifier; see `BasePrunedClassifier.save`.
+def save(classifier: BasePrunedClassifier, path: str | os.PathLike[str]) -> None:
+    """Write a fitted classifier; see `BasePrunedClassifier.save`."""
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"cannot save the model to {path}: it is a directory; name a file in it")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"cannot save the model to {path}: the directory {path.parent} does not exist")
+    write_output(path, dumps(classifier))
 
-    Parameters that a file cannot hold (`memory`, a RandomState) are left at None.
+
+def dumps(classifier: BasePrunedClassifier) -> bytes:
+    """Encode a fitted classifier: the content of a model file.
+
+    Only the parameters in `STORED` are kept, and `random_state` only if it is a number.
 
     Raises
     ------
     ValueError
         If the class labels are of a kind that cannot be written.
     """
-    from safetensors.numpy import save_file
-
     labels, label_type = _labels_to_json(classifier.classes_)
     names = getattr(classifier, "feature_names_in_", None)
+    parameters = classifier.get_params(deep=False)
     header = {
-        "format": FORMAT,
-        "version": VERSION,
         "class": type(classifier).__name__,
-        "parameters": _parameters_to_json(classifier),
+        "parameters": {name: _to_json(parameters[name]) for name in STORED},
         "classes": labels,
         "classes_type": label_type,
         "n_features_in": classifier.n_features_in_,
@@ -60,74 +80,68 @@ def save(classifier: BasePrunedClassifier, path: str | Path) -> None:
         "fitted": {name: getattr(classifier, name) for name in (*_SCALARS, *_CURVES)},
     }
     arrays = {
-        f"{name}.{layer}": np.ascontiguousarray(array)
-        for name in _LISTS
-        for layer, array in enumerate(getattr(classifier, f"{name}_"))
+        f"{name}.{layer}": array for name in _LISTS for layer, array in enumerate(getattr(classifier, f"{name}_"))
     }
-    path = Path(path)
-    if path.is_dir():
-        raise IsADirectoryError(f"cannot save the model to {path}: it is a directory; name a file in it")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"cannot save the model to {path}: the directory {path.parent} does not exist")
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    try:
-        save_file(arrays, temporary, metadata={"prunelab": json.dumps(header)})
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    return pack_arrays(arrays, header, FORMAT, VERSION)
 
 
-def load(cls: type[Classifier], path: str | Path) -> Classifier:
+def load(cls: type[Classifier], path: str | os.PathLike[str]) -> Classifier:
     """Read a classifier of class `cls` written by `save`; see `BasePrunedClassifier.load`.
 
-    Nothing in the file is executed, and no more is allocated than the file is long.
+    Nothing in the file is executed or names another file, and no more is allocated than the file is long.
 
     Raises
     ------
     ModelFileError
         If the file is missing, damaged, or not a model of this class.
     """
-    from safetensors import SafetensorError, safe_open
-
-    path = Path(path)
-    if not path.is_file():
-        raise ModelFileError(f"there is no model file {path}")
     try:
-        with safe_open(path, framework="numpy") as file:
-            header = _read_header(file.metadata(), cls, path)
-            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, OSError, TypeError, AttributeError) as error:  # also types that NumPy does not have
+        data = read_file(path, MAX_ARRAY_BYTES)
+    except FileNotFoundError as error:
+        raise ModelFileError(f"there is no model file {path}") from error
+    except OSError as error:
         raise ModelFileError(f"{path} is not a model that can be read: {error}") from error
     try:
-        return _restore(cls, header, arrays)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
-        raise ModelFileError(f"{path} is a damaged model file: {' '.join(str(error).split())}") from error
-
-
-def _read_header(metadata: dict[str, str] | None, cls: type, path: Path) -> dict[str, Any]:
+        file = unpack_arrays(data, FORMAT, VERSION, _UNVERIFIED_VERSIONS)
+    except ValueError as error:
+        raise ModelFileError(f"{path} is not a model that can be read: {error}") from error
+    held = file.header.get("class")
+    if held != cls.__name__:
+        raise ModelFileError(f"{path} holds a {held}, not a {cls.__name__}")
     try:
-        header = json.loads((metadata or {})["prunelab"])
-        if header["format"] != FORMAT:
-            raise KeyError(header["format"])
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise ModelFileError(f"{path} is a safetensors file, but not a model that prunelab saved") from error
-    if header.get("version") != VERSION:
-        raise ModelFileError(
-            f"{path} has model format {header.get('version')!r}, this prunelab reads {VERSION}: use another version"
+        classifier = _restore(cls, file.header, file.arrays)
+    except _DAMAGE as error:
+        raise ModelFileError(f"{path} is a damaged model file: {' '.join(str(error).split())}") from error
+    if not file.is_verified:
+        warnings.warn(
+            f"{path} was written by an earlier version of prunelab without a checksum, so damage to it cannot be "
+            "detected; save the model again to add one",
+            UnverifiedFileWarning,
+            stacklevel=3,
         )
-    if header.get("class") != cls.__name__:
-        raise ModelFileError(f"{path} holds a {header.get('class')}, not a {cls.__name__}")
-    return header
+    return classifier
+
+
+def is_intact(cls: type[BasePrunedClassifier], path: str | os.PathLike[str]) -> bool:
+    """Whether a model file can be loaded, and its checksum, if it has one, is right."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UnverifiedFileWarning)
+            load(cls, path)
+    except ModelFileError:
+        return False
+    return True
 
 
 def _restore(cls: type[Classifier], header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Classifier:
     classifier = cls()
-    parameters = {name: _from_json(value) for name, value in header["parameters"].items()}
-    parameters["memory"] = None  # a folder that somebody else names may hold anything
-    classifier.set_params(**parameters)
+    parameters = dict(header["parameters"])
+    if parameters.pop("memory", None) is not None:  # version 1 stored it as null
+        raise ValueError("it names a folder for memory=, which a model file may not do")
+    unknown = parameters.keys() - set(STORED)
+    if unknown:
+        raise ValueError(f"it sets {', '.join(map(repr, sorted(unknown)))}, which a model file may not do")
+    classifier.set_params(**{name: _from_json(value) for name, value in parameters.items()})
     check_parameters(classifier, check_device=False)
     classifier.classes_ = _labels_from_json(header["classes"], header["classes_type"])
     classifier.n_features_in_ = int(header["n_features_in"])
@@ -162,24 +176,19 @@ def _restore(cls: type[Classifier], header: dict[str, Any], arrays: dict[str, np
 
 def _restore_fitted(classifier: BasePrunedClassifier, fitted: dict[str, Any]) -> None:
     for name in _SCALARS:
-        kind = str if name == "precision_" else numbers.Real if name in ("sparsity_", "loss_") else int
-        if not isinstance(fitted[name], kind) or (kind is int and fitted[name] < 0):
-            raise TypeError(f"{name} is {fitted[name]!r}")
-        setattr(classifier, name, fitted[name])
+        value = fitted[name]
+        if name in ("sparsity_", "loss_"):
+            value = float_from_json(value)
+        elif name != "precision_" and (not isinstance(value, int) or value < 0):
+            raise TypeError(f"{name} is {value!r}")
+        setattr(classifier, name, value)
     if classifier.precision_ not in ("float32", "bfloat16"):
         raise ValueError(f"precision_ is {classifier.precision_!r}")
     for name in _CURVES:
         curve = fitted[name]
-        is_curve = isinstance(curve, list) and all(isinstance(value, numbers.Real) for value in curve)
-        if not is_curve and not (name == "validation_scores_" and curve is None):
+        if not isinstance(curve, list) and not (name == "validation_scores_" and curve is None):
             raise TypeError(f"{name} is {curve!r}")
-        setattr(classifier, name, curve)
-
-
-def _parameters_to_json(classifier: BasePrunedClassifier) -> dict[str, Any]:
-    parameters = classifier.get_params(deep=False)
-    parameters["memory"] = None
-    return {name: _to_json(value) for name, value in parameters.items()}
+        setattr(classifier, name, None if curve is None else [float_from_json(value) for value in curve])
 
 
 def _to_json(value: Any) -> Any:
@@ -215,9 +224,3 @@ def _labels_from_json(labels: list, type_name: str) -> np.ndarray:
     if classes.ndim != 1 or len(labels) < 2 or not np.array_equal(np.unique(classes), classes):
         raise ValueError("its class labels are not a sorted list of at least two different ones")
     return classes
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current

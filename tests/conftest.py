@@ -24,6 +24,12 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """Files that tests read, such as those written by earlier versions; read-only to the tests."""
+    return REPOSITORY / "tests" / "data"
+
+
+@pytest.fixture(scope="session")
 def data_root() -> Path:
     """The folder with the real `MNIST/raw` and `FashionMNIST/raw`; read-only to the tests."""
     from_environment = os.environ.get("PRUNELAB_TEST_DATA") or os.environ.get("PRUNELAB_DATA")

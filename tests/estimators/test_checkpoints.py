@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 import numpy as np
 import pytest
-from prunelab.estimators import PrunedMLPClassifier, iter_sparsity_path, training
+from prunelab.estimators import PrunedMLPClassifier, UnverifiedFileWarning, iter_sparsity_path, training
 from prunelab.estimators.checkpoints import CheckpointError, load_checkpoint, save_checkpoint
 from prunelab.estimators.training import BatchEnded, EpochEnded
 from sklearn.datasets import make_classification
@@ -135,3 +138,66 @@ def test_what_is_no_checkpoint_is_refused(content, tmp_path):
     file.write_bytes(content)
     with pytest.raises(CheckpointError, match="not a checkpoint"):
         load_checkpoint(file)
+
+
+@pytest.fixture(scope="module")
+def checkpoint_file(tmp_path_factory):
+    """A checkpoint with everything in it: moments, curves, and the best parameters so far."""
+    kept = []
+    classifier = PrunedMLPClassifier((4,), max_iter=3, early_stopping=True, random_state=0, device="cpu")
+    path(classifier, on_event=lambda event: kept.append(event.checkpoint()) if between_epochs(event) else None)
+    file = tmp_path_factory.mktemp("checkpoint") / "c.safetensors"
+    save_checkpoint(kept[0], file)
+    return file
+
+
+@pytest.mark.parametrize("n_flips", [500, pytest.param(20_000, marks=pytest.mark.slow)])
+def test_a_flipped_bit_is_always_noticed(checkpoint_file, tmp_path, n_flips):
+    content = checkpoint_file.read_bytes()
+    file = tmp_path / "c.safetensors"
+    for position in np.random.default_rng(0).integers(8 * len(content), size=n_flips):
+        flipped = bytearray(content)
+        flipped[position // 8] ^= 1 << position % 8
+        file.write_bytes(flipped)
+        with pytest.raises(CheckpointError):
+            load_checkpoint(file)
+
+
+def test_everything_in_a_checkpoint_comes_back(checkpoint_file, tmp_path):
+    checkpoint = load_checkpoint(checkpoint_file)
+    assert checkpoint.best
+    assert checkpoint.training.moments
+    save_checkpoint(checkpoint, tmp_path / "again")
+    assert (tmp_path / "again").read_bytes() == checkpoint_file.read_bytes()
+
+
+def test_a_checkpoint_of_the_earlier_version_loads_and_is_reported_as_unverified(data_folder):
+    with pytest.warns(UnverifiedFileWarning, match="without a checksum"):
+        checkpoint = load_checkpoint(data_folder / "earlier" / "run" / "checkpoint-seed1.safetensors")
+    assert [parameter.shape for parameter in checkpoint.training.parameters] == [(64, 6), (6, 5), (5, 10)]
+    assert len(checkpoint.training.loss_curve) == checkpoint.epoch == 3
+
+
+def test_a_link_is_not_followed(checkpoint_file, tmp_path):
+    """Whoever sent the folder of a run could have made it point anywhere."""
+    (tmp_path / "link").symlink_to(checkpoint_file)
+    with pytest.raises(CheckpointError, match="symbolic link"):
+        load_checkpoint(tmp_path / "link")
+    save_checkpoint(load_checkpoint(checkpoint_file), tmp_path / "link")
+    assert not (tmp_path / "link").is_symlink()
+
+
+def test_a_full_disk_leaves_the_earlier_checkpoint_and_no_temporary_file(checkpoint_file, tmp_path, monkeypatch):
+    checkpoint = load_checkpoint(checkpoint_file)
+    save_checkpoint(checkpoint, tmp_path / "c")
+    content = (tmp_path / "c").read_bytes()
+
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        save_checkpoint(checkpoint, tmp_path / "c")
+    assert caught.value.errno == errno.ENOSPC
+    assert (tmp_path / "c").read_bytes() == content
+    assert os.listdir(tmp_path) == ["c"]

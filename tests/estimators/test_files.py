@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from prunelab.estimators.files import (
     FileError,
+    float_from_json,
     json_text,
     open_regular,
     pack_arrays,
@@ -22,6 +23,7 @@ from prunelab.estimators.files import (
     unpack_arrays,
     write_output,
 )
+from safetensors.numpy import save
 
 
 def mode_of(path):
@@ -164,12 +166,26 @@ ARRAYS = {
     "mask": np.array([True, False]),
     "empty": np.zeros((0, 3), np.float32),
 }
-HEADER = {"name": 'with "quotes" and "sha256":"' + "0" * 64 + '"', "values": [1, None, "ä"]}
+HEADER = {"name": 'with "quotes" and {"sha256": "' + "0" * 64 + '"}', "data": {"sha256": "1" * 64}, "values": [1, "ä"]}
+KIND = "prunelab-test"
+
+
+def pack(arrays=ARRAYS, header=HEADER, version=2):
+    return pack_arrays(arrays, header, KIND, version)
+
+
+def unpack(data):
+    return unpack_arrays(data, KIND, 2, unverified=(1,))
+
+
+def earlier(header):
+    """A file without a checksum."""
+    return save(ARRAYS, metadata={"prunelab": json.dumps(header)})
 
 
 def test_arrays_are_read_back():
-    file = unpack_arrays(pack_arrays(ARRAYS, HEADER))
-    assert file.header == HEADER
+    file = unpack(pack())
+    assert {name: file.header[name] for name in HEADER} == HEADER
     assert file.is_verified
     assert file.arrays.keys() == ARRAYS.keys()
     for name, array in ARRAYS.items():
@@ -177,34 +193,57 @@ def test_arrays_are_read_back():
         np.testing.assert_array_equal(file.arrays[name], array)
 
 
+def test_numbers_that_json_lacks_are_read_back():
+    values = [math.inf, -math.inf, 1.5, 3]
+    header = unpack(pack(header={"values": values, "nan": math.nan})).header
+    assert [float_from_json(value) for value in header["values"]] == values
+    assert math.isnan(float_from_json(header["nan"]))
+    for other in ("1", True, [1], "nan", {}):
+        with pytest.raises(TypeError, match="not a number"):
+            float_from_json(other)
+
+
+def test_the_same_content_gives_the_same_bytes():
+    assert len({pack() for _ in range(20)}) == 1
+
+
 def test_no_flipped_bit_goes_unnoticed():
-    """Every bit of the file: the result is an error, or the very same content without a checksum."""
-    data = pack_arrays(ARRAYS, HEADER)
-    unverified = 0
+    """Every bit of the file, also those of the name of the checksum and of the version."""
+    data = pack()
     for position in range(8 * len(data)):
         flipped = bytearray(data)
         flipped[position // 8] ^= 1 << position % 8
-        try:
-            file = unpack_arrays(bytes(flipped))
-        except ValueError:
-            continue
-        unverified += 1
-        assert not file.is_verified
-        assert file.header == HEADER
-        assert all(np.array_equal(file.arrays[name], array) for name, array in ARRAYS.items())
-    # Only within the name of the checksum, and its first characters.
-    assert unverified <= 8 * (len('"sha256":"') + 64)
+        with pytest.raises(ValueError, match=r"^its? "):
+            unpack(bytes(flipped))
 
 
 def test_files_of_earlier_versions_are_unverified():
-    from safetensors.numpy import save
-
-    file = unpack_arrays(save(ARRAYS, metadata={"prunelab": json.dumps(HEADER)}))
-    assert file.header == HEADER
+    file = unpack(earlier({"format": KIND, "version": 1, **HEADER}))
+    assert file.header["values"] == HEADER["values"]
     assert not file.is_verified
 
 
-@pytest.mark.parametrize("data", [b"", b"x" * 100, b"\xff" * 8 + b"{}", pack_arrays(ARRAYS, HEADER)[:-1]])
+def test_only_earlier_versions_may_lack_a_checksum():
+    with pytest.raises(ValueError, match="no checksum"):
+        unpack(earlier({"format": KIND, "version": 2}))
+    with pytest.raises(ValueError, match="no checksum"):
+        unpack(earlier({"format": KIND, "version": 1, "sha256": ""}))
+    with pytest.raises(ValueError, match="no checksum"):
+        unpack(save(ARRAYS, metadata={"prunelab": json.dumps({"format": KIND, "version": 1}), "sha256": "0" * 64}))
+
+
+@pytest.mark.parametrize("version", [0, 3, "2", None, [2]])
+def test_other_versions_are_refused(version):
+    with pytest.raises(ValueError, match="this prunelab reads 1 or 2"):
+        unpack(pack(version=version))
+
+
+def test_other_kinds_of_file_are_refused():
+    with pytest.raises(ValueError, match="'prunelab-test', not 'prunelab-model'"):
+        unpack_arrays(pack(), "prunelab-model", 2)
+
+
+@pytest.mark.parametrize("data", [b"", b"x" * 100, b"\xff" * 8 + b"{}", pack()[:-1], pack() + b"\0", save(ARRAYS)])
 def test_other_files_are_refused(data):
-    with pytest.raises(ValueError, match="not a safetensors file"):
-        unpack_arrays(data)
+    with pytest.raises(ValueError, match="it is not a safetensors file of prunelab"):
+        unpack(data)
