@@ -123,6 +123,11 @@ def write_output(path: str | os.PathLike[str], content: str | bytes) -> None:
         file.write(data)
 
 
+def is_standard_output(path: str | os.PathLike[str]) -> bool:
+    """Whether this names the standard output of the process, such as ``/dev/stdout``."""
+    return _standard_descriptor(os.fspath(path)) == 1
+
+
 def _standard_descriptor(path: str) -> int | None:
     match = _DESCRIPTOR.fullmatch(path)
     if match is None:

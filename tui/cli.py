@@ -189,8 +189,10 @@ def _add_study(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--again", action="store_true", help="compute everything anew")
     _add_data_options(parser, of_study=True)
     group = parser.add_argument_group("output")
-    group.add_argument("--csv", metavar="FILE", help="write the table of all points as CSV; - is standard output")
-    group.add_argument("--json", metavar="FILE", help="write it as a JSON list of objects; - likewise")
+    group.add_argument(
+        "--csv", type=_output, metavar="FILE", help="write the table of all points as CSV; - is standard output"
+    )
+    group.add_argument("--json", type=_output, metavar="FILE", help="write it as a JSON list of objects; - likewise")
     group.add_argument("--ascii", action="store_true", help="draw with ASCII characters only")
     group.add_argument("--quiet", "-q", action="store_true", help="show no progress")
 
@@ -222,7 +224,9 @@ def _add_runs(commands: argparse._SubParsersAction) -> None:
         if name == "export":
             action.add_argument("--format", metavar="F", help="csv, json, svg or model (default: the file's ending)")
             action.add_argument("--seed", type=int, metavar="N", help="of the model (the first)")
-            action.add_argument("-o", "--output", metavar="FILE", help="file or folder (default: here, by its name)")
+            action.add_argument(
+                "-o", "--output", type=_output, metavar="FILE", help="file or folder (default: here, by its name)"
+            )
         if name == "rename":
             action.add_argument("name", metavar="NAME", help="the new name")
         if name == "delete":
@@ -319,8 +323,10 @@ def _add_location_options(parser: argparse._ActionsContainer) -> None:
 def _add_output_options(parser: argparse.ArgumentParser, saves: str) -> None:
     group = parser.add_argument_group("output")
     group.add_argument("--name", metavar="NAME", help="what to call this run in the list of runs")
-    group.add_argument("--csv", metavar="FILE", help="write the table as CSV; - is standard output")
-    group.add_argument("--json", metavar="FILE", help="write the table as a JSON list of objects; - likewise")
+    group.add_argument("--csv", type=_output, metavar="FILE", help="write the table as CSV; - is standard output")
+    group.add_argument(
+        "--json", type=_output, metavar="FILE", help="write the table as a JSON list of objects; - likewise"
+    )
     group.add_argument("--save", metavar="PATH", help=saves)
     group.add_argument("--ascii", action="store_true", help="draw with ASCII characters only")
     group.add_argument("--quiet", "-q", action="store_true", help="show no progress")
@@ -328,6 +334,13 @@ def _add_output_options(parser: argparse.ArgumentParser, saves: str) -> None:
 
 def _words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",")]
+
+
+def _output(text: str) -> str:
+    """A file to write; "-" for standard output under any of its names."""
+    from ..estimators.files import is_standard_output
+
+    return "-" if is_standard_output(text) else text
 
 
 def _numbers(text: str) -> list[float]:

@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..estimators.backend import share_processors
+from ..estimators.files import is_standard_output, write_output
 from ..estimators.presets import PRESETS, WAYS
-from .output import ADDED_LABELS, CsvStream, Terminal, json_text
-from .runs.store import RunError, write_for_user
+from .output import ADDED_LABELS, Terminal
+from .runs.store import RunError
 from .status import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, UsageError
+from .tables import CsvStream, csv_text, json_text
 from .text import clean
 
 if TYPE_CHECKING:
@@ -112,7 +114,7 @@ class _Study:
         self._rows: list[dict[str, Any]] = []
         self._heading: list[str] = []
         self._keep = _forget
-        self._is_unheard = False
+        self._is_unheard = self._saves_to_stdout = False
         check_outputs(options)
         self._data = check_here(spec, options)
 
@@ -134,7 +136,14 @@ class _Study:
 
     def save_last_to(self, path: Path) -> None:
         """Write the network of the last point to a file."""
-        check_can_write(path)
+        self._saves_to_stdout = is_standard_output(path)
+        if self._saves_to_stdout:
+            if "-" in (self._options.csv, self._options.json):
+                raise UsageError("--save and the table cannot both go to standard output: name a file for one of them")
+            if self._terminal.is_terminal:
+                raise UsageError("--save does not write a model to a terminal: name a file")
+        else:
+            check_can_write(path)
 
         def keep(point: PathPoint) -> None:
             if point.row["sparsity"] == self._spec.sparsities[-1]:
@@ -149,7 +158,8 @@ class _Study:
 
         total = self._spec.n_points
         shows_progress = self._terminal.is_terminal and not self._options.quiet
-        stream = None if self._shows_table() or self._options.json == "-" else CsvStream(sys.stdout)
+        is_silent = self._shows_table() or self._options.json == "-" or self._saves_to_stdout
+        stream = None if is_silent else CsvStream(sys.stdout)
 
         def take(point: PathPoint) -> None:
             self._rows.append(point.row)
@@ -195,14 +205,15 @@ class _Study:
         return len(self._spec.ways.get(name, ())) > 1
 
     def _write(self, plot: bool) -> None:
-        from ..estimators.path import to_frame
+        from ..estimators.path import COLUMNS
 
         if self._options.csv not in (None, "-"):
-            write_for_user(Path(self._options.csv), to_frame(self._rows).to_csv(index=False))
+            extra = [name for name in (self._rows[0] if self._rows else ()) if name not in COLUMNS]
+            write_output(self._options.csv, csv_text(self._rows, [*COLUMNS, *extra]))
         if self._options.json == "-":
-            print(json_text(self._rows))
+            sys.stdout.write(json_text(self._rows))
         elif self._options.json is not None:
-            write_for_user(Path(self._options.json), json_text(self._rows) + "\n")
+            write_output(self._options.json, json_text(self._rows))
         if self._shows_table() and self._rows:
             self._terminal.print_paragraphs(self._heading)
             self._terminal.print_results(self._rows, plot=plot, ascii_only=self._options.ascii)
@@ -368,13 +379,12 @@ def check_outputs(options: argparse.Namespace) -> None:
 
 def check_can_write(path: Path) -> None:
     """Refuse a file that could not be written before hours go into what it is for."""
-    if path.is_dir():
+    target = Path(os.path.realpath(path))  # where a link points
+    if target.is_dir():
         raise UsageError(f"cannot write {path}: it is a directory; name a file in it")
-    if not path.parent.is_dir():
-        raise UsageError(f"cannot write {path}: the directory {path.parent} does not exist")
-    is_special = path.exists() and not path.is_file()
-    needed = [path] if is_special else [path.resolve().parent, *([path] if path.exists() else [])]
-    if not all(os.access(place, os.W_OK) for place in needed):
+    if not target.exists() and not target.parent.is_dir():
+        raise UsageError(f"cannot write {path}: the directory {target.parent} does not exist")
+    if not os.access(target if target.exists() else target.parent, os.W_OK):
         raise UsageError(f"cannot write {path}: permission denied")
 
 

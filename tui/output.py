@@ -1,9 +1,7 @@
-"""Results on standard output and in files: tables, CSV and JSON."""
+"""Results on standard output: tables and curves."""
 
 from __future__ import annotations
 
-import csv
-import json
 import math
 import os
 import shutil
@@ -12,7 +10,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Sequence
 
     from ..estimators.data.datasets import DatasetInfo
 
@@ -26,31 +24,6 @@ ADDED_LABELS = ("schedule", "norm", "order")
 
 #: Columns of tables that are left out, in this order, where the terminal is too narrow.
 EXPENDABLE = ("loss", "classes", "image", "what", "compression", "took", "when", "points", "name")
-
-
-class CsvStream:
-    """Rows as CSV, each written as soon as it is known; the first one brings the header."""
-
-    def __init__(self, stream: IO[str]):
-        self._stream = stream
-        self._writer: csv.DictWriter | None = None
-
-    def write(self, row: Mapping[str, Any]) -> None:
-        """Write a row."""
-        if self._writer is None:
-            self._writer = csv.DictWriter(self._stream, list(row), lineterminator="\n")
-            self._writer.writeheader()
-        self._writer.writerow(row)
-        self._stream.flush()
-
-
-def json_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """A JSON list of objects; numbers that JSON does not know (inf, NaN) are null."""
-    return json.dumps([{name: _json_value(value) for name, value in row.items()} for row in rows], indent=2)
-
-
-def _json_value(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @dataclass(frozen=True)

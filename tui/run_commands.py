@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -11,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from .output import ADDED_LABELS, Terminal
 from .runs import supervisor
-from .runs.export import FORMATS, default_name, export, export_text
+from .runs.export import FORMATS, default_name, export, export_text, model_bytes
 from .runs.store import Run, RunError, RunStore, numbers
 from .runs.words import title
 from .status import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, UsageError
+from .tables import json_text
 from .text import duration
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
 def _list(options: argparse.Namespace, store: RunStore) -> int:
     summaries = [summary(one) for one in store.runs()]
     if options.json:
-        print(json.dumps(summaries, indent=2))
+        sys.stdout.write(json_text(summaries))
         return 0
     if not summaries:
         print(f"no runs yet in {store.folder}; prunelab, or prunelab sweep, makes one", file=sys.stderr)
@@ -70,7 +70,7 @@ def _show(options: argparse.Namespace, store: RunStore) -> int:
     one = store.find(options.run)
     rows = one.points()
     if options.json:
-        print(json.dumps({**summary(one), "spec": one.spec.to_json(), "rows": rows}, indent=2))
+        sys.stdout.write(json_text({**summary(one), "spec": one.spec.to_json(), "rows": rows}))
         return 0
     facts = summary(one)
     print(f"{facts['id']}{': ' + facts['name'] if facts['name'] else ''}")
@@ -92,8 +92,10 @@ def _export(options: argparse.Namespace, store: RunStore) -> int:
     if kind not in FORMATS:
         raise UsageError(f"--format must be one of {', '.join(FORMATS)}, got {kind!r}")
     if options.output == "-" and kind == "model":
-        raise UsageError("a model file is no text for standard output: name a file or a folder")
-    if options.output == "-":
+        if sys.stdout.isatty():
+            raise UsageError("a model is not written to a terminal: name a file or a folder with --output")
+        sys.stdout.buffer.write(model_bytes(one, options.seed))
+    elif options.output == "-":
         sys.stdout.write(export_text(one, kind))
     else:
         print(export(one, kind, options.output or default_name(one, kind), options.seed))

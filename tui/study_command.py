@@ -12,13 +12,15 @@ import sys
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from ..estimators.files import write_output
 from ..estimators.studies.catalogue import STUDIES
 from .commands import check_can_write, check_here, from_anywhere, run_safely, stopped_by_interrupt
-from .output import Terminal, json_text
+from .output import Terminal
 from .runs import several
 from .runs.several import Share
-from .runs.store import Run, RunError, RunStore, numbers, write_for_user
+from .runs.store import Run, RunError, RunStore, numbers
 from .status import EXIT_FAILED, EXIT_INTERRUPTED, UsageError
+from .tables import csv_text, json_text
 
 if TYPE_CHECKING:
     import argparse
@@ -181,16 +183,17 @@ def _show(answer: Answer, options: argparse.Namespace) -> None:
     from ..estimators.studies.verdicts import TEST
 
     rows: list[dict[str, Any]] = answer.frame.to_dict("records")  # type: ignore[assignment]
+    table = csv_text(rows, list(map(str, answer.frame)))
     if options.csv not in (None, "-"):
-        write_for_user(Path(options.csv), answer.frame.to_csv(index=False))
+        write_output(options.csv, table)
     if options.json not in (None, "-"):
-        write_for_user(Path(options.json), json_text(rows) + "\n")
+        write_output(options.json, json_text(rows))
     terminal = Terminal.of(sys.stdout)
     if options.json == "-":
-        print(json_text(rows))
+        sys.stdout.write(json_text(rows))
         return
     if not terminal.is_terminal or options.csv == "-":
-        sys.stdout.write(answer.frame.to_csv(index=False))
+        sys.stdout.write(table)
         return
     study = STUDIES[options.study]
     terminal.print_paragraphs([study.question])

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import io
-import json
+import math
 import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .store import RunError, write_for_user
+from ...estimators.files import MAX_ARRAY_BYTES, read_file, write_output
+from ..tables import csv_text, json_text
+from .store import RunError, numbers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,11 +67,9 @@ def export(run: Run, kind: str, path: str | os.PathLike[str], seed: int | None =
     """
     target = Path(os.path.expanduser(path))
     target = target / default_name(run, kind) if target.is_dir() else target
+    content = model_bytes(run, seed) if kind == "model" else export_text(run, kind)
     try:
-        if kind == "model":
-            _copy_model(run, target, seed)
-        else:
-            write_for_user(target, export_text(run, kind))
+        write_output(target, content)
     except OSError as error:
         raise RunError(f"cannot write {target}: {error.strerror or error}") from error
     return target
@@ -79,24 +77,24 @@ def export(run: Run, kind: str, path: str | os.PathLike[str], seed: int | None =
 
 def export_text(run: Run, kind: str) -> str:
     """What `export` writes as "csv", "json" or "svg"."""
-    rows = run.points()
+    rows = [numbers(row) for row in run.points()]
     if not rows:
         raise RunError(f"{run.id} has no finished points yet: there is nothing to export")
     return {"csv": csv_text, "json": json_text, "svg": svg_text}[kind](rows)
 
 
-def csv_text(rows: list[dict[str, Any]]) -> str:
-    """Rows as CSV with a header."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-def json_text(rows: list[dict[str, Any]]) -> str:
-    """Rows as a JSON list of objects."""
-    return json.dumps(rows, indent=2) + "\n"
+def model_bytes(run: Run, seed: int | None = None) -> bytes:
+    """What `export` writes as "model": the dense network of a seed, the first that is there by default."""
+    seeds = run.models()
+    chosen = seed if seed is not None else next(iter(seeds), None)
+    if chosen is None or chosen not in seeds:
+        which = "" if seed is None else f" of seed {seed}"
+        raise RunError(f"{run.id} has no network{which} to export: its training is not done, or it was not kept")
+    path = run.model_path(chosen)
+    try:
+        return read_file(path, MAX_ARRAY_BYTES, follow_links=False)
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def svg_text(
@@ -109,17 +107,8 @@ def svg_text(
     from ...estimators.presets import WAYS
     from ..plotting import plot_accuracy_curves
 
-    rows = [row for row in rows if row["accuracy"] is not None]
+    rows = [row for row in rows if not math.isnan(row["accuracy"])]
     plot = plot_accuracy_curves(rows, width=width, height=height, title=None, group_by=WAYS)
     console = Console(record=True, width=width, file=io.StringIO(), force_terminal=True, color_system="256")
     console.print(Text.from_ansi(plot), no_wrap=True)
     return console.export_svg(title=title)
-
-
-def _copy_model(run: Run, target: Path, seed: int | None) -> None:
-    seeds = run.models()
-    chosen = seed if seed is not None else next(iter(seeds), None)
-    if chosen is None or chosen not in seeds:
-        which = "" if seed is None else f" of seed {seed}"
-        raise RunError(f"{run.id} has no network{which} to export: its training is not done, or it was not kept")
-    shutil.copyfile(run.model_path(chosen), target)

@@ -14,14 +14,13 @@ import os
 import secrets
 import shutil
 import socket
-import stat
-import tempfile
 import time
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...estimators.data.datasets import data_home
+from ...estimators.files import json_text, replace_file
 from . import locks
 from .spec import RunSpec, SpecError
 
@@ -311,8 +310,9 @@ class EventReader:
 
 def numbers(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row of `Run.points` with NaN and inf where JSON has none."""
+    special = {None: math.nan, "inf": math.inf, "-inf": -math.inf}
     return {
-        name: math.nan if value is None else math.inf if value == "inf" and name != "norm" else value
+        name: special.get(value, value) if value is None or (isinstance(value, str) and name != "norm") else value
         for name, value in row.items()
     }
 
@@ -330,35 +330,5 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 
 def write_json(path: Path, data: Mapping[str, Any], *, sync: bool = False) -> None:
-    """Replace a file as a whole."""
-    replace_file(path, json.dumps(data, allow_nan=False).encode(), sync=sync)
-
-
-def write_for_user(path: Path, text: str) -> None:
-    """Write a file where the user wants one: as a whole or not at all, and where a link points.
-
-    What is no file, such as a pipe, is written to; a file that is there keeps its permissions.
-    """
-    if path.exists() and not path.is_file():
-        path.write_text(text, encoding="utf-8")
-        return
-    path = path.resolve()
-    mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o644
-    replace_file(path, text.encode(), mode=mode)
-
-
-def replace_file(path: Path, content: bytes, *, sync: bool = False, mode: int = 0o600) -> None:
-    """Write a file as a whole or not at all; with `sync`, it is on the disk when this returns."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            if sync:
-                os.fsync(file.fileno())
-        os.chmod(temporary, mode)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
+    """Replace a file completely or not at all; with `sync`, it is on the disk when this returns."""
+    replace_file(path, json_text(data).encode(), sync=sync)
