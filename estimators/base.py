@@ -20,7 +20,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, check_memory
 
 from .accounting import count_cost
-from .backend import DeviceError, resolve_device, resolve_precision
+from .backend import PRECISIONS, DeviceError, resolve_device, resolve_precision
 from .fitting import (
     DenseModel,
     PrunedModel,
@@ -34,8 +34,9 @@ from .fitting import (
     train_dense,
 )
 from .inference import Evaluator
-from .parameters import REWINDING, conflicts
+from .parameters import REWINDING, as_text, conflicts
 from .pruning import regularised, synaptic  # noqa: F401 (register their schedules)
+from .pruning.connectivity import connectivity
 from .pruning.pruner import Choices, Pruned
 from .pruning.schedules import Problem, carry_out
 from .training import EpochEnded, Recipe, Training
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 
     from .fitting import Monitor
     from .network import MLPNetwork
+    from .pruning.connectivity import Connectivity
     from .training import Checkpoint, Event, Validation
 
     Listener = Callable[[Event], None]
@@ -108,6 +110,7 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
     precision: str
     memory: Any
 
+    network_: MLPNetwork
     n_features_in_: int  # set by scikit-learn's validation
     feature_names_in_: NDArray
 
@@ -149,6 +152,8 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
             If a parameter or the data cannot be used; the message says which and why.
         """
         with all_or_nothing(self):
+            check_parameters(self)
+            self._check_conflicts(self.sparsity)
             task, samples, start = self._prepare(X, y, sample_weight)
             self._check_rewinding(task, samples)
             problem = self._problem(
@@ -191,6 +196,7 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
         self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None, sample_weight: ArrayLike | None
     ) -> Self:
         check_parameters(self)
+        self._check_conflicts(self.sparsity)
         if self.schedule != "one-shot":
             raise ValueError(f"partial_fit goes with schedule='one-shot', got {self.schedule!r}: use fit")
         if self.learning_rate != "constant":
@@ -202,7 +208,10 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
         if first:
             self.classes_ = known
         elif not np.array_equal(known, self.classes_):
-            raise ValueError(f"classes must be those of the first call to partial_fit, {self.classes_}, got {known}")
+            raise ValueError(
+                f"classes must be those of the first call to partial_fit, {as_text(self.classes_)}, "
+                f"got {as_text(known)}"
+            )
         start = None if first else self._start(going_on=True)
         seed = self._draw_seed() if first else self.seed_
         samples = Samples(X, encode(y, self.classes_), weights)
@@ -221,22 +230,22 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
     def _prepare(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
     ) -> tuple[Task, Samples, Start | None]:
-        """Validate parameters and data, and say what to train on them."""
-        check_parameters(self)
-        self._check_schedule()
+        """Validate the data, and describe what to train on them."""
         start = self._start(going_on=False) if self.warm_start and hasattr(self, "coefs_") else None
         X, y = check_labelled(self, X, y, reset=start is None)
         weights = check_weights(sample_weight, X)
         classes = classes_of(y)
         if start is not None and not np.array_equal(classes, self.classes_):
-            raise ValueError(f"with warm_start=True the classes must stay {self.classes_}, got {classes}")
+            raise ValueError(
+                f"with warm_start=True the classes must stay {as_text(self.classes_)}, got {as_text(classes)}"
+            )
         self.classes_ = classes
         samples = Samples(X, encode(y, classes), weights)
         return self._task(samples, self._draw_seed(), self.max_iter, self.early_stopping), samples, start
 
-    def _check_schedule(self) -> None:
-        """Refuse parameters that do not go together."""
-        for sentence in conflicts(self.get_params()).values():
+    def _check_conflicts(self, sparsity: float) -> None:
+        """Refuse parameters that do not go together when this much is to be removed."""
+        for sentence in conflicts({**self.get_params(deep=False), "sparsity": sparsity}).values():
             raise ValueError(sentence)
 
     def _check_rewinding(self, task: Task, samples: Samples) -> None:
@@ -303,17 +312,21 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
 
     def _start(self, going_on: bool) -> Start:
         """Where the fitted network stands; `going_on` keeps the optimiser's memory, if it is of use."""
-        fitted = tuple(coef.shape[1] for coef in self.coefs_[:-1])
-        wanted = self._network().sizes[1:-1]
-        if fitted != wanted:
-            raise ValueError(
-                f"hidden_layer_sizes={wanted} cannot go on from the fitted {fitted}: set it back, "
-                "or fit a new classifier"
-            )
-        training = Training(self._parameters())
+        fitted, wanted = self.network_, self._make_network(self.n_features_in_, len(self.classes_))
+        changes = {
+            "hidden_layer_sizes": (fitted.sizes[1:-1], wanted.sizes[1:-1]),
+            "activation": (fitted.activation, wanted.activation),
+        }
+        for name, (before, now) in changes.items():
+            if before != now:
+                raise ValueError(
+                    f"{name}={now!r} cannot go on from the fitted {before!r}: set it back, or fit a new classifier"
+                )
+        # Biases may be added, which are zero at first, or given up.
+        training = Training([*self.coefs_, *(self.intercepts_ if wanted.fit_intercept else [])])
         if going_on and self._optimiser is not None and self._optimiser[0] == self._optimiser_key():
             training.moments, training.n_steps = self._optimiser[1].moments, self._optimiser[1].n_steps
-        return Start(training, [*self.masks_, *(self.intercept_masks_ if self.fit_intercept else [])])
+        return Start(training, [*self.masks_, *(self.intercept_masks_ if wanted.fit_intercept else [])])
 
     def _optimiser_key(self) -> tuple[str, bool]:
         """An optimiser's memory is of use only to the same optimiser of the same parameters."""
@@ -331,15 +344,16 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
 
     def _publish(self, task: Task, model: PrunedModel) -> None:
         """Set the fitted attributes."""
+        self.network_ = task.network
         n_layers = task.network.n_layers
         self.coefs_ = model.parameters[:n_layers]
         self.intercepts_ = model.parameters[n_layers:]
-        if not self.fit_intercept:
+        if not task.network.fit_intercept:
             self.intercepts_ = [np.zeros(coef.shape[1], dtype=np.float32) for coef in self.coefs_]
         self.masks_ = model.pruned.masks
         self.intercept_masks_ = model.pruned.bias_masks
         self.sparsity_ = model.pruned.achieved_sparsity
-        self.n_nonzero_ = count_cost(self.coefs_, self.intercepts_, self.fit_intercept).nonzero
+        self.n_nonzero_ = count_cost(self.coefs_, self.intercepts_, task.network.fit_intercept).nonzero
         self.loss_curve_ = list(model.training.loss_curve)
         self.loss_ = self.loss_curve_[-1]
         self.validation_scores_ = list(model.training.validation_scores) or None
@@ -353,7 +367,16 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
         self.early_stop_step_ = None if trained is None else trained.early_stop_step
         self._pruned_as = (self._choices(), self.sparsity)
         self._optimiser = None  # partial_fit leaves its optimiser's memory here
-        warn_of_emptied_layers(model.pruned, self.sparsity)
+        warn_if_disconnected(self._set_connectivity(), self.sparsity)
+
+    def _set_connectivity(self) -> Connectivity:
+        """Set the fitted attributes that follow from which weights are zero."""
+        found = connectivity(self.coefs_)
+        choices, _ = self._pruned_as
+        self.effective_sparsity_ = found.effective_sparsity(choices.n_prunable(self.network_.n_layers))
+        self.dead_units_ = found.dead_units
+        self.disconnected_units_ = found.disconnected_units
+        return found
 
     # -- predicting ----------------------------------------------------------------------------------
 
@@ -392,25 +415,26 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
 
     def _logits(self, X: ArrayLike) -> NDArray[np.float32]:
         check_is_fitted(self)
-        return self._evaluator(check_inputs(self, X)).logits(self._network(), self._parameters())
-
-    def _network(self) -> MLPNetwork:
-        return self._make_network(self.n_features_in_, len(self.classes_))
+        return self._evaluator(check_inputs(self, X)).logits(self.network_, self._parameters())
 
     def _parameters(self) -> list[NDArray[np.float32]]:
-        return [*self.coefs_, *(self.intercepts_ if self.fit_intercept else [])]
+        return [*self.coefs_, *(self.intercepts_ if self.network_.fit_intercept else [])]
 
     def _evaluator(self, X: NDArray[np.float32]) -> Evaluator:
-        """Predictions use the precision of the fit, where the machine at hand is fast at it.
+        """Samples ready to be predicted, on the device of the parameter or, where this is not here, on what there is.
 
-        A device that is not here is for fitting: what was fitted elsewhere predicts on what there is.
+        The precision is that of the fit. One fitted in bfloat16 predicts in float32 where the machine is slow at
+        bfloat16, or where the parameter asks for it.
         """
         try:
             device = resolve_device(self.device)
         except DeviceError:
             device = resolve_device("auto")
-        work = float("inf") if self.precision_ == "bfloat16" else 0.0
-        return Evaluator(X, device, resolve_precision(self.precision, device, work))
+        precision = self.precision_
+        if precision == "bfloat16":
+            wanted = self.precision if self.precision in PRECISIONS else "auto"
+            precision = resolve_precision(wanted, device, work=float("inf"))
+        return Evaluator(X, device, precision)
 
     # -- files ---------------------------------------------------------------------------------------
 
@@ -455,14 +479,15 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
         return listen
 
 
-def warn_of_emptied_layers(pruned: Pruned, sparsity: float) -> None:
-    """Say so when a layer has nothing left: the network then answers the same to every input."""
-    if pruned.emptied_layers:
-        layers = ", ".join(str(layer + 1) for layer in pruned.emptied_layers)
-        plural = "s" if len(pruned.emptied_layers) > 1 else ""
-        warnings.warn(
-            f"pruning to sparsity {sparsity:g} removed every weight of layer{plural} {layers}: "
-            "the network now gives the same answer to every input",
-            PruningWarning,
-            stacklevel=4,
-        )
+def warn_if_disconnected(found: Connectivity, sparsity: float) -> None:
+    """Warn when no path leads from the input to the output, and name the emptied layers if there are any."""
+    if found.is_connected:
+        return
+    layers = ", ".join(str(layer + 1) for layer in found.emptied_layers)
+    plural = "s" if len(found.emptied_layers) > 1 else ""
+    did = f"removed every weight of layer{plural} {layers}" if layers else "left no path from the input to the output"
+    warnings.warn(
+        f"pruning to sparsity {sparsity:g} {did}: the network now gives the same answer to every input",
+        PruningWarning,
+        stacklevel=4,
+    )

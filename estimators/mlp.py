@@ -104,12 +104,12 @@ class PrunedMLPClassifier(BasePrunedClassifier):
         How "set" and "rigl" share the weights among the layers: evenly, or more to small layers (Erdos-Renyi).
     device : str, default="auto"
         "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1" or "mps". The fitted model does not depend
-        on it: it predicts on any machine.
+        on it: it predicts on any machine, and on another device when this is set after the fit.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         Of the matrix products, in training and in predicting; weights and sums are always float32. "auto"
         is bfloat16 where the hardware multiplies it and the training is large (samples times weights of at
-        least 1e10), else float32. In bfloat16, probabilities are good to two or three digits; set
-        "float32" before predicting where more are needed.
+        least 1e10), else float32. Predictions have the precision of the fit. In bfloat16, probabilities are good to
+        two or three digits; set "float32" before predicting where more are needed.
     memory : str, Path, joblib.Memory or None, default=None
         Where dense trainings are cached, so that for example GridSearchCV over `sparsity` trains once a
         fold. Needs an int `random_state`.
@@ -128,10 +128,22 @@ class PrunedMLPClassifier(BasePrunedClassifier):
         The labels.
     n_features_in_ : int
         Number of features.
+    network_ : MLPNetwork
+        The widths of its layers (``sizes``), ``activation`` and ``fit_intercept`` as they were fitted. Predictions,
+        files, copies and further pruning follow it, whatever the parameters are set to afterwards.
     feature_names_in_ : ndarray of str
         Their names, where X had string column names.
     sparsity_ : float
         The fraction of the prunable weights or units that was removed.
+    effective_sparsity_ : float
+        The fraction of the prunable weights that are zero or lie on no path of non-zero weights from the input to the
+        output. It is at least the fraction that was removed. A weight behind a unit that no input reaches counts as
+        ineffective, also where the unit's bias makes its output a constant other than zero (A. Vysogorets, J. Kempe,
+        "Connectivity Matters", JMLR 2023).
+    dead_units_ : list of int
+        For every layer, the output included, how many of its units no path from the input leads to.
+    disconnected_units_ : list of int
+        For every layer, how many of its units the input reaches, but have no path to the output.
     n_nonzero_ : int
         Parameters that are not zero, in the whole network.
     loss_curve_ : list of float

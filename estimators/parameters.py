@@ -220,11 +220,38 @@ _CHECKS = {
 }
 
 
+#: Error messages show so many elements of a sequence, and characters of a value, at most.
+_SHOWN_ELEMENTS, _SHOWN_CHARACTERS = 10, 120
+
+
+def as_text(value: Any) -> str:
+    """A value as error messages show it: one line, NumPy's numbers as plain ones, and not too long."""
+    text = " ".join(_represented(value).split())
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 3]}..."
+
+
+def _represented(value: Any) -> str:
+    if isinstance(value, np.ndarray) and value.ndim:
+        value = value[: _SHOWN_ELEMENTS + 1].tolist()
+    if isinstance(value, (list, tuple)):
+        elements = [_represented(element) for element in value[:_SHOWN_ELEMENTS]]
+        elements += ["..."] * (len(value) > _SHOWN_ELEMENTS)
+        if isinstance(value, list):
+            return f"[{', '.join(elements)}]"
+        return f"({', '.join(elements)}{',' * (len(elements) == 1)})"
+    if isinstance(value, (np.generic, np.ndarray)):
+        value = value.item()
+    return str(value) if isinstance(value, np.generic) else repr(value)
+
+
 def check_value(name: str, value: Any) -> None:
     """Raise ValueError, one sentence, if the parameter cannot have this value."""
     checks = {**_CHECKS, "criterion": _one_of(criterion_names())}
     if name in checks and not checks[name][0](value):
-        raise ValueError(f"{name} must be {checks[name][1]}, got {value!r}")
+        raise ValueError(f"{name} must be {checks[name][1]}, got {as_text(value)}")
+
+
+NOTHING_TO_PRUNE = "prune_output must be True without hidden layers: there is nothing else to prune"
 
 
 def conflicts(parameters: Mapping[str, Any]) -> dict[str, str]:
@@ -237,6 +264,8 @@ def conflicts(parameters: Mapping[str, Any]) -> dict[str, str]:
     """
     given = {**DEFAULTS, **parameters}
     schedule, found = given["schedule"], {}
+    if given["sparsity"] > 0 and not has_prunable_layers(given):
+        found["prune_output"] = NOTHING_TO_PRUNE
     if schedule == "one-shot":
         return found
     if given["warm_start"]:
@@ -252,12 +281,19 @@ def conflicts(parameters: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
+def has_prunable_layers(parameters: Mapping[str, Any]) -> bool:
+    """Whether the network has layers that are pruned, hidden ones or the output."""
+    return bool(parameters["prune_output"]) or np.size(parameters["hidden_layer_sizes"]) > 0
+
+
 def check_sparsities(sparsities: Sequence[float]) -> list[float]:
     """Numbers from 0 to 1, as a list of at least one; ValueError otherwise."""
     try:
         values = [float(sparsity) for sparsity in np.atleast_1d(np.asarray(sparsities, dtype=float))]
     except (TypeError, ValueError) as error:
-        raise ValueError(f"sparsities must be numbers from 0 to 1 and at least one, got {sparsities!r}") from error
+        raise ValueError(
+            f"sparsities must be numbers from 0 to 1 and at least one, got {as_text(sparsities)}"
+        ) from error
     wrong = [value for value in values if not 0 <= value <= 1]
     if not values or wrong:
         got = f"got {wrong[0]:g}" if wrong else "got none"

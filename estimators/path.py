@@ -14,11 +14,12 @@ from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
 from .accounting import count_cost
-from .base import warn_of_emptied_layers
+from .base import warn_if_disconnected
 from .fitting import make_pruner, prune
 from .mlp import PrunedMLPClassifier
 from .parameters import check_sparsities
 from .presets import ORIGINAL_SPARSITIES, WAYS
+from .pruning.connectivity import connectivity
 from .pruning.schedules import carry_out
 from .training import PointEnded
 from .validation import check_inputs, check_labelled, check_parameters, check_weights, clone_with, encode
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from .fitting import DenseModel, PrunedModel
     from .inference import Evaluator
     from .network import MLPNetwork
+    from .pruning.connectivity import Connectivity
     from .training import Checkpoint, Event, Training
 
     Listener = Callable[[Event], None]
@@ -45,12 +47,15 @@ COLUMNS = (
     "scope",
     "sparsity",
     "achieved_sparsity",
+    "effective_sparsity",
     "accuracy",
     "loss",
     "nonzero",
     "compression",
     "macs",
     "speedup",
+    "dead_units",
+    "disconnected_units",
 )
 
 #: Parameters of the classifier that can change without another training.
@@ -68,13 +73,14 @@ RULES = ("best", "one-standard-error")
 
 @dataclass(frozen=True)
 class PathPoint:
-    """One pruned network of a path, its row of the table, and the accuracy before the pruning."""
+    """One pruned network of a path, its row of the table, what is connected in it, and the accuracy before pruning."""
 
     row: dict[str, Any]
     network: MLPNetwork
     model: PrunedModel
     dense: DenseModel
     estimator: BasePrunedClassifier
+    connectivity: Connectivity
     dense_accuracy: float = np.nan
 
     def to_classifier(self) -> BasePrunedClassifier:
@@ -151,7 +157,7 @@ def iter_sparsity_path(
     pruned_as = [clone_with(estimator, **variant) for variant in variants]
     for variant in pruned_as:
         check_parameters(variant)
-        variant._check_schedule()
+        variant._check_conflicts(max(sparsities))
     trained = pruned_as[0]
     task, samples, start = trained._prepare(X, y, sample_weight)
     for variant in pruned_as:
@@ -184,10 +190,10 @@ def iter_sparsity_path(
                 problem.monitor, problem.memory = monitor, tickets.setdefault(problem.search, {})
                 model = carry_out(problem, sparsity)
             pruned = model.pruned
-            warn_of_emptied_layers(pruned, sparsity)
             scores = (np.nan, np.nan) if test is None else test.score(network, model, dense)
             coefs, intercepts = model.parameters[: network.n_layers], model.parameters[network.n_layers :]
-            cost = count_cost(coefs, intercepts, network.fit_intercept)
+            cost, connected = count_cost(coefs, intercepts, network.fit_intercept), connectivity(coefs)
+            warn_if_disconnected(connected, sparsity)
             row = {
                 "seed": dense.task.seed,
                 "criterion": choices.criterion,
@@ -195,12 +201,15 @@ def iter_sparsity_path(
                 "scope": choices.scope,
                 "sparsity": sparsity,
                 "achieved_sparsity": pruned.achieved_sparsity,
+                "effective_sparsity": connected.effective_sparsity(choices.n_prunable(network.n_layers)),
                 "accuracy": scores[0],
                 "loss": scores[1],
                 "nonzero": cost.nonzero,
                 "compression": cost.compression,
                 "macs": cost.macs,
                 "speedup": cost.speedup,
+                "dead_units": sum(connected.dead_units),
+                "disconnected_units": sum(connected.disconnected_units),
             }
             row |= {name: _text(getattr(variant, name)) for name in varying}
             if tells_epochs:
@@ -212,7 +221,7 @@ def iter_sparsity_path(
                 row["accuracy_before_fine_tuning"] = before[0]
             if on_event is not None:
                 on_event(PointEnded(row, v * len(sparsities) + s + 1, points))
-            yield PathPoint(row, network, model, dense, variant, dense_accuracy)
+            yield PathPoint(row, network, model, dense, variant, connected, dense_accuracy)
 
 
 def _text(value: Any) -> str:
@@ -285,8 +294,10 @@ def sparsity_path(
     Returns
     -------
     Bunch
-        With ``frame`` (DataFrame, one row a sparsity, columns `COLUMNS`), ``sparsities`` (ndarray), and
-        ``coefs``, ``intercepts``, ``masks``: for each sparsity a list with one array a layer.
+        With ``frame`` (DataFrame, one row a sparsity, columns `COLUMNS`), ``sparsities`` (ndarray),
+        ``coefs``, ``intercepts``, ``masks``: for each sparsity a list with one array a layer, and ``dead_units``,
+        ``disconnected_units``: for each sparsity a list with one count a layer (see
+        `prunelab.estimators.pruning.connectivity.Connectivity`).
     """
     points = list(
         iter_sparsity_path(
@@ -309,6 +320,8 @@ def sparsity_path(
         coefs=[point.model.parameters[:n_layers] for point in points],
         intercepts=[bias or [np.zeros(width, dtype=np.float32) for width in widths] for bias in biases],
         masks=[point.model.pruned.masks for point in points],
+        dead_units=[point.connectivity.dead_units for point in points],
+        disconnected_units=[point.connectivity.disconnected_units for point in points],
     )
 
 

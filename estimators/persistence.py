@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,7 +20,9 @@ from .files import (
     unpack_arrays,
     write_output,
 )
-from .parameters import STORED
+from .network import MLPNetwork
+from .parameters import STORED, check_value
+from .pruning.pruner import Choices
 from .validation import check_parameters
 
 if TYPE_CHECKING:
@@ -60,19 +63,23 @@ def save(classifier: BasePrunedClassifier, path: str | os.PathLike[str]) -> None
 def dumps(classifier: BasePrunedClassifier) -> bytes:
     """Encode a fitted classifier: the content of a model file.
 
-    Only the parameters in `STORED` are kept, and `random_state` only if it is a number.
+    The network is written as it was fitted, and the parameters as they are now: only those in `STORED`, and
+    `random_state` only if it is a number.
 
     Raises
     ------
     ValueError
-        If the class labels are of a kind that cannot be written.
+        If the class labels are of a kind that cannot be written, or a parameter was set to an impossible value.
     """
+    check_parameters(classifier, check_device=False)  # some may have been set since the fit
     labels, label_type = _labels_to_json(classifier.classes_)
     names = getattr(classifier, "feature_names_in_", None)
     parameters = classifier.get_params(deep=False)
     header = {
         "class": type(classifier).__name__,
         "parameters": {name: _to_json(parameters[name]) for name in STORED},
+        "network": {name: _to_json(value) for name, value in asdict(classifier.network_).items()},
+        "pruned_as": {name: _to_json(value) for name, value in _pruned_as(classifier).items()},
         "classes": labels,
         "classes_type": label_type,
         "n_features_in": classifier.n_features_in_,
@@ -151,7 +158,7 @@ def _restore(cls: type[Classifier], header: dict[str, Any], arrays: dict[str, np
             raise ValueError("its feature names do not fit its number of features")
         classifier.feature_names_in_ = np.array(names, dtype=object)
     _restore_fitted(classifier, header["fitted"])
-    network = classifier._network()
+    network = _restore_network(classifier, header.get("network"))
     for name in _LISTS:
         is_weight, is_mask = name in ("coefs", "masks"), name.endswith("masks")
         sizes = list(zip(network.sizes, network.sizes[1:], strict=False))
@@ -170,8 +177,41 @@ def _restore(cls: type[Classifier], header: dict[str, Any], arrays: dict[str, np
             raise ValueError(f"{name} are not zero where its masks say so")
     classifier.early_stop_step_ = None
     classifier._optimiser = None
-    classifier._pruned_as = (classifier._choices(), classifier.sparsity)
+    classifier._pruned_as = _restore_pruned_as(classifier, header.get("pruned_as"))
+    classifier._set_connectivity()
     return classifier
+
+
+def _restore_network(classifier: BasePrunedClassifier, saved: dict[str, Any] | None) -> MLPNetwork:
+    """Set the network as it was fitted; earlier versions did not save it apart from the parameters."""
+    n_features, n_classes = classifier.n_features_in_, len(classifier.classes_)
+    if saved is None:
+        classifier.network_ = classifier._make_network(n_features, n_classes)
+        return classifier.network_
+    first, *hidden, last = saved["sizes"]
+    for name, value in {**saved, "hidden_layer_sizes": tuple(hidden)}.items():
+        check_value(name, value)
+    if (first, last) != (n_features, n_classes):
+        raise ValueError(f"its network has {first} inputs and {last} outputs, not {n_features} and {n_classes}")
+    classifier.network_ = MLPNetwork(**{**saved, "sizes": (first, *hidden, last)})
+    return classifier.network_
+
+
+def _pruned_as(classifier: BasePrunedClassifier) -> dict[str, Any]:
+    """What the classifier was pruned with, which may differ from the parameters set since."""
+    choices, sparsity = classifier._pruned_as
+    return {**asdict(choices), "sparsity": sparsity}
+
+
+def _restore_pruned_as(classifier: BasePrunedClassifier, saved: dict[str, Any] | None) -> tuple[Choices, float]:
+    """The inverse of `_pruned_as`; earlier versions saved the parameters only."""
+    if saved is None:
+        return classifier._choices(), classifier.sparsity
+    values = {name: _from_json(value) for name, value in saved.items()}
+    for name, value in values.items():
+        check_value(name, value)
+    sparsity = values.pop("sparsity")
+    return Choices(**values), sparsity
 
 
 def _restore_fitted(classifier: BasePrunedClassifier, fitted: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
 
 from .backend import resolve_device
-from .parameters import check_value
+from .parameters import as_text, check_value
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -48,7 +48,7 @@ def classes_of(labels: ArrayLike) -> NDArray:
     """The classes among some labels, sorted; ValueError if there is only one."""
     classes = np.unique(column_or_1d(labels))
     if len(classes) < 2:
-        raise ValueError(f"a classifier needs samples of at least 2 classes, got 1 class: {classes[0]!r}")
+        raise ValueError(f"a classifier needs samples of at least 2 classes, got 1 class: {as_text(classes[0])}")
     return classes
 
 
@@ -56,7 +56,7 @@ def encode(y: NDArray, classes: NDArray) -> NDArray[np.int64]:
     """Labels as indices into `classes`; ValueError if there are others among them."""
     unknown = np.setdiff1d(y, classes)
     if len(unknown):
-        raise ValueError(f"y has labels that are not among the classes {classes}: {unknown}")
+        raise ValueError(f"y has labels that are not among the classes {as_text(classes)}: {as_text(unknown)}")
     return np.searchsorted(classes, y).astype(np.int64)
 
 

@@ -16,10 +16,11 @@ from .accounting import Cost, count_cost
 from .backend import DeviceError, resolve_device
 from .fitting import DenseModel, Samples, make_pruner, prune
 from .inference import hits_and_losses
-from .parameters import check_value
+from .parameters import NOTHING_TO_PRUNE, check_value
 from .path import PathPoint
+from .pruning.connectivity import connectivity
 from .training import Training
-from .validation import check_labelled, clone_with, encode
+from .validation import check_labelled, check_parameters, clone_with, encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from .base import BasePrunedClassifier
     from .fitting import PrunedModel
     from .inference import Evaluator
+    from .pruning.connectivity import Connectivity
     from .pruning.pruner import Choices, Pruner
 
 #: The parameters that choose what goes. (A schedule does more than choose: it trains.)
@@ -54,8 +56,10 @@ class Cut:
     layers, units : list of [int, int]
         For every layer, how many weights are left, and how many units with a weight that leads to them; of how many.
     cost : Cost
-    emptied_layers : list of int
-        Indices of the layers that have no weight left.
+    effective_sparsity : float
+        The fraction of the prunable weights that are zero or on no path from the input to the output.
+    connectivity : Connectivity
+        Which weights and units of every layer lie on such a path.
     model : PrunedModel
     estimator : PrunedMLPClassifier
         Its parameters say how it was pruned.
@@ -66,7 +70,8 @@ class Cut:
     layers: list[list[int]]
     units: list[list[int]]
     cost: Cost
-    emptied_layers: list[int]
+    effective_sparsity: float
+    connectivity: Connectivity
     model: PrunedModel
     estimator: BasePrunedClassifier
 
@@ -144,7 +149,7 @@ class WhatIf:
     Raises
     ------
     ValueError
-        If the data do not fit the classifier.
+        If the data do not fit the classifier, or one of its parameters was set to an impossible value.
     """
 
     def __init__(
@@ -157,13 +162,14 @@ class WhatIf:
         *,
         sample_size: int = 1000,
     ):
+        check_parameters(classifier, check_device=False)
         self.classifier = _on_this_machine(classifier)
         X, y = check_labelled(self.classifier, X_train, y_train, reset=False)
         samples = Samples(X, encode(y, self.classifier.classes_))
         X, y = check_labelled(self.classifier, X_test, y_test, reset=False)
         self.codes = encode(y, self.classifier.classes_)
         self.n_test = len(X)
-        self._network = self.classifier._network()
+        self._network = self.classifier.network_
         self._dense = _dense_model(self.classifier, samples)
         self._pruners: dict[Choices, Pruner] = {}
         self._evaluator: Evaluator = self.classifier._evaluator(X)
@@ -201,17 +207,23 @@ class WhatIf:
                 raise ValueError(f"there is no way of pruning called {name}: there are {', '.join(WAYS)}")
             check_value(name, value)
         estimator = clone_with(self.classifier, sparsity=sparsity, schedule="one-shot", fine_tune_iter=0, **ways)
-        pruned = self._pruner(estimator._choices()).prune(float(sparsity))
+        choices = estimator._choices()
+        n_prunable = choices.n_prunable(self._network.n_layers)
+        if sparsity > 0 and not n_prunable:
+            raise ValueError(NOTHING_TO_PRUNE)
+        pruned = self._pruner(choices).prune(float(sparsity))
         model = prune(self._dense, pruned)
         n_layers = self._network.n_layers
         coefs, intercepts = model.parameters[:n_layers], model.parameters[n_layers:]
+        connected = connectivity(coefs)
         return Cut(
             sparsity=float(sparsity),
             achieved_sparsity=pruned.achieved_sparsity,
             layers=[[int(np.count_nonzero(mask)), mask.size] for mask in pruned.masks],
             units=[[int(np.count_nonzero((coef != 0).any(axis=0))), coef.shape[1]] for coef in coefs],
             cost=count_cost(coefs, intercepts, self._network.fit_intercept),
-            emptied_layers=pruned.emptied_layers,
+            effective_sparsity=connected.effective_sparsity(n_prunable),
+            connectivity=connected,
             model=model,
             estimator=estimator,
         )
@@ -263,7 +275,8 @@ class WhatIf:
         for name in [name for name in describing if hasattr(self.classifier, name)]:
             setattr(cut.estimator, name, getattr(self.classifier, name))
         row = {"sparsity": cut.sparsity}
-        return PathPoint(row, self._network, cut.model, self._dense, cut.estimator).to_classifier()
+        point = PathPoint(row, self._network, cut.model, self._dense, cut.estimator, cut.connectivity)
+        return point.to_classifier()
 
     def _pruner(self, choices: Choices) -> Pruner:
         if choices.granularity == "weight":
@@ -295,11 +308,13 @@ def _on_this_machine(classifier: BasePrunedClassifier) -> BasePrunedClassifier:
 
 def _dense_model(classifier: BasePrunedClassifier, samples: Samples) -> DenseModel:
     """What the classifier was when it had been trained on the samples."""
+    network = classifier.network_
     training = Training(classifier._parameters(), classifier.loss_curve_, classifier.validation_scores_ or [])
     task = classifier._task(samples, classifier.seed_, epochs=classifier.n_iter_, early_stopping=False)
-    masks = [*classifier.masks_, *(classifier.intercept_masks_ if classifier.fit_intercept else [])]
+    task = replace(task, network=network, precision=classifier.precision_)
+    masks = [*classifier.masks_, *(classifier.intercept_masks_ if network.fit_intercept else [])]
     removed = any(not mask.all() for mask in masks)
-    return DenseModel(replace(task, precision=classifier.precision_), training, samples, masks if removed else None)
+    return DenseModel(task, training, samples, masks if removed else None)
 
 
 def _even_sample(codes: NDArray[np.int64], size: int) -> NDArray[np.intp]:

@@ -31,10 +31,14 @@ def draw_figures(
         ("accuracy", _about(f"{100 * figures.accuracy:.2f} %", figures), (_signed(change, 2), code)),
         ("loss", _about(f"{figures.loss:.4g}", figures), (f"{figures.loss - network.loss:+.3g}", "")),
         ("removed", f"{100 * figures.achieved_sparsity:.2f} % of the {figures.granularity}s", ("", "")),
+        ("effective", f"{100 * figures.effective_sparsity:.2f} % of the weights", ("", "")),
         ("non-zeros", f"{figures.nonzero:,} of {figures.parameters:,}", ("", "")),
         ("compression", _times(figures.compression), ("", "")),
         ("speed-up", _times(figures.speedup), ("in theory", "")),
     ]
+    for name, counts in (("dead units", figures.dead_units), ("unconnected", figures.disconnected_units)):
+        if any(counts):
+            rows.append((name, ", ".join(map(str, counts)), ("by layer", "")))
     lines = [
         paint_line([(f"{name:<12}", ""), (f"{value:<14} ", _BOLD if name == "accuracy" else ""), rest], width, colour)
         for name, value, rest in rows
@@ -152,12 +156,15 @@ def _percent(kept: int, total: int) -> str:
 
 
 def _warning(figures: Figures, width: int) -> list[str]:
-    """The emptied layers in words."""
-    numbers = [str(layer + 1) for layer in figures.emptied_layers]
-    if not numbers:
+    """What makes the network the same for every sample, in words."""
+    if figures.is_connected:
         return []
-    which = f"Layer {numbers[0]} is" if len(numbers) == 1 else f"Layers {', '.join(numbers[:-1])} and {numbers[-1]} are"
-    return textwrap.wrap(f"{which} empty: every sample gets the same answer.", max(width, 10))
+    numbers = [str(layer + 1) for layer in figures.emptied_layers]
+    reason = "No path leads from the input to the output"
+    if numbers:
+        several = f"Layers {', '.join(numbers[:-1])} and {numbers[-1]} are"
+        reason = f"{several if len(numbers) > 1 else f'Layer {numbers[0]} is'} empty"
+    return textwrap.wrap(f"{reason}: every sample gets the same answer.", max(width, 10))
 
 
 def _cut(lines: list[str], height: int, what: str, width: int) -> list[str]:

@@ -114,7 +114,10 @@ def _results_table(rows: Sequence[Row], labels: Sequence[str]) -> tuple[list[str
         groups.setdefault((*(row[name] for name in ways), row["sparsity"]), []).append(row)
     several = any(len(group) > 1 for group in groups.values())
     retrained = "accuracy_before_fine_tuning" in rows[0]
-    header = [*shown, "sparsity", *(["pruned %", "retrained %"] if retrained else ["accuracy %"])]
+    # Points that an earlier version computed do not have it.
+    has_effective = all(math.isfinite(row.get("effective_sparsity", math.nan)) for row in rows)
+    header = [*shown, "sparsity", *["effective"] * has_effective]
+    header += ["pruned %", "retrained %"] if retrained else ["accuracy %"]
     header += ["+- (95 %)"] * several + ["loss", "non-zero", "compression", "speed-up"]
     cells: list[list[str]] = []
     previous = None
@@ -124,6 +127,8 @@ def _results_table(rows: Sequence[Row], labels: Sequence[str]) -> tuple[list[str
         previous = key[:-1]
         mean, _, high = mean_interval([row["accuracy"] for row in group])
         line = [str(group[0][name]) for name in shown] + [f"{key[-1]:g}"]
+        if has_effective:
+            line.append(f"{_mean(group, 'effective_sparsity'):.4g}")
         if retrained:
             line.append(f"{100 * _mean(group, 'accuracy_before_fine_tuning'):.2f}")
         line.append(f"{100 * mean:.2f}")

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy.special import expit
 
+from .connectivity import reachable
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -54,22 +56,13 @@ def compact(
         The arrays passed in themselves where nothing could be taken out.
     """
     coefs, intercepts = list(coefs), list(intercepts)
-    n_hidden = len(coefs) - 1
-    nonzero = [coef != 0 for coef in coefs]
-    kept: list[NDArray[np.bool_]] = []
-    inputs = np.ones(coefs[0].shape[0], dtype=bool)
-    for layer in range(n_hidden):  # forward: constants, and the constants that follow from them
-        alive = _any(nonzero[layer], rows=inputs, axis=0)
+    reached, leading = reachable([coef != 0 for coef in coefs])
+    for layer, alive in enumerate(reached[1:-1]):
         if not alive.all():
             constants = np.where(alive, 0, _ACTIVATIONS[activation](intercepts[layer])).astype(coefs[layer].dtype)
             if constants.any():
                 intercepts[layer + 1] = intercepts[layer + 1] + constants @ coefs[layer + 1]
-        kept.append(alive)
-        inputs = alive
-    columns = np.ones(coefs[-1].shape[1], dtype=bool)
-    for layer in reversed(range(n_hidden)):  # backward: unused, and those that only they used
-        kept[layer] &= _any(nonzero[layer + 1].T, rows=columns, axis=0)
-        columns = kept[layer]
+    kept = [alive & used for alive, used in zip(reached[1:-1], leading[1:-1], strict=True)]
     if all(units.all() for units in kept):
         return CompactNetwork(coefs, intercepts, kept)
     ends = [np.ones(coefs[0].shape[0], dtype=bool), *kept, np.ones(coefs[-1].shape[1], dtype=bool)]
@@ -77,7 +70,3 @@ def compact(
         coefs[layer] = coefs[layer][np.ix_(rows, columns)]
         intercepts[layer] = intercepts[layer][columns]
     return CompactNetwork(coefs, intercepts, kept)
-
-
-def _any(nonzero: NDArray[np.bool_], rows: NDArray[np.bool_], axis: int) -> NDArray[np.bool_]:
-    return np.any(nonzero if rows.all() else nonzero[rows], axis=axis)

@@ -30,6 +30,10 @@ class Choices:
     order: str = "smallest"
     prune_output: bool | str = False
 
+    def n_prunable(self, n_layers: int) -> int:
+        """How many of a network's layers, counted from the first, are pruned."""
+        return n_layers if self.prune_output else n_layers - 1
+
 
 class Pruned(NamedTuple):
     """Masks of every layer's weights and biases, and the fraction of the prunable weights or units removed.
@@ -40,11 +44,6 @@ class Pruned(NamedTuple):
     masks: list[Mask]
     bias_masks: list[Mask]
     achieved_sparsity: float
-
-    @property
-    def emptied_layers(self) -> list[int]:
-        """Indices of the layers that have no weight left."""
-        return [layer for layer, mask in enumerate(self.masks) if not mask.any()]
 
 
 class Pruner:
@@ -80,7 +79,7 @@ class Pruner:
         self._choices = choices
         self._shapes = [coef.shape for coef in coefs]
         self._before, self._biases_before = masks, bias_masks
-        n_prunable = len(coefs) if choices.prune_output else len(coefs) - 1
+        n_prunable = choices.n_prunable(len(coefs))
         model = Model(coefs[:n_prunable], seed, choices.scope, make_evidence)
         before = None if masks is None else list(masks[:n_prunable])
         if choices.granularity == "unit":

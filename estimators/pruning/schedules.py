@@ -130,7 +130,7 @@ class Problem:
     @property
     def n_prunable(self) -> int:
         """Layers that are pruned."""
-        return self.task.network.n_layers - (0 if self.choices.prune_output else 1)
+        return self.choices.n_prunable(self.task.network.n_layers)
 
     def pruner(self, parameters: Arrays, pruned: Pruned | None = None) -> Pruner:
         """Score and rank a network; what `pruned` says was removed stays so."""

@@ -340,13 +340,6 @@ def test_units_are_scored_by_the_trained_weights_of_all_their_inputs():
     np.testing.assert_array_equal(pruned.bias_masks[1], [True, False])
 
 
-@pytest.mark.parametrize("granularity", ["weight", "unit"])
-def test_emptied_layers_are_named(granularity):
-    pruned = Pruner(Choices(granularity=granularity), random_coefs()).prune(1.0)
-    assert pruned.emptied_layers == ([0, 1] if granularity == "weight" else [0, 1, 2])
-    assert Pruner(Choices(granularity=granularity), random_coefs()).prune(0.5).emptied_layers == []
-
-
 @pytest.mark.parametrize("sparsity", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("scope", ["layer", "global"])
 @pytest.mark.parametrize("granularity", ["weight", "unit"])

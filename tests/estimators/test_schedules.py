@@ -167,7 +167,8 @@ def ended(event):
 
 @pytest.mark.parametrize("hidden_layer_sizes", [(), (12, 8)])
 def test_the_accuracy_of_a_point_is_that_of_its_network(hidden_layer_sizes):
-    classifier = make("rewind-reinit", hidden_layer_sizes=hidden_layer_sizes, fine_tune_iter=1)
+    settings = {"hidden_layer_sizes": hidden_layer_sizes, "prune_output": not hidden_layer_sizes}
+    classifier = make("rewind-reinit", **settings, fine_tune_iter=1)
     variants = [{"schedule": name} for name in SCHEDULE_NAMES]
     for sparsity in (0.0, 1e-4, 0.5):  # one thousandth of a weight is nothing removed, but trained otherwise
         points = iter_sparsity_path(classifier, X, Y, sparsities=[sparsity], variants=variants, X_test=X, y_test=Y)
@@ -202,7 +203,9 @@ def test_second_order_criteria_go_with_schedules_that_ask_while_training(schedul
 @pytest.mark.parametrize("schedule", SCHEDULE_NAMES)
 def test_without_hidden_layers_there_is_nothing_to_remove(schedule):
     settings = {"criterion": "synflow"} if schedule not in ("set", "rigl", "synaptic") else {}
-    classifier = make(schedule, hidden_layer_sizes=(), sparsity=0.5, **settings).fit(X, Y)
+    with pytest.raises(ValueError, match="prune_output must be True without hidden layers"):
+        make(schedule, hidden_layer_sizes=(), sparsity=0.5, **settings).fit(X, Y)
+    classifier = make(schedule, hidden_layer_sizes=(), sparsity=0.0, **settings).fit(X, Y)
     assert removed(classifier) == [0]
     assert np.isfinite(classifier.predict_proba(X)).all()
 

@@ -57,6 +57,8 @@ def test_the_figures_are_those_of_a_sweep(digits, make, tmp_path, ways, precisio
         assert cut.achieved_sparsity == point.row["achieved_sparsity"]
         assert cut.cost.nonzero == point.row["nonzero"]
         assert cut.cost.speedup == point.row["speedup"]
+        assert cut.effective_sparsity == point.row["effective_sparsity"]
+        assert cut.connectivity == point.connectivity
         for mine, theirs in zip(cut.model.parameters, point.model.parameters, strict=True):
             np.testing.assert_array_equal(mine, theirs)
 
@@ -75,7 +77,9 @@ def test_layers_units_and_classes_add_up(what_if, digits):
 def test_emptied_layers_are_named_and_the_accuracy_is_that_of_one_answer(what_if, digits):
     cut = what_if.prune(1.0)
     scores = what_if.scores(cut)
-    assert cut.emptied_layers == [0, 1]
+    assert cut.connectivity.emptied_layers == [0, 1]
+    assert cut.effective_sparsity == 1.0
+    assert cut.connectivity.dead_units == [24, 12, 10]
     assert len(set(scores.predictions.tolist())) == 1
     assert scores.accuracy == np.mean(digits.y_test == scores.predictions[0])
 

@@ -31,12 +31,15 @@ def made_up_row(spec: RunSpec, way: dict[str, Any], sparsity: float, seed: int, 
         **ways,
         "sparsity": sparsity,
         "achieved_sparsity": sparsity,
+        "effective_sparsity": sparsity,
         "accuracy": accuracy,
         "loss": 2 * (1 - accuracy),
         "nonzero": int(10_000 * kept),
         "compression": 1 / kept,
         "macs": int(10_000 * kept),
         "speedup": 1 / kept,
+        "dead_units": 0,
+        "disconnected_units": 0,
     }
 
 

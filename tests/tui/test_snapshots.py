@@ -147,6 +147,10 @@ class CannedService:
                 "nonzero": sum(pair[0] for pair in kept) + 500,
                 "compression": 3.5,
                 "speedup": 3.25,
+                "effective_sparsity": sparsity,
+                "is_connected": True,
+                "dead_units": [0, 0, 0],
+                "disconnected_units": [3, 0, 0],
                 "emptied_layers": [],
             },
             "gallery": {

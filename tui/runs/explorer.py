@@ -75,6 +75,10 @@ class Figures:
         What was removed: "weight" or "unit".
     n_samples : int
         How many test samples were looked at.
+    is_connected : bool
+        Whether a path leads from the input to the output.
+    dead_units, disconnected_units, emptied_layers : list of int
+        See `prunelab.estimators.pruning.connectivity.Connectivity`.
     """
 
     sparsity: float
@@ -91,6 +95,10 @@ class Figures:
     nonzero: int
     compression: float
     speedup: float
+    effective_sparsity: float
+    is_connected: bool
+    dead_units: list[int]
+    disconnected_units: list[int]
     emptied_layers: list[int]
 
 
@@ -299,7 +307,11 @@ def _figures(cut: Cut, scores: Scores) -> Figures:
         nonzero=cut.cost.nonzero,
         compression=cut.cost.compression,
         speedup=cut.cost.speedup,
-        emptied_layers=cut.emptied_layers,
+        effective_sparsity=cut.effective_sparsity,
+        is_connected=cut.connectivity.is_connected,
+        dead_units=cut.connectivity.dead_units,
+        disconnected_units=cut.connectivity.disconnected_units,
+        emptied_layers=cut.connectivity.emptied_layers,
     )
 
 

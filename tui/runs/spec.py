@@ -113,17 +113,10 @@ class RunSpec:
         """Values that do not go together, in any of the ways of pruning."""
         found: dict[str, str] = {}
         for variant in self.variants:
-            for name, sentence in conflicts({**self.parameters, **variant}).items():
+            given = {**self.parameters, **variant, "sparsity": max(self.sparsities)}
+            for name, sentence in conflicts(given).items():
                 found.setdefault(name, sentence)
-        if not found and not self._n_prunable and any(self.sparsities):
-            found["prune_output"] = "prune_output must be True without hidden layers: there is nothing else to prune"
         return found
-
-    @property
-    def _n_prunable(self) -> int:
-        """How many layers are pruned."""
-        hidden = self.parameter("hidden_layer_sizes")
-        return (len(hidden) if isinstance(hidden, (list, tuple)) else 1) + bool(self.parameter("prune_output"))
 
     def _wrong_values(self) -> dict[str, str]:
         found: dict[str, str] = {}
