@@ -7,7 +7,6 @@ while something is trained or predicted.
 from __future__ import annotations
 
 import numbers
-import os
 import warnings
 from abc import abstractmethod
 from contextlib import contextmanager
@@ -17,10 +16,11 @@ import numpy as np
 from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, check_memory
+from sklearn.utils.validation import check_is_fitted
 
 from .accounting import count_cost
 from .backend import PRECISIONS, DeviceError, resolve_device, resolve_precision
+from .cache import cache_in
 from .fitting import (
     DenseModel,
     PrunedModel,
@@ -285,10 +285,8 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
         monitor: Monitor | None = None,
     ) -> DenseModel:
         # Without a fixed seed no two trainings are the same, and there is nothing to look up.
-        repeatable = self.memory is not None and isinstance(self.random_state, numbers.Integral)
-        folder = os.fspath(self.memory) if isinstance(self.memory, os.PathLike) else self.memory
-        memory = check_memory(folder) if repeatable else None
-        return train_dense(task, samples, start, memory, self._listener(on_event), checkpoint, monitor)
+        cache = cache_in(self.memory) if isinstance(self.random_state, numbers.Integral) else None
+        return train_dense(task, samples, start, cache, self._listener(on_event), checkpoint, monitor)
 
     def _task(self, samples: Samples, seed: int, epochs: int, early_stopping: bool | str) -> Task:
         network = self._make_network(samples.inputs.shape[1], len(self.classes_))

@@ -10,7 +10,7 @@ import hashlib
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -25,9 +25,9 @@ from .training import Data, Recipe, Training, train
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from joblib import Memory
     from numpy.typing import NDArray
 
+    from .cache import TrainingCache
     from .network import MLPNetwork
     from .pruning.masks import Mask
     from .pruning.pruner import Choices
@@ -164,12 +164,12 @@ def train_dense(
     task: Task,
     samples: Samples,
     start: Start | None = None,
-    memory: Memory | None = None,
+    cache: TrainingCache | None = None,
     on_event: Listener | None = None,
     checkpoint: Checkpoint | None = None,
     monitor: Monitor | None = None,
 ) -> DenseModel:
-    """Train a network on the samples, or fetch the very same training from `memory`.
+    """Train a network on the samples, or fetch the same training from `cache`.
 
     Parameters
     ----------
@@ -177,22 +177,23 @@ def train_dense(
         What to train, and on what.
     start : Start, optional
         Go on from there and hold its masks; from fresh weights if absent.
-    memory : joblib.Memory, optional
+    cache : TrainingCache, optional
         Used only for trainings that start fresh.
     on_event : callable, optional
-        Told the progress; a training that comes from memory has none.
+        Told the progress; a training from the cache has none.
     checkpoint : Checkpoint, optional
         Of the same training; it goes on from there.
     monitor : callable, optional
         Told the parameters after every epoch; see `train`.
     """
     remaining, validation = hold_out(task, samples)
-    rest = task, remaining, validation, start, on_event, checkpoint, monitor
-    if memory is None or start is not None:
-        training = _train(None, *rest)
-    else:
-        ignored = ["task", "samples", "validation", "start", "on_event", "checkpoint", "monitor"]
-        training = cast("Any", memory).cache(_train, ignore=ignored)(_key(task, samples), *rest)
+    cache = cache if start is None else None
+    key = "" if cache is None else _key(task, samples)
+    training = None if cache is None else cache.load(key)
+    if training is None:
+        training = _train(task, remaining, validation, start, on_event, checkpoint, monitor)
+        if cache is not None:
+            cache.save(key, training)
     return DenseModel(task, training, remaining, None if start is None else start.masks, validation)
 
 
@@ -228,7 +229,6 @@ def prune(dense: DenseModel, pruned: Pruned, fine_tune_iter: int = 0, on_event: 
 
 
 def _train(
-    key: str | None,  # noqa: ARG001 (what the cache goes by, instead of the arguments it ignores)
     task: Task,
     samples: Samples,
     validation: Validation | None,

@@ -111,8 +111,10 @@ class PrunedMLPClassifier(BasePrunedClassifier):
         least 1e10), else float32. Predictions have the precision of the fit. In bfloat16, probabilities are good to
         two or three digits; set "float32" before predicting where more are needed.
     memory : str, Path, joblib.Memory or None, default=None
-        Where dense trainings are cached, so that for example GridSearchCV over `sparsity` trains once a
-        fold. Needs an int `random_state`.
+        Folder where dense trainings are cached, so that for example GridSearchCV over `sparsity` trains once a
+        fold. Needs an int `random_state`. Only the folder of a joblib.Memory is used: a training is a safetensors
+        file with a checksum, not a pickle; a damaged one is computed again. New folders are accessible to their
+        owner only. The checksum does not show who wrote a file: name no folder that others can write to.
 
     Attributes
     ----------

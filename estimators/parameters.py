@@ -6,6 +6,7 @@ Importing this module loads neither torch nor scikit-learn, so that a form can c
 from __future__ import annotations
 
 import numbers
+import os
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -217,6 +218,10 @@ _CHECKS = {
         "'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'",
     ),
     "precision": _one_of(PRECISIONS),
+    "memory": (
+        lambda value: value is None or isinstance(value, (str, os.PathLike)) or hasattr(value, "location"),
+        "a folder, a joblib.Memory or None",
+    ),
 }
 
 

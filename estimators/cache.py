@@ -1,0 +1,84 @@
+"""Cached trainings: a file for each, with a checksum, in a folder that only its owner can enter. No pickle."""
+
+from __future__ import annotations
+
+import errno
+import os
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .checkpoints import DAMAGE, decode_training, encode_training
+from .files import MAX_ARRAY_BYTES, pack_arrays, read_file, replace_file, unpack_arrays
+
+if TYPE_CHECKING:
+    from .training import Training
+
+FORMAT = "prunelab-training"
+VERSION = 1
+
+#: Folder within the one that the user names.
+SUBFOLDER = "prunelab-trainings"
+
+
+class TrainingCache:
+    """Trainings that are kept in a folder.
+
+    A file that is damaged is reported, and replaced when the training has been computed again. A folder that cannot
+    be written is reported, too, and nothing is kept.
+
+    Parameters
+    ----------
+    memory : str, path-like or joblib.Memory
+        The folder, or an object whose ``location`` it is. Created when needed, for its owner only.
+    """
+
+    def __init__(self, memory: Any):
+        self._folder = Path(getattr(memory, "location", memory)) / SUBFOLDER
+
+    def path(self, key: str) -> Path:
+        """The file of a training; `key` is a hexadecimal number."""
+        return self._folder / f"{key}.safetensors"
+
+    def load(self, key: str) -> Training | None:
+        """The training that was saved under `key`; None if there is none that can be used."""
+        path = self.path(key)
+        try:
+            file = unpack_arrays(read_file(path, MAX_ARRAY_BYTES, follow_links=False), FORMAT, VERSION)
+            if file.header["key"] != key:
+                raise ValueError("it is another training")
+            return decode_training(file.arrays, file.header)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, *DAMAGE) as error:
+            warnings.warn(f"the training is computed again, because {path} cannot be used: {error}", stacklevel=2)
+            return None
+
+    def save(self, key: str, training: Training) -> None:
+        """Keep a training."""
+        arrays, header = encode_training(training)
+        try:
+            _make_private(self._folder)
+            replace_file(self.path(key), pack_arrays(arrays, {"key": key, **header}, FORMAT, VERSION))
+        except OSError as error:
+            reason = error.strerror or error
+            warnings.warn(f"the training is not kept in memory={str(self._folder.parent)!r}: {reason}", stacklevel=2)
+
+
+def cache_in(memory: Any) -> TrainingCache | None:
+    """The cache in what an estimator's parameter `memory` names; None if that is nothing."""
+    return None if getattr(memory, "location", memory) is None else TrainingCache(memory)
+
+
+def _make_private(folder: Path) -> None:
+    """Create a folder and its parents with mode 0700, whatever the umask."""
+    for path in (*reversed(folder.parents), folder):
+        if path.is_dir():
+            continue
+        try:
+            path.mkdir(mode=0o700)
+        except FileExistsError:  # another process was faster, or it is a file
+            if not path.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path)) from None
+        else:
+            os.chmod(path, 0o700)
