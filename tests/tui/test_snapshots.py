@@ -10,6 +10,7 @@ import base64
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -65,7 +66,8 @@ def clock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Clock:
     monkeypatch.setattr(store.Run, "size", lambda run: 123_456)
     monkeypatch.setattr(plot, "SECONDS_BETWEEN_DRAWINGS", 0.01)
     numbers = iter(range(0xA001, 0xFFFF))
-    monkeypatch.setattr(store.secrets, "token_hex", lambda n_bytes: f"{next(numbers):04x}")
+    # Of the module that makes the ids only: the names of temporary files are not to change them.
+    monkeypatch.setattr(store, "secrets", SimpleNamespace(token_hex=lambda n_bytes: f"{next(numbers):04x}"))
     return Clock(monkeypatch)
 
 
