@@ -1,34 +1,26 @@
-"""From the table of a study to an answer: paired differences, a test, and a sentence or two.
+"""From the table of a study to its answer: comparisons, and sentences that state estimate, interval and n.
 
-Everything said is computed from the table.
+Everything here is a pure function of the table.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-from scipy import optimize, stats
 
-from ..presets import WAYS
 from .catalogue import AUTHORS_CURVES
-from .statistics import knee, mean_interval
+from .comparisons import correct, differences_from_dense, groups_of, knees, paired_differences
+from .paired import ALPHA, MIN_PAIRS, MIN_PAIRS_FOR_POWER, NAME, NO_SPREAD, critical_value, wilson_interval
+from .statistics import knee
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Sequence
+
+    import pandas as pd
 
     from .catalogue import Study
-
-#: The error that is allowed when a difference is called one, over all comparisons of a method together.
-ALPHA = 0.05
-
-#: Differences that scatter no more than this are the same.
-NO_SPREAD = 1e-12
-
-TEST = "paired t-test over seeds, Holm-corrected over the comparisons of each method"
 
 
 @dataclass(frozen=True)
@@ -40,12 +32,14 @@ class Answer:
     frame : DataFrame
         One row a point: the columns of a sparsity path, the ways of pruning, ``part`` and ``method``.
     differences : DataFrame
-        One row a comparison; see `paired_differences`.
+        One row a comparison; see `prunelab.estimators.studies.comparisons.paired_differences`.
     knees : DataFrame
         The knee of every curve; see `prunelab.estimators.studies.statistics.knee`.
     against_dense : dict of str to DataFrame
         For each column of `study.against_dense`, the differences of every method from the dense network; see
-        `differences_from_dense`.
+        `prunelab.estimators.studies.comparisons.differences_from_dense`.
+    test : str
+        The statistical procedure.
     verdict : list of str
         Sentences.
     """
@@ -54,16 +48,8 @@ class Answer:
     differences: pd.DataFrame
     knees: pd.DataFrame
     against_dense: dict[str, pd.DataFrame]
+    test: str
     verdict: list[str]
-
-
-def method_names(rows: Sequence[Mapping[str, Any]], ways: Mapping[str, Sequence], part: str, study: Study) -> list[str]:
-    """What tells the methods of a part apart: its label, and the values of the ways that vary in it."""
-    if study.compares_sparsities:
-        return [f"{row['sparsity']:g}" for row in rows]
-    varying = [name for name in WAYS if len(ways.get(name, ())) > 1 and name not in study.within]
-    texts = [", ".join(str(row[name]) for name in varying) for row in rows]
-    return [": ".join(filter(None, (part, text))) for text in texts]
 
 
 def analyse(study: Study, frame: pd.DataFrame) -> Answer:
@@ -73,250 +59,273 @@ def analyse(study: Study, frame: pd.DataFrame) -> Answer:
     ----------
     study : Study
     frame : DataFrame
-        With ``seed``, ``sparsity``, ``accuracy``, ``method``, and the columns of `study.within`.
+        With ``seed``, ``sparsity``, ``accuracy``, ``method``, and the columns of `study.within`. Used where present:
+        ``part``, ``dataset`` (the author's curves are of MNIST), ``updates`` (the budgets) and ``test_samples`` (for
+        the Wilson interval of a single seed).
     """
     differences = paired_differences(frame, study.baseline, study.within, not study.compares_sparsities)
-    knees = _knees(frame, study)
-    verdict = _verdict_of_original(frame, knees) if study.parts.keys() == {""} and _is_original(study) else []
-    verdict += _verdict(differences, study)
     against_dense = {column: differences_from_dense(frame, column) for column in study.against_dense}
+    if not differences.empty:
+        differences, *corrected = correct([differences, *against_dense.values()])
+        against_dense = dict(zip(against_dense, corrected, strict=True))
+    n_tests = sum(int(table["p"].notna().sum()) for table in (differences, *against_dense.values()))
+    curves = knees(frame, [*study.within] if study.compares_sparsities else [*study.within, "method"])
+    verdict = _on_the_original(frame, curves) if study.repeats_original else []
+    verdict += _on_methods(differences, frame, study, n_tests)
     for column, table in against_dense.items():
-        verdict += _verdict_against_dense(table, column)
-    return Answer(frame, differences, knees, against_dense, verdict)
+        verdict += _on_dense(table, _MEASURES[column], n_tests)
+    verdict += _on_missing(differences, frame, study)
+    verdict += _on_few_seeds(differences, frame, n_tests)
+    test = f"{NAME}; corrected by Holm's method over all {n_tests} tests of the study" if n_tests else "no test"
+    return Answer(frame, differences, curves, against_dense, test, verdict)
 
 
-def paired_differences(
-    frame: pd.DataFrame,
-    baseline: str | float,
-    within: Sequence[str] = (),
-    at_equal_sparsity: bool = True,
-    column: str = "accuracy",
-) -> pd.DataFrame:
-    """The difference in accuracy, or another column, of every method from the baseline, seed by seed.
-
-    Returns
-    -------
-    DataFrame
-        One row a comparison: the columns of `within`, ``sparsity`` (if equal), ``method``, ``n`` (seeds that both
-        have), ``difference`` (mean), ``low`` and ``high`` (95 % interval), ``p`` (two-sided paired t-test), ``p_holm``
-        (corrected for all comparisons of the method within a group, by Holm's method), and ``detectable``: the
-        smallest difference that so many seeds, scattering so, show with a probability of 80 %, also if it has to
-        pass the strictest step of the correction; NaN where the scattering is not known.
-    """
-    keys = [*within, *(["sparsity"] if at_equal_sparsity else [])]
-    base = frame[frame["method"] == baseline].set_index([*keys, "seed"])[column]
-    rows: list[dict[str, Any]] = []
-    for values, group in _groups(frame[frame["method"] != baseline], [*keys, "method"]):
-        mine = group.set_index([*keys, "seed"])[column]
-        gaps = (mine - base.reindex(mine.index)).dropna().to_numpy(dtype=float)
-        if len(gaps) and not (at_equal_sparsity and values["sparsity"] == 0):
-            rows.append({**values, **_test(gaps)})
-    columns = [*keys, "method", "n", "difference", "low", "high", "p", "p_holm", "detectable"]
-    if not rows:
-        return pd.DataFrame(columns=columns)
-    table = pd.DataFrame(rows)
-    # Where the sparsities are what is compared, they are the methods: their comparisons go together.
-    together = [*within, *(["method"] if at_equal_sparsity else [])]
-    groups = table.groupby(together, sort=False).indices.values() if together else [np.arange(len(table))]
-    corrected, detectable = np.full(len(table), np.nan), np.full(len(table), np.nan)
-    for indices in groups:
-        corrected[indices] = holm(table["p"].to_numpy()[indices])
-        for i in indices:
-            n, spread = int(table["n"].iloc[i]), float(table["spread"].iloc[i])
-            detectable[i] = detectable_effect(n, len(indices)) * spread if spread > NO_SPREAD else np.nan
-    return table.assign(p_holm=corrected, detectable=detectable)[columns]
+# Sentences ------------------------------------------------------------------------------------------------------
 
 
-@lru_cache
-def detectable_effect(n: int, n_comparisons: int = 1, power: float = 0.8) -> float:
-    """The smallest mean, in standard deviations, that a two-sided t-test shows with some probability.
+@dataclass(frozen=True)
+class _Measure:
+    """A column in words."""
 
-    Parameters
-    ----------
-    n : int
-        Differences, at least 2.
-    n_comparisons : int
-        The test is at the level `ALPHA` over so many, as in the first step of Holm's method.
-    power : float
-        The probability.
-    """
-    critical = stats.t.ppf(1 - ALPHA / 2 / n_comparisons, n - 1)
+    unit: str
+    more: str
+    less: str
+    scale: float = 1.0
+    digits: int = 0
+    largest: float = np.inf
+    against_dense: str = ""
 
-    def missing(shift: Any) -> float:
-        return float(stats.nct.sf(critical, n - 1, shift)) - power
+    def signed(self, value: float) -> str:
+        return f"{self.scale * value:+,.{self.digits}f}"
 
-    highest = critical
-    while missing(highest) < 0:
-        highest *= 2
-    shift = cast("float", optimize.brentq(missing, 0.0, highest))
-    return float(shift / np.sqrt(n))
+    def absolute(self, value: float) -> str:
+        return f"{self.scale * value:,.{self.digits}f}"
 
 
-def differences_from_dense(frame: pd.DataFrame, column: str = "accuracy") -> pd.DataFrame:
-    """The difference of every method's networks from the dense network of the same seed.
+_ACCURACY = _Measure("points", "better", "worse", 100, 2, 1.0, "{} against its dense network")
 
-    Returns
-    -------
-    DataFrame
-        One row a method and sparsity: ``method``, ``sparsity``, ``dense`` (its mean), and the columns of
-        `paired_differences`; p-values are corrected over the sparsities of a method.
-    """
-    named = frame.assign(by_sparsity=frame["sparsity"]).drop(columns="sparsity")
-    named = named.rename(columns={"method": "of", "by_sparsity": "method"})
-    table = paired_differences(named, 0.0, ("of",), at_equal_sparsity=False, column=column)
-    dense = frame[frame["sparsity"] == 0].groupby("method")[column].mean()
-    table = table.rename(columns={"method": "sparsity", "of": "method"})
-    return table.assign(dense=[float(dense[method]) for method in table["method"]])
-
-
-def _groups(frame: pd.DataFrame, keys: list[str]) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
-    """The parts of a table with the same values of some columns, and these; without columns, the whole."""
-    if not keys:
-        yield {}, frame
-        return
-    for key, group in frame.groupby(keys, sort=False):
-        yield dict(zip(keys, key if isinstance(key, tuple) else (key,), strict=True)), group
+_MEASURES = {
+    "accuracy": _ACCURACY,
+    "early_stop_accuracy": _Measure(
+        "points", "better", "worse", 100, 2, 1.0, "{} against its dense network, both stopped at their lowest held-out loss"
+    ),
+    "early_stop_step": _Measure(
+        "updates",
+        "more",
+        "fewer",
+        against_dense="Updates until {} has its lowest held-out loss, against its dense network",
+    ),
+}
 
 
-def _test(gaps: np.ndarray) -> dict[str, Any]:
-    n = len(gaps)
-    mean, low, high = mean_interval(gaps)
-    if n < 2:
-        return {"n": n, "difference": mean, "low": low, "high": high, "p": np.nan, "spread": 0.0}
-    spread = float(gaps.std(ddof=1))
-    if spread > NO_SPREAD:
-        _, p = np.asarray(stats.ttest_1samp(gaps, 0.0), dtype=float)
-    else:
-        # Differences that are all the same, as with few test samples, are no estimate of how they scatter.
-        p = np.nan if mean else 1.0
-    return {"n": n, "difference": mean, "low": low, "high": high, "p": float(p), "spread": spread}
-
-
-def holm(p_values: np.ndarray) -> np.ndarray:
-    """P-values corrected for their number (S. Holm, Scandinavian Journal of Statistics 1979); NaN stays NaN."""
-    p_values = np.asarray(p_values, dtype=float)
-    corrected = np.full(len(p_values), np.nan)
-    known = np.flatnonzero(np.isfinite(p_values))
-    order = known[np.argsort(p_values[known], kind="stable")]
-    steps = p_values[order] * np.arange(len(order), 0, -1)
-    corrected[order] = np.minimum(np.maximum.accumulate(steps), 1.0) if len(order) else []
-    return corrected
-
-
-# Words ----------------------------------------------------------------------------------------------------------
-
-
-def _verdict(differences: pd.DataFrame, study: Study) -> list[str]:
+def _on_methods(differences: pd.DataFrame, frame: pd.DataFrame, study: Study, n_tests: int) -> list[str]:
     """A sentence on each method, within each group."""
-    sentences = []
-    keys = [*study.within] if study.compares_sparsities else [*study.within, "method"]
     if differences.empty:
         return ["There is nothing to compare yet."]
-    for values, group in _groups(differences, keys):
+    sentences = []
+    keys = [*study.within] if study.compares_sparsities else [*study.within, "method"]
+    against = "the dense network" if study.compares_sparsities else study.baseline
+    for values, group in groups_of(differences, keys):
         about = ", ".join(str(values[name]) for name in study.within)
         subject = "Light pruning" if study.compares_sparsities else str(values["method"])
-        subject = subject + (f" ({about})" if about else "")
-        sentences.append(_sentence(subject, group, study))
+        subject += f" ({about})" if about else ""
+        if not study.compares_sparsities:
+            subject += _budgets(frame, study, values)
+        where = "method" if study.compares_sparsities else "sparsity"
+        sentences.append(f"{subject}: {_compared(group, where, f' than {against}', f' from {against}', _ACCURACY, n_tests)}.")
     return sentences
 
 
-def _sentence(subject: str, group: pd.DataFrame, study: Study) -> str:
-    where = "method" if study.compares_sparsities else "sparsity"
-    against = "the dense network" if study.compares_sparsities else study.baseline
-    if group["n"].max() < 2:
-        return f"{subject}: one seed cannot tell a difference from {against}."
-    sure = group[group["p_holm"] < ALPHA]
-    better, worse = sure[sure["difference"] > 0], sure[sure["difference"] < 0]
-    parts = []
-    for found, word, best in ((better, "better", "idxmax"), (worse, "worse", "idxmin")):
-        if len(found):
-            top = found.loc[getattr(found["difference"], best)()]
-            gap, low, high = (f"{100 * top[name]:+.2f}" for name in ("difference", "low", "high"))
-            parts.append(
-                f"{word} than {against} at {_percentages(found[where])} "
-                f"(most at {_percent(top[where])}: {gap} points, 95 % interval {low} to {high})"
-            )
-    rest = group[~(group["p_holm"] < ALPHA)]
-    if len(rest):
-        low, high = 100 * rest["detectable"].min(), 100 * rest["detectable"].max()
-        limits = f"{low:.2f}" if f"{low:.2f}" == f"{high:.2f}" else f"{low:.2f} to {high:.2f}"
-        other = "elsewhere" if parts else f"from {against} at any sparsity"
-        shown = f", where {int(rest['n'].min())} seeds would show one of {limits} points" if np.isfinite(low) else ""
-        parts.append(f"no difference to be seen {other}{shown}")
-    return f"{subject}: {'; '.join(parts)}."
-
-
-def _verdict_against_dense(table: pd.DataFrame, column: str) -> list[str]:
+def _on_dense(table: pd.DataFrame, measure: _Measure, n_tests: int) -> list[str]:
     """A sentence on each method: where its networks differ from the dense one."""
-    subject, more, less = {
-        "accuracy": ("{} against its dense network", "better", "worse"),
-        "early_stop_accuracy": (
-            "{} against its dense network, both stopped at their lowest held-out loss",
-            "better",
-            "worse",
-        ),
-        "early_stop_step": (
-            "Updates until {} has its lowest held-out loss, against its dense network",
-            "more",
-            "fewer",
-        ),
-    }[column]
+    return [
+        f"{measure.against_dense.format(values['method'])}: {_compared(group, 'sparsity', '', '', measure, n_tests)}."
+        for values, group in groups_of(table, ["method"])
+    ]
+
+
+def _compared(group: pd.DataFrame, where: str, than: str, of: str, measure: _Measure, n_tests: int) -> str:
+    """The comparisons of a method in words, sorted by what they show; each is in exactly one place."""
+    low, high = group["low"].to_numpy(dtype=float), group["high"].to_numpy(dtype=float)
+    gaps, spread = group["difference"].to_numpy(dtype=float), group["spread"].to_numpy(dtype=float)
+    n = group["n"].to_numpy(dtype=int)
+    is_sure = group["p_holm"].to_numpy(dtype=float) < ALPHA
+    excludes_zero = (low > 0) | (high < 0)
+    is_identical = (n > 1) & (spread <= NO_SPREAD)
+    is_tested = np.isfinite(low)
+    parts = []
+    for found, word in ((is_sure & (gaps > 0), measure.more), (is_sure & (gaps < 0), measure.less)):
+        if found.any():
+            parts.append(f"{word}{than} at {_places(group[found], where)} ({_extreme(group[found], where, measure)})")
+    for sign, word in ((1, measure.more), (-1, measure.less)):
+        found = excludes_zero & ~is_sure & (sign * gaps > 0)
+        if found.any():
+            parts.append(
+                f"perhaps {word}{than} at {_places(group[found], where)} ({_extreme(group[found], where, measure)}: the "
+                f"interval excludes zero, but not after the correction for {n_tests} tests)"
+            )
+    found = is_identical & (np.abs(gaps) > NO_SPREAD)
+    for row in group[found].to_dict("records"):
+        parts.append(
+            f"{measure.signed(row['difference'])} {measure.unit} at {_percent(row[where])} in every one of {row['n']} seeds "
+            "(without scatter there is neither an interval nor a test)"
+        )
+    found = is_identical & (np.abs(gaps) <= NO_SPREAD)
+    if found.any():
+        parts.append(f"identical at {_places(group[found], where)} in all seeds ({_counts(group[found])})")
+    found = is_tested & ~is_sure & ~excludes_zero
+    if found.any():
+        where_found = f" at {_places(group[found], where)}" if not found.all() else " at any sparsity"
+        parts.append(f"no difference found{of}{where_found} ({_within(group[found], measure)})")
+    found = ~is_tested & ~is_identical & (n > 0)
+    if found.any():
+        estimates = ", ".join(
+            f"{measure.signed(row['difference'])} at {_percent(row[where])}" for row in group[found].to_dict("records")
+        )
+        parts.append(f"{estimates} ({measure.unit}, {_counts(group[found])}: no interval and no test)")
+    if (n == 0).any():
+        parts.append(f"no seed in common at {_places(group[n == 0], where)}")
+    return "; ".join(parts)
+
+
+def _extreme(found: pd.DataFrame, where: str, measure: _Measure) -> str:
+    """The comparison with the largest difference."""
+    row = found.loc[found["difference"].abs().idxmax()]
+    place = f"most at {_percent(row[where])}: " if len(found) > 1 else ""
+    interval = f"95 % interval {measure.signed(row['low'])} to {measure.signed(row['high'])}"
+    return f"{place}{measure.signed(row['difference'])} {measure.unit}, {interval}, n = {row['n']}"
+
+
+def _within(found: pd.DataFrame, measure: _Measure) -> str:
+    """Estimates and intervals of several comparisons, and what their seeds would detect."""
+    estimates = _range(*(measure.signed(value) for value in (found["difference"].min(), found["difference"].max())))
+    word = "intervals within" if len(found) > 1 else "interval"
+    text = (
+        f"{estimates} {measure.unit}, 95 % {word} {measure.signed(found['low'].min())} to "
+        f"{measure.signed(found['high'].max())}, {_counts(found)}"
+    )
+    detectable = found["detectable"].to_numpy(dtype=float)
+    if np.isfinite(detectable).all() and detectable.max() <= measure.largest:
+        limits = _range(measure.absolute(detectable.min()), measure.absolute(detectable.max()))
+        text += f"; about {limits} would be detected four times in five"
+    return text
+
+
+def _budgets(frame: pd.DataFrame, study: Study, values: dict[Any, Any]) -> str:
+    """The updates that a method's networks and those of the baseline received, where these differ."""
+    if "updates" not in frame:
+        return ""
+    for name in study.within:
+        frame = frame[frame[name] == values[name]]
+    means = frame[frame["sparsity"] > 0].groupby(["method", "sparsity"])["updates"].mean().dropna()
+    known = means.index.get_level_values("method")
+    if not {values["method"], study.baseline} <= set(known):
+        return ""
+    mine, base = means[values["method"]], means[study.baseline]
+    base = base.reindex(mine.index).dropna()
+    mine = mine.reindex(base.index)
+    if mine.empty or np.allclose(mine, base, rtol=0.01):
+        return ""
+    texts = [_range(f"{updates.min():,.0f}", f"{updates.max():,.0f}") for updates in (mine, base)]
+    return f" [{texts[0]} updates a network against {texts[1]}]"
+
+
+def _on_the_original(frame: pd.DataFrame, curves: pd.DataFrame) -> list[str]:
+    """The knees, and the distance from the author's curves where the data are his."""
+    is_mnist = "dataset" in frame and set(frame["dataset"]) == {"mnist"}
     sentences = []
-    for values, group in _groups(table, ["method"]):
-        if group["n"].max() < 2:
+    for row in curves.to_dict("records"):
+        means = frame[frame["method"] == row["method"]].groupby("sparsity")["accuracy"].mean().dropna()
+        if len(means) < 2:
             continue
-        parts = []
-        for word, sign in ((more, 1), (less, -1)):
-            sure = group[(group["p_holm"] < ALPHA) & (group["difference"] * sign > 0)]
-            found = [f"{_percent(row['sparsity'])} ({_gap(row, column)})" for row in sure.to_dict("records")]
-            if found:
-                parts.append(f"{word} at {', '.join(found)}")
-        rest = group[~(group["p_holm"] < ALPHA)]
-        if len(rest):
-            where = f"at {_percentages(rest['sparsity'])}" if parts else "at any sparsity"
-            parts.append(f"no difference to be seen {where}")
-        sentences.append(f"{subject.format(values['method'])}: {'; '.join(parts)}.")
+        lost = f"has lost two points at {100 * row['knee']:.1f} %"
+        if not np.isfinite(row["knee"]):
+            lost = f"loses less than two points up to {_percent(means.index.max())}"
+        sentence = f"Pruning by {row['method']} {lost}"
+        curve = AUTHORS_CURVES.get(row["method"], {})
+        both = [sparsity for sparsity in curve if sparsity in means.index]
+        if is_mnist and both:
+            theirs = knee(list(curve), list(curve.values()))
+            distance = np.mean([abs(means[sparsity] - curve[sparsity]) for sparsity in both])
+            sentence += (
+                f" (the author's curve at {100 * theirs:.1f} %), and lies {100 * distance:.1f} points from the author's "
+                "curve in the mean"
+            )
+        sentences.append(sentence + ".")
     return sentences
 
 
-def _gap(row: Mapping[Any, Any], column: str) -> str:
-    if column.endswith("accuracy"):
-        return f"{100 * row['difference']:+.2f} points"
-    return f"{row['dense'] + row['difference']:,.0f} instead of {row['dense']:,.0f}"
+def _on_missing(differences: pd.DataFrame, frame: pd.DataFrame, study: Study) -> list[str]:
+    """Which parts, methods and seeds have no results."""
+    sentences = []
+    parts = [part for part in study.parts if "part" in frame and part not in set(frame["part"])]
+    if parts:
+        sentences.append(f"Missing: there are no results of {', '.join(parts)}.")
+    baseline = "the dense network" if study.compares_sparsities else study.baseline
+    if study.baseline not in set(frame["method"]):
+        sentences.append(f"Missing: there are no results of {baseline}, with which the others are compared.")
+    keys = [*study.within, *([] if study.compares_sparsities else ["method"])]
+    where = "method" if study.compares_sparsities else "sparsity"
+    for values, group in groups_of(differences, [*keys, "missing"]) if not differences.empty else ():
+        if values["missing"]:
+            subject = ", ".join(str(values[key]) for key in keys) or "light pruning"
+            seeds = ", ".join(str(seed) for seed in values["missing"])
+            several = "s" if len(values["missing"]) > 1 else ""
+            sentences.append(f"Missing: seed{several} {seeds} of {subject} or of {baseline} at {_places(group, where)}.")
+    return sentences
+
+
+def _on_few_seeds(differences: pd.DataFrame, frame: pd.DataFrame, n_tests: int) -> list[str]:
+    """What so few seeds cannot show."""
+    if frame["seed"].nunique() == 1:
+        return ["One seed: no difference between methods can be tested.", *_wilson_intervals(frame)]
+    if differences.empty:
+        return []
+    n = int(differences["n"].max())
+    if n < MIN_PAIRS:
+        return [f"{n} seeds allow no test: at least {MIN_PAIRS} are needed, and {MIN_PAIRS_FOR_POWER} or more advisable."]
+    if n < MIN_PAIRS_FOR_POWER and n_tests:
+        factor = float(critical_value(n, ALPHA / n_tests))
+        return [
+            f"{n} seeds show little: among {n_tests} tests, a difference counts only from {factor:.0f} standard errors on, "
+            "and what is not found may well be there. More seeds are added with --seeds."
+        ]
+    return []
+
+
+def _wilson_intervals(frame: pd.DataFrame) -> list[str]:
+    """The accuracies of single networks, with the intervals that the size of the test set allows."""
+    if "test_samples" not in frame:
+        return []
+    known = frame.dropna(subset=["accuracy", "test_samples"])
+    texts = []
+    for values, group in groups_of(known, ["method"]):
+        row = group.loc[group["sparsity"].idxmax()]
+        low, high = wilson_interval(row["accuracy"], row["test_samples"])
+        texts.append(
+            f"{values['method']} at {_percent(row['sparsity'])} {100 * row['accuracy']:.2f} % ({100 * low:.2f} to {100 * high:.2f})"
+        )
+    if not texts:
+        return []
+    return [
+        f"Test accuracy of these single networks, with its 95 % Wilson interval (it says nothing about other seeds): {'; '.join(texts)}."
+    ]
+
+
+def _counts(found: pd.DataFrame) -> str:
+    return f"n = {_range(str(found['n'].min()), str(found['n'].max()))}"
+
+
+def _range(low: str, high: str) -> str:
+    return low if low == high else f"{low} to {high}"
 
 
 def _percent(value: Any) -> str:
-    return f"{100 * float(value):.3g} %"
+    return f"{100 * float(value):.4g} %"
 
 
-def _percentages(values: pd.Series) -> str:
-    return ", ".join(f"{100 * float(value):.3g}" for value in values) + " %"
+def _places(found: pd.DataFrame, where: str) -> str:
+    return ", ".join(f"{100 * float(value):.4g}" for value in found[where]) + " %"
 
 
-def _is_original(study: Study) -> bool:
-    return study.baseline == "weight"
-
-
-def _verdict_of_original(frame: pd.DataFrame, knees: pd.DataFrame) -> list[str]:
-    sentences = []
-    for granularity, curve in AUTHORS_CURVES.items():
-        mine = frame[frame["method"] == granularity].groupby("sparsity")["accuracy"].mean()
-        both = [sparsity for sparsity in curve if sparsity in mine.index]
-        found = knees.loc[knees["method"] == granularity, "knee"]
-        if not both or not len(found):
-            continue
-        gaps = [abs(mine[s] - curve[s]) for s in both]
-        theirs = knee(list(curve), list(curve.values()))
-        sentences.append(
-            f"Pruning by {granularity} has lost two points at {100 * found.iloc[0]:.1f} % (the author's curve at "
-            f"{100 * theirs:.1f} %), and lies {100 * np.mean(gaps):.1f} points from the author's curve in the mean."
-        )
-    return sentences
-
-
-def _knees(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
-    keys = [*study.within] if study.compares_sparsities else [*study.within, "method"]
-    rows = []
-    for values, group in _groups(frame, keys):
-        rows.append({**values, "knee": knee(group["sparsity"].to_numpy(), group["accuracy"].to_numpy(dtype=float))})
-    return pd.DataFrame(rows, columns=[*keys, "knee"])
+def method_names(rows: Sequence[dict[str, Any]]) -> None: ...
