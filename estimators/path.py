@@ -56,6 +56,7 @@ COLUMNS = (
     "speedup",
     "dead_units",
     "disconnected_units",
+    "test_samples",
 )
 
 #: Parameters of the classifier that can change without another training.
@@ -136,11 +137,11 @@ def iter_sparsity_path(
     skip : int, default=0
         Points at the beginning to leave out, because they are known already.
     watch : bool, default=False
-        Whether to score the test data after every epoch, and to tell it in the events. Where a schedule trains
-        the pruned network, the rows then have ``epochs_to_dense``: after how many epochs that network was first as
-        accurate as the dense one in the end; NaN if never.
+        Whether to score the test data after every epoch, for the events alone.
 
     The rows have the columns `COLUMNS`, and ``schedule``, ``norm`` and ``order`` where the variants differ in them.
+    With `early_stopping` and a schedule that trains the pruned network, they have ``epochs_to_dense``: after how many
+    epochs that network first was as accurate on the held-out data as the dense one; NaN if it never was.
     With ``early_stopping="measure"`` they have ``early_stop_step``, the updates after which the loss on the
     held-out data was lowest while this network was trained, and ``early_stop_accuracy``, that on the test data then;
     NaN where the network was pruned after its training.
@@ -173,7 +174,7 @@ def iter_sparsity_path(
     # All rows have the same columns, whichever variant they are of.
     tells_before = any(variant.fine_tune_iter for variant in pruned_as)
     tells_early_stop = trained.early_stopping == "measure"
-    tells_epochs = monitor is not None and any(variant.schedule != "one-shot" for variant in pruned_as)
+    counts_epochs = bool(trained.early_stopping) and any(variant.schedule != "one-shot" for variant in pruned_as)
     varying = [name for name in WAYS if name not in COLUMNS and len({getattr(v, name) for v in pruned_as}) > 1]
     dense_accuracy = np.nan if test is None else test.score_dense(network, dense)
     for v, variant in enumerate(pruned_as):
@@ -210,10 +211,11 @@ def iter_sparsity_path(
                 "speedup": cost.speedup,
                 "dead_units": sum(connected.dead_units),
                 "disconnected_units": sum(connected.disconnected_units),
+                "test_samples": np.nan if test is None else test.n_samples,
             }
             row |= {name: _text(getattr(variant, name)) for name in varying}
-            if tells_epochs:
-                row["epochs_to_dense"] = _first_epoch(_accuracies_after_pruning(model, dense), dense_accuracy)
+            if counts_epochs:
+                row["epochs_to_dense"] = _epochs_to_dense(model, dense)
             if tells_early_stop:
                 row |= _early_stop(model.as_trained, network, test)
             if tells_before:
@@ -237,14 +239,17 @@ def _early_stop(training: Training | None, network: MLPNetwork, test: _Test | No
     return {"early_stop_step": float(training.early_stop_step), "early_stop_accuracy": accuracy}
 
 
-def _accuracies_after_pruning(model: PrunedModel, dense: DenseModel) -> list[float]:
-    """The accuracies after the epochs of the training of the pruned network; none if it was not trained."""
-    return [] if model.training is dense.training else model.training.monitored
+def _epochs_to_dense(model: PrunedModel, dense: DenseModel) -> float:
+    """After how many epochs a pruned network was as accurate on the held-out data as the dense one; NaN if never.
 
-
-def _first_epoch(accuracies: Sequence[float], level: float) -> float:
-    """The first epoch, counted from one, after which the accuracy is at least `level`; NaN if none is."""
-    return next((float(epoch) for epoch, accuracy in enumerate(accuracies, 1) if accuracy >= level), float("nan"))
+    The dense network is the one that its training returned: that of the best epoch if the held-out data choose it.
+    """
+    if model.training is dense.training:
+        return float("nan")
+    scores = dense.training.validation_scores
+    level = scores[-1] if dense.task.recipe.measures else max(scores)
+    reached = (epoch for epoch, score in enumerate(model.training.validation_scores, 1) if score >= level)
+    return float(next(reached, np.nan))
 
 
 def _check_variants(variants: Sequence[Mapping[str, Any]]) -> None:
@@ -339,6 +344,10 @@ class _Test:
         self._codes = encode(y, estimator.classes_)
         self._evaluator: Evaluator = estimator._evaluator(X)
         self._dense: tuple[float, float] | None = None
+
+    @property
+    def n_samples(self) -> int:
+        return len(self._codes)
 
     def score(self, network: MLPNetwork, model: PrunedModel, dense: DenseModel) -> tuple[float, float]:
         """Accuracy and loss."""

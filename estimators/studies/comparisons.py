@@ -65,7 +65,8 @@ def paired_differences(
     columns = [*keys, "method", *FIGURES]
     known = frame[np.isfinite(frame[column].astype(float))]
     by_seed = {
-        tuple(names.values()): group.groupby("seed")[column].mean() for names, group in groups_of(known, [*keys, "method"])
+        tuple(names.values()): group.groupby("seed")[column].mean()
+        for names, group in groups_of(known, [*keys, "method"])
     }
     seeds = sorted(frame["seed"].unique())
     is_accuracy = column.endswith("accuracy")

@@ -14,7 +14,7 @@ from ..presets import BOTH_GRANULARITIES, ORIGINAL_SPARSITIES, WAYS, Preset, var
 from ..training import PointEnded
 from ..validation import clone_with
 from .catalogue import quick as make_quick
-from .verdicts import Answer, analyse, method_names
+from .verdicts import Answer, analyse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -142,7 +142,7 @@ def run_study(
     rows: list[dict[str, Any]] = []
     found = cast("Iterator[list[dict[str, Any]]]", Parallel(n_jobs=n_jobs, return_as="generator")(tasks))
     for (label, _), of_seed in zip(units, found, strict=True):
-        rows += label_rows(of_seed, label, parts[label].ways, study)
+        rows += label_rows(of_seed, label, parts[label].ways, study, data[label][0])
         if on_event is not None and not in_this_process:
             for point, row in enumerate(of_seed, 1):
                 on_event(PointEnded(row, point, len(of_seed)))
@@ -175,9 +175,19 @@ def parts_of(study: Study, quick: bool = False) -> dict[str, Preset]:
 
 
 def label_rows(
-    rows: Sequence[Mapping[str, Any]], part: str, ways: Mapping[str, Sequence[Any]], study: Study
+    rows: Sequence[Mapping[str, Any]], part: str, ways: Mapping[str, Sequence[Any]], study: Study, dataset: str
 ) -> list[dict[str, Any]]:
-    """Rows of a part, each with the name of its part and its method."""
+    """Rows of a part, each with its data set, the name of its part and its method."""
     names = method_names(rows, ways, part, study)
     changes = {"sparsity": study.counts_as[part]} if part in study.counts_as else {}
-    return [{**row, **changes, "part": part, "method": name} for row, name in zip(rows, names, strict=True)]
+    labels = {**changes, "dataset": dataset, "part": part}
+    return [{**row, **labels, "method": name} for row, name in zip(rows, names, strict=True)]
+
+
+def method_names(rows: Sequence[Mapping[str, Any]], ways: Mapping[str, Sequence], part: str, study: Study) -> list[str]:
+    """What distinguishes the methods of a part: its label, and the values of the ways that vary in it."""
+    if study.compares_sparsities:
+        return [f"{row['sparsity']:g}" for row in rows]
+    varying = [name for name in WAYS if len(ways.get(name, ())) > 1 and name not in study.within]
+    texts = [", ".join(str(row[name]) for name in varying) for row in rows]
+    return [": ".join(filter(None, (part, text))) for text in texts]

@@ -5,7 +5,7 @@ Everything here is a pure function of the table.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,8 +16,6 @@ from .paired import ALPHA, MIN_PAIRS, MIN_PAIRS_FOR_POWER, NAME, NO_SPREAD, crit
 from .statistics import knee
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import pandas as pd
 
     from .catalogue import Study
@@ -106,8 +104,8 @@ _ACCURACY = _Measure("points", "better", "worse", 100, 2, 1.0, "{} against its d
 
 _MEASURES = {
     "accuracy": _ACCURACY,
-    "early_stop_accuracy": _Measure(
-        "points", "better", "worse", 100, 2, 1.0, "{} against its dense network, both stopped at their lowest held-out loss"
+    "early_stop_accuracy": replace(
+        _ACCURACY, against_dense="{} against its dense network, both stopped at their lowest held-out loss"
     ),
     "early_stop_step": _Measure(
         "updates",
@@ -132,7 +130,8 @@ def _on_methods(differences: pd.DataFrame, frame: pd.DataFrame, study: Study, n_
         if not study.compares_sparsities:
             subject += _budgets(frame, study, values)
         where = "method" if study.compares_sparsities else "sparsity"
-        sentences.append(f"{subject}: {_compared(group, where, f' than {against}', f' from {against}', _ACCURACY, n_tests)}.")
+        compared = _compared(group, where, f" than {against}", f" from {against}", _ACCURACY, n_tests)
+        sentences.append(f"{subject}: {compared}.")
     return sentences
 
 
@@ -145,47 +144,50 @@ def _on_dense(table: pd.DataFrame, measure: _Measure, n_tests: int) -> list[str]
 
 
 def _compared(group: pd.DataFrame, where: str, than: str, of: str, measure: _Measure, n_tests: int) -> str:
-    """The comparisons of a method in words, sorted by what they show; each is in exactly one place."""
-    low, high = group["low"].to_numpy(dtype=float), group["high"].to_numpy(dtype=float)
-    gaps, spread = group["difference"].to_numpy(dtype=float), group["spread"].to_numpy(dtype=float)
-    n = group["n"].to_numpy(dtype=int)
-    is_sure = group["p_holm"].to_numpy(dtype=float) < ALPHA
-    excludes_zero = (low > 0) | (high < 0)
-    is_identical = (n > 1) & (spread <= NO_SPREAD)
-    is_tested = np.isfinite(low)
-    parts = []
-    for found, word in ((is_sure & (gaps > 0), measure.more), (is_sure & (gaps < 0), measure.less)):
-        if found.any():
-            parts.append(f"{word}{than} at {_places(group[found], where)} ({_extreme(group[found], where, measure)})")
-    for sign, word in ((1, measure.more), (-1, measure.less)):
-        found = excludes_zero & ~is_sure & (sign * gaps > 0)
-        if found.any():
-            parts.append(
-                f"perhaps {word}{than} at {_places(group[found], where)} ({_extreme(group[found], where, measure)}: the "
-                f"interval excludes zero, but not after the correction for {n_tests} tests)"
-            )
-    found = is_identical & (np.abs(gaps) > NO_SPREAD)
-    for row in group[found].to_dict("records"):
-        parts.append(
-            f"{measure.signed(row['difference'])} {measure.unit} at {_percent(row[where])} in every one of {row['n']} seeds "
-            "(without scatter there is neither an interval nor a test)"
+    """The comparisons of a method in words, by what they show: each is in exactly one clause."""
+    gaps, spread, n = (group[name].astype(float) for name in ("difference", "spread", "n"))
+    is_sure = group["p_holm"].astype(float) < ALPHA
+    excludes_zero = (group["low"].astype(float) > 0) | (group["high"].astype(float) < 0)
+    is_tested = group["low"].astype(float).notna()
+    is_identical = (n >= MIN_PAIRS) & (spread <= NO_SPREAD)
+    is_zero = gaps.abs() <= NO_SPREAD
+    clauses = []
+    for is_found, caveat in (
+        (is_sure, ""),
+        (
+            excludes_zero & ~is_sure,
+            f": the interval excludes zero, but not after the correction for {n_tests} tests",
+        ),
+    ):
+        for sign, word in ((1, measure.more), (-1, measure.less)):
+            found = group[is_found & (sign * gaps > 0)]
+            if len(found):
+                perhaps = "perhaps " if caveat else ""
+                extreme = _extreme(found, where, measure)
+                clauses.append(f"{perhaps}{word}{than} at {_places(found, where)} ({extreme}{caveat})")
+    for row in group[is_identical & ~is_zero].to_dict("records"):
+        clauses.append(
+            f"{measure.signed(row['difference'])} {measure.unit} at {_percent(row[where])} in every one of {row['n']} "
+            "seeds (without scatter there is neither an interval nor a test)"
         )
-    found = is_identical & (np.abs(gaps) <= NO_SPREAD)
-    if found.any():
-        parts.append(f"identical at {_places(group[found], where)} in all seeds ({_counts(group[found])})")
-    found = is_tested & ~is_sure & ~excludes_zero
-    if found.any():
-        where_found = f" at {_places(group[found], where)}" if not found.all() else " at any sparsity"
-        parts.append(f"no difference found{of}{where_found} ({_within(group[found], measure)})")
-    found = ~is_tested & ~is_identical & (n > 0)
-    if found.any():
-        estimates = ", ".join(
-            f"{measure.signed(row['difference'])} at {_percent(row[where])}" for row in group[found].to_dict("records")
-        )
-        parts.append(f"{estimates} ({measure.unit}, {_counts(group[found])}: no interval and no test)")
-    if (n == 0).any():
-        parts.append(f"no seed in common at {_places(group[n == 0], where)}")
-    return "; ".join(parts)
+    found = group[is_identical & is_zero]
+    if len(found):
+        clauses.append(f"identical at {_places(found, where)} in all seeds ({_counts(found)})")
+    found = group[is_tested & ~is_sure & ~excludes_zero]
+    if len(found):
+        place = "any sparsity" if len(found) == len(group) > 1 else _places(found, where)
+        clauses.append(f"no difference{of} found at {place} ({_within(found, measure)})")
+    found = group[~is_tested & ~is_identical & (n > 0)]
+    if len(found):
+        estimates = [
+            f"{measure.signed(gap)} at {_percent(at)}"
+            for gap, at in zip(found["difference"], found[where], strict=True)
+        ]
+        clauses.append(f"{', '.join(estimates)} ({measure.unit}, {_counts(found)}: no interval and no test)")
+    found = group[n == 0]
+    if len(found):
+        clauses.append(f"no seed in common at {_places(found, where)}")
+    return "; ".join(clauses)
 
 
 def _extreme(found: pd.DataFrame, where: str, measure: _Measure) -> str:
@@ -207,7 +209,7 @@ def _within(found: pd.DataFrame, measure: _Measure) -> str:
     detectable = found["detectable"].to_numpy(dtype=float)
     if np.isfinite(detectable).all() and detectable.max() <= measure.largest:
         limits = _range(measure.absolute(detectable.min()), measure.absolute(detectable.max()))
-        text += f"; about {limits} would be detected four times in five"
+        text += f", and about {limits} would be detected four times in five"
     return text
 
 
@@ -248,8 +250,8 @@ def _on_the_original(frame: pd.DataFrame, curves: pd.DataFrame) -> list[str]:
             theirs = knee(list(curve), list(curve.values()))
             distance = np.mean([abs(means[sparsity] - curve[sparsity]) for sparsity in both])
             sentence += (
-                f" (the author's curve at {100 * theirs:.1f} %), and lies {100 * distance:.1f} points from the author's "
-                "curve in the mean"
+                f" (the author's curve at {100 * theirs:.1f} %), and lies {100 * distance:.1f} points from the "
+                "author's curve in the mean"
             )
         sentences.append(sentence + ".")
     return sentences
@@ -271,7 +273,9 @@ def _on_missing(differences: pd.DataFrame, frame: pd.DataFrame, study: Study) ->
             subject = ", ".join(str(values[key]) for key in keys) or "light pruning"
             seeds = ", ".join(str(seed) for seed in values["missing"])
             several = "s" if len(values["missing"]) > 1 else ""
-            sentences.append(f"Missing: seed{several} {seeds} of {subject} or of {baseline} at {_places(group, where)}.")
+            sentences.append(
+                f"Missing: seed{several} {seeds} of {subject} or of {baseline} at {_places(group, where)}."
+            )
     return sentences
 
 
@@ -283,12 +287,14 @@ def _on_few_seeds(differences: pd.DataFrame, frame: pd.DataFrame, n_tests: int) 
         return []
     n = int(differences["n"].max())
     if n < MIN_PAIRS:
-        return [f"{n} seeds allow no test: at least {MIN_PAIRS} are needed, and {MIN_PAIRS_FOR_POWER} or more advisable."]
+        return [
+            f"{n} seeds allow no test: at least {MIN_PAIRS} are needed, and {MIN_PAIRS_FOR_POWER} or more advisable."
+        ]
     if n < MIN_PAIRS_FOR_POWER and n_tests:
         factor = float(critical_value(n, ALPHA / n_tests))
         return [
-            f"{n} seeds show little: among {n_tests} tests, a difference counts only from {factor:.0f} standard errors on, "
-            "and what is not found may well be there. More seeds are added with --seeds."
+            f"{n} seeds show little: among {n_tests} tests, a difference counts only from {factor:.0f} standard errors "
+            "on, and what is not found may well exist. Run more seeds."
         ]
     return []
 
@@ -300,16 +306,14 @@ def _wilson_intervals(frame: pd.DataFrame) -> list[str]:
     known = frame.dropna(subset=["accuracy", "test_samples"])
     texts = []
     for values, group in groups_of(known, ["method"]):
-        row = group.loc[group["sparsity"].idxmax()]
-        low, high = wilson_interval(row["accuracy"], row["test_samples"])
-        texts.append(
-            f"{values['method']} at {_percent(row['sparsity'])} {100 * row['accuracy']:.2f} % ({100 * low:.2f} to {100 * high:.2f})"
-        )
+        row = group.sort_values("sparsity").iloc[-1]
+        low, high = (f"{100 * bound:.2f}" for bound in wilson_interval(row["accuracy"], row["test_samples"]))
+        at = _percent(row["sparsity"])
+        texts.append(f"{values['method']} at {at} {100 * row['accuracy']:.2f} % ({low} to {high})")
     if not texts:
         return []
-    return [
-        f"Test accuracy of these single networks, with its 95 % Wilson interval (it says nothing about other seeds): {'; '.join(texts)}."
-    ]
+    what = "Test accuracy of these single networks, with its 95 % Wilson interval, which knows nothing of other seeds"
+    return [f"{what}: {'; '.join(texts)}."]
 
 
 def _counts(found: pd.DataFrame) -> str:
@@ -326,6 +330,3 @@ def _percent(value: Any) -> str:
 
 def _places(found: pd.DataFrame, where: str) -> str:
     return ", ".join(f"{100 * float(value):.4g}" for value in found[where]) + " %"
-
-
-def method_names(rows: Sequence[dict[str, Any]]) -> None: ...
