@@ -140,8 +140,8 @@ def iter_sparsity_path(
         Whether to score the test data after every epoch, for the events alone.
 
     The rows have the columns `COLUMNS`, and ``schedule``, ``norm`` and ``order`` where the variants differ in them.
-    With `early_stopping` and a schedule that trains the pruned network, they have ``epochs_to_dense``: after how many
-    epochs that network first was as accurate on the held-out data as the dense one; NaN if it never was.
+    With ``early_stopping="measure"`` and a schedule that trains the pruned network, they have ``epochs_to_dense``:
+    after how many epochs that network first was as accurate on the held-out data as the dense one in the end, or NaN.
     With ``early_stopping="measure"`` they have ``early_stop_step``, the updates after which the loss on the
     held-out data was lowest while this network was trained, and ``early_stop_accuracy``, that on the test data then;
     NaN where the network was pruned after its training.
@@ -174,7 +174,7 @@ def iter_sparsity_path(
     # All rows have the same columns, whichever variant they are of.
     tells_before = any(variant.fine_tune_iter for variant in pruned_as)
     tells_early_stop = trained.early_stopping == "measure"
-    counts_epochs = bool(trained.early_stopping) and any(variant.schedule != "one-shot" for variant in pruned_as)
+    counts_epochs = tells_early_stop and any(variant.schedule != "one-shot" for variant in pruned_as)
     varying = [name for name in WAYS if name not in COLUMNS and len({getattr(v, name) for v in pruned_as}) > 1]
     dense_accuracy = np.nan if test is None else test.score_dense(network, dense)
     for v, variant in enumerate(pruned_as):
@@ -240,14 +240,10 @@ def _early_stop(training: Training | None, network: MLPNetwork, test: _Test | No
 
 
 def _epochs_to_dense(model: PrunedModel, dense: DenseModel) -> float:
-    """After how many epochs a pruned network was as accurate on the held-out data as the dense one; NaN if never.
-
-    The dense network is the one that its training returned: that of the best epoch if the held-out data choose it.
-    """
+    """After how many epochs a pruned network was as accurate on the held-out data as the dense one; NaN if never."""
     if model.training is dense.training:
         return float("nan")
-    scores = dense.training.validation_scores
-    level = scores[-1] if dense.task.recipe.measures else max(scores)
+    level = dense.training.validation_scores[-1]
     reached = (epoch for epoch, score in enumerate(model.training.validation_scores, 1) if score >= level)
     return float(next(reached, np.nan))
 

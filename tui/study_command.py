@@ -7,6 +7,7 @@ seeds are added to those that are known, and the lab shows all of it.
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import sys
 from pathlib import Path
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from ..estimators.studies.catalogue import Study
     from ..estimators.studies.verdicts import Answer
     from .runs.spec import RunSpec
 
@@ -175,27 +177,25 @@ def _answer(options: argparse.Namespace, specs: Mapping[str, RunSpec], shares: M
             points = [numbers(row) for row in run.points()]
             of_seed |= {seed: [row for row in points if row["seed"] == seed] for seed in run.spec.seeds}
         wanted = [row for seed in spec.seeds for row in of_seed[seed]]
-        rows += label_rows(wanted, label, spec.ways, study)
+        rows += label_rows(wanted, label, spec.ways, study, spec.dataset)
     return analyse(study, pd.DataFrame(rows))
 
 
 def _show(answer: Answer, options: argparse.Namespace) -> None:
-    from ..estimators.studies.verdicts import TEST
-
+    """Write the answer where it is wanted: data alone on standard output that is no terminal, the verdict beside it."""
+    study = STUDIES[options.study]
     rows: list[dict[str, Any]] = answer.frame.to_dict("records")  # type: ignore[assignment]
-    table = csv_text(rows, list(map(str, answer.frame)))
+    table, document = csv_text(rows, list(map(str, answer.frame))), _document(answer, study)
     if options.csv not in (None, "-"):
         write_output(options.csv, table)
     if options.json not in (None, "-"):
-        write_output(options.json, json_text(rows))
+        write_output(options.json, document)
     terminal = Terminal.of(sys.stdout)
-    if options.json == "-":
-        sys.stdout.write(json_text(rows))
+    if options.json == "-" or options.csv == "-" or not terminal.is_terminal:
+        sys.stdout.write(document if options.json == "-" else table)
+        print(f"{study.question}\n\n({answer.test})\n", file=sys.stderr)
+        Terminal.of(sys.stderr).print_paragraphs(answer.verdict)
         return
-    if not terminal.is_terminal or options.csv == "-":
-        sys.stdout.write(table)
-        return
-    study = STUDIES[options.study]
     terminal.print_paragraphs([study.question])
     labels = (*study.within, *(() if study.compares_sparsities else ("method",))) or ("method",)
     terminal.print_results(rows, plot=True, ascii_only=options.ascii, ways=labels)
@@ -204,9 +204,19 @@ def _show(answer: Answer, options: argparse.Namespace) -> None:
     for column, table in answer.against_dense.items():
         print()
         _print_against_dense(terminal, column, table)
-    print(f"\n({TEST}; a knee is where two points are lost)\n")
+    print()
+    terminal.print_paragraphs([f"({answer.test}; a knee is where two points are lost)"])
     for sentence in answer.verdict:
         terminal.print_paragraphs([sentence])
+
+
+def _document(answer: Answer, study: Study) -> str:
+    """The answer as JSON."""
+    tables = {"differences": answer.differences}
+    tables |= {f"{column}_against_dense": table for column, table in answer.against_dense.items()}
+    tables["rows"] = answer.frame
+    fields = {"question": study.question, "test": answer.test, "verdict": answer.verdict}
+    return json_text({**fields, **{name: table.to_dict("records") for name, table in tables.items()}})
 
 
 def _print_against_dense(terminal: Terminal, column: str, table: pd.DataFrame) -> None:
@@ -220,8 +230,8 @@ def _print_against_dense(terminal: Terminal, column: str, table: pd.DataFrame) -
             str(row["method"]),
             f"{row['sparsity']:.4g}",
             str(row["n"]),
-            f"{scale * row['dense']:{form}}",
-            *(f"{scale * row[name]:+{form}}" for name in ("difference", "low", "high")),
+            _figure(scale * row["dense"], form),
+            *(_figure(scale * row[name], f"+{form}") for name in ("difference", "low", "high")),
             _p_value(row["p_holm"]),
         ]
         for row in table.to_dict("records")
@@ -229,8 +239,12 @@ def _print_against_dense(terminal: Terminal, column: str, table: pd.DataFrame) -
     terminal.print_table(header, cells, left=["method"])
 
 
+def _figure(value: float, form: str) -> str:
+    return f"{value:{form}}" if math.isfinite(value) else "-"
+
+
 def _p_value(p: float) -> str:
-    return "< 0.0001" if p < 0.0001 else f"{p:.4f}"
+    return "< 0.0001" if p < 0.0001 else _figure(p, ".4f")
 
 
 def _print_differences(terminal: Terminal, answer: Answer, within: tuple[str, ...]) -> None:
@@ -242,7 +256,7 @@ def _print_differences(terminal: Terminal, answer: Answer, within: tuple[str, ..
         [
             *(f"{row[key]:.4g}" if key == "sparsity" else str(row[key]) for key in keys),
             str(row["n"]),
-            *(f"{100 * row[name]:+.2f}" for name in ("difference", "low", "high")),
+            *(_figure(100 * row[name], "+.2f") for name in ("difference", "low", "high")),
             _p_value(row["p_holm"]),
         ]
         for row in table.to_dict("records")

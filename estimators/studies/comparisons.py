@@ -77,7 +77,7 @@ def paired_differences(
         group = [names[key] for key in keys]
         mine, base = (by_seed.get((*group, method), _NONE) for method in (names["method"], baseline))
         gaps = (mine - base).reindex(seeds)
-        missing = tuple(gaps.index[gaps.isna()])
+        missing = tuple(gaps.index[gaps.isna()].tolist())
         rows.append({**names, **_figures(gaps.dropna().to_numpy(dtype=float), is_accuracy), "missing": missing})
     if not rows:
         return pd.DataFrame(columns=columns)

@@ -192,7 +192,7 @@ def _compared(group: pd.DataFrame, where: str, than: str, of: str, measure: _Mea
 
 def _extreme(found: pd.DataFrame, where: str, measure: _Measure) -> str:
     """The comparison with the largest difference."""
-    row = found.loc[found["difference"].abs().idxmax()]
+    row = found.iloc[int(found["difference"].abs().to_numpy().argmax())]
     place = f"most at {_percent(row[where])}: " if len(found) > 1 else ""
     interval = f"95 % interval {measure.signed(row['low'])} to {measure.signed(row['high'])}"
     return f"{place}{measure.signed(row['difference'])} {measure.unit}, {interval}, n = {row['n']}"

@@ -558,22 +558,22 @@ def test_nothing_is_measured_of_a_network_that_was_pruned_after_its_training():
     assert np.isnan(pruned.row["early_stop_accuracy"])
 
 
-def test_the_epochs_until_as_good_as_dense_are_counted():
-    points = list(
-        iter_sparsity_path(
-            make("rewind", max_iter=6),
-            X[:400],
-            Y[:400],
-            sparsities=(0.0, 0.3),
-            X_test=X[400:],
-            y_test=Y[400:],
-            watch=True,
-        )
-    )
-    assert np.isnan(points[0].row["epochs_to_dense"])  # the dense network itself
-    monitored, dense = points[1].model.training.monitored, points[0].row["accuracy"]
-    assert len(monitored) == 6
-    assert monitored[-1] == points[1].row["accuracy"]
-    reached = [i for i, accuracy in enumerate(monitored, 1) if accuracy >= dense]
+def test_the_epochs_until_as_good_as_dense_are_counted_on_held_out_data():
+    classifier = make("rewind", max_iter=6, early_stopping="measure", validation_fraction=0.2)
+    test = {"X_test": X[400:], "y_test": Y[400:]}
+    dense, pruned = iter_sparsity_path(classifier, X[:400], Y[:400], sparsities=(0.0, 0.3), **test)
+    assert np.isnan(dense.row["epochs_to_dense"])  # the dense network itself
+    scores = pruned.model.training.validation_scores
+    level = dense.model.training.validation_scores[-1]
+    reached = [epoch for epoch, score in enumerate(scores, 1) if score >= level]
     expected = float(reached[0]) if reached else np.nan
-    assert points[1].row["epochs_to_dense"] == pytest.approx(expected, nan_ok=True)
+    assert pruned.row["epochs_to_dense"] == pytest.approx(expected, nan_ok=True)
+    # Other test data change nothing.
+    other = {"X_test": X[400:], "y_test": (Y[400:] + 1) % 3}
+    *_, again = iter_sparsity_path(classifier, X[:400], Y[:400], sparsities=(0.0, 0.3), **other, watch=True)
+    assert again.row["epochs_to_dense"] == pytest.approx(pruned.row["epochs_to_dense"], nan_ok=True)
+
+
+def test_without_held_out_data_no_epochs_are_counted():
+    *_, pruned = iter_sparsity_path(make("rewind"), X, Y, sparsities=(0.0, 0.3), X_test=X, y_test=Y, watch=True)
+    assert "epochs_to_dense" not in pruned.row
