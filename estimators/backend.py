@@ -9,6 +9,8 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from .messages import as_text
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
@@ -59,18 +61,20 @@ def resolve_device(device: str) -> torch.device:
     except (RuntimeError, TypeError):
         resolved = None
     if resolved is None or resolved.type not in ("cpu", "cuda", "mps"):
-        raise DeviceError(f"device must be 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps', got {device!r}")
+        raise DeviceError(f"device must be 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps', got {as_text(device)}")
     if resolved.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if count == 0:
             raise DeviceError(
-                f"device={device!r} needs an NVIDIA GPU that PyTorch can use and there is none here; "
+                f"device={as_text(device)} needs an NVIDIA GPU that PyTorch can use and there is none here; "
                 "use device='cpu' or 'auto'"
             )
         if resolved.index is not None and resolved.index >= count:
-            raise DeviceError(f"device={device!r} does not exist here: the GPUs are cuda:0 to cuda:{count - 1}")
+            raise DeviceError(f"device={as_text(device)} does not exist here: the GPUs are cuda:0 to cuda:{count - 1}")
     if resolved.type == "mps" and not torch.backends.mps.is_available():
-        raise DeviceError(f"device={device!r} needs an Apple GPU and there is none here; use device='cpu' or 'auto'")
+        raise DeviceError(
+            f"device={as_text(device)} needs an Apple GPU and there is none here; use device='cpu' or 'auto'"
+        )
     return resolved
 
 

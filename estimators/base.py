@@ -34,7 +34,8 @@ from .fitting import (
     train_dense,
 )
 from .inference import Evaluator
-from .parameters import REWINDING, as_text, conflicts
+from .messages import as_text
+from .parameters import REWINDING, conflicts
 from .pruning import regularised, synaptic  # noqa: F401 (register their schedules)
 from .pruning.connectivity import connectivity
 from .pruning.pruner import Choices, Pruned
@@ -198,9 +199,11 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
         check_parameters(self)
         self._check_conflicts(self.sparsity)
         if self.schedule != "one-shot":
-            raise ValueError(f"partial_fit goes with schedule='one-shot', got {self.schedule!r}: use fit")
+            raise ValueError(f"partial_fit goes with schedule='one-shot', got {as_text(self.schedule)}: use fit")
         if self.learning_rate != "constant":
-            raise ValueError(f"partial_fit goes with learning_rate='constant', got {self.learning_rate!r}: use fit")
+            raise ValueError(
+                f"partial_fit goes with learning_rate='constant', got {as_text(self.learning_rate)}: use fit"
+            )
         first = not hasattr(self, "coefs_")
         X, y = check_labelled(self, X, y, reset=first)
         weights = check_weights(sample_weight, X)
@@ -318,7 +321,8 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
         for name, (before, now) in changes.items():
             if before != now:
                 raise ValueError(
-                    f"{name}={now!r} cannot go on from the fitted {before!r}: set it back, or fit a new classifier"
+                    f"{name}={as_text(now)} cannot go on from the fitted {as_text(before)}: set it back, "
+                    "or fit a new classifier"
                 )
         # Biases may be added, which are zero at first, or given up.
         training = Training([*self.coefs_, *(self.intercepts_ if wanted.fit_intercept else [])])

@@ -18,6 +18,7 @@ from sklearn.model_selection import train_test_split
 
 from .backend import flushed_denormals
 from .inference import Evaluator, as_tensor
+from .messages import as_text
 from .pruning.evidence import Evidence
 from .pruning.pruner import Pruned, Pruner
 from .training import Data, Recipe, Training, train
@@ -278,8 +279,8 @@ def _split(task: Task, samples: Samples) -> list[NDArray]:
         )
     except ValueError as error:
         raise ValueError(
-            f"early_stopping={task.recipe.early_stopping!r} cannot hold out validation_fraction={fraction:g} of {n} "
-            "samples with every class on both sides: give more samples or another fraction"
+            f"early_stopping={as_text(task.recipe.early_stopping)} cannot hold out validation_fraction={fraction:g} of "
+            f"{n} samples with every class on both sides: give more samples or another fraction"
         ) from error
     return [np.asarray(part) for part in parts]
 

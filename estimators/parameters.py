@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .backend import PRECISIONS
+from .messages import as_text
 from .pruning.criteria import GRANULARITIES, NORMS, criterion_names
 from .pruning.masks import ORDERS, SCOPES
 
@@ -225,30 +226,6 @@ _CHECKS = {
 }
 
 
-#: Error messages show so many elements of a sequence, and characters of a value, at most.
-_SHOWN_ELEMENTS, _SHOWN_CHARACTERS = 10, 120
-
-
-def as_text(value: Any) -> str:
-    """A value as error messages show it: one line, NumPy's numbers as plain ones, and not too long."""
-    text = " ".join(_represented(value).split())
-    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 3]}..."
-
-
-def _represented(value: Any) -> str:
-    if isinstance(value, np.ndarray) and value.ndim:
-        value = value[: _SHOWN_ELEMENTS + 1].tolist()
-    if isinstance(value, (list, tuple)):
-        elements = [_represented(element) for element in value[:_SHOWN_ELEMENTS]]
-        elements += ["..."] * (len(value) > _SHOWN_ELEMENTS)
-        if isinstance(value, list):
-            return f"[{', '.join(elements)}]"
-        return f"({', '.join(elements)}{',' * (len(elements) == 1)})"
-    if isinstance(value, (np.generic, np.ndarray)):
-        value = value.item()
-    return str(value) if isinstance(value, np.generic) else repr(value)
-
-
 def check_value(name: str, value: Any) -> None:
     """Raise ValueError, one sentence, if the parameter cannot have this value."""
     checks = {**_CHECKS, "criterion": _one_of(criterion_names())}
@@ -274,15 +251,19 @@ def conflicts(parameters: Mapping[str, Any]) -> dict[str, str]:
     if schedule == "one-shot":
         return found
     if given["warm_start"]:
-        found["warm_start"] = f"warm_start goes with schedule='one-shot' only, got schedule={schedule!r}"
+        found["warm_start"] = f"warm_start goes with schedule='one-shot' only, got schedule={as_text(schedule)}"
     if given["early_stopping"] not in (False, "measure"):
-        found["early_stopping"] = f"early_stopping=True goes with schedule='one-shot' only, got schedule={schedule!r}"
+        found["early_stopping"] = (
+            f"early_stopping=True goes with schedule='one-shot' only, got schedule={as_text(schedule)}"
+        )
     if schedule == "l0" and given["early_stopping"] == "measure":
         found["early_stopping"] = "early_stopping='measure' does not go with schedule='l0', whose gates would be noise"
     if schedule == "iterative" and given["fine_tune_iter"] < 1:
         found["fine_tune_iter"] = "fine_tune_iter must be at least 1 with schedule='iterative': it retrains every round"
     if schedule in OF_WEIGHTS and given["granularity"] != "weight":
-        found["granularity"] = f"granularity must be 'weight' with schedule={schedule!r}, which is about single weights"
+        found["granularity"] = (
+            f"granularity must be 'weight' with schedule={as_text(schedule)}, which is about single weights"
+        )
     return found
 
 

@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from .accounting import count_cost
 from .base import warn_if_disconnected
 from .fitting import make_pruner, prune
+from .messages import as_text
 from .mlp import PrunedMLPClassifier
 from .parameters import check_sparsities
 from .presets import ORIGINAL_SPARSITIES, WAYS
@@ -432,12 +433,18 @@ class PrunedMLPClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self
         """
         if self.rule not in RULES:
-            raise ValueError(f"rule must be one of {', '.join(map(repr, RULES))}, got {self.rule!r}")
+            raise ValueError(f"rule must be one of {', '.join(map(repr, RULES))}, got {as_text(self.rule)}")
         self.sparsities_ = np.array(check_sparsities(self.sparsities))
         estimator = PrunedMLPClassifier() if self.estimator is None else self.estimator
         X, y = check_labelled(self, X, y, reset=True)
         weights = check_weights(sample_weight, X)
         folds = list(cast("Any", check_cv)(self.cv, y, classifier=True).split(X, y))
+        for number, (train, _) in enumerate(folds, 1):
+            if len(np.unique(y[train])) < 2:
+                raise ValueError(
+                    f"cv leaves samples of a single class, {as_text(y[train][0])}, to train on in fold {number}: "
+                    "use stratified folds, shuffle the samples, or give more of them"
+                )
         columns = Parallel(n_jobs=self.n_jobs)(
             delayed(_fold_scores)(estimator, X, y, weights, self.sparsities_.tolist(), train, test)
             for train, test in folds
@@ -476,16 +483,21 @@ def _fold_scores(
     train: NDArray,
     test: NDArray,
 ) -> NDArray:
+    """Accuracy of every sparsity; samples of a class that the fold has nothing to learn of are predicted wrong."""
+    known = test[np.isin(y[test], y[train])]
+    if not len(known):
+        return np.zeros(len(sparsities))
     points = iter_sparsity_path(
         estimator,
         X[train],
         y[train],
         sparsities=sparsities,
-        X_test=X[test],
-        y_test=y[test],
+        X_test=X[known],
+        y_test=y[known],
         sample_weight=None if weights is None else weights[train],
     )
-    return np.array([point.row["accuracy"] for point in points])
+    n_right = [round(point.row["accuracy"] * len(known)) for point in points]
+    return np.array(n_right) / len(test)
 
 
 def _choose(scores: NDArray, sparsities: NDArray, rule: str) -> int:

@@ -10,7 +10,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
 
 from .backend import resolve_device
-from .parameters import as_text, check_value
+from .messages import as_text
+from .parameters import check_value
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ..estimators.messages import as_text
+
 HUGE = 1e300
 """Anything larger counts as infinite: differences between such numbers would overflow."""
 
@@ -135,5 +137,5 @@ def check_limits(name: str, limits: Limits | None, log: bool = False) -> Limits 
     low, high = float(limits[0]), float(limits[1])
     if not (-HUGE < low < high < HUGE) or (log and low <= 0):
         wanted = "positive numbers" if log else "numbers"
-        raise ValueError(f"{name} must be two finite {wanted} in rising order, got {limits!r}")
+        raise ValueError(f"{name} must be two finite {wanted} in rising order, got {as_text(limits)}")
     return (math.log10(low), math.log10(high)) if log else (low, high)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..messages import as_text
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sklearn.utils import Bunch
@@ -39,7 +41,7 @@ def scale_pixels(X: NDArray[Any], largest: int = 255) -> NDArray[np.float32]:
 def rescale_pixels(bunch: Bunch, pixels: str) -> Bunch:
     """Bring pixels from [-1, 1] to another of the `PIXELS`, in place; other features stay as they are."""
     if pixels not in PIXELS:
-        raise DatasetError(f"pixels must be one of {', '.join(map(repr, PIXELS))}, got {pixels!r}")
+        raise DatasetError(f"pixels must be one of {', '.join(map(repr, PIXELS))}, got {as_text(pixels)}")
     if pixels == "signed" or bunch.get("feature_mean") is not None:
         return bunch
     low, size = (-1.0, 2.0) if pixels == "unit" else (float(bunch.X_train.mean()), float(bunch.X_train.std()))

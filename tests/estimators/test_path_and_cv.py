@@ -496,6 +496,33 @@ def test_folds_are_those_of_scikit_learn(blobs, make):
     assert PrunedMLPClassifierCV(make(), sparsities=[0.5], cv=KFold(4)).fit(X, y).scores_.shape == (1, 4)
 
 
+@pytest.mark.parametrize("sparsities", [[0.0, 0.5], [0.3]])
+def test_a_class_that_a_fold_does_not_train_counts_as_wrong(blobs, make, sparsities):
+    """As in a grid search: in the first fold a rare class is tested, and in the second only a class of its own."""
+    X, y = blobs
+    y = np.where(np.arange(90) == 4, 3, y)
+    everything = np.arange(90)
+    folds = [
+        (np.setdiff1d(everything, [1, 4, 7]), np.array([1, 4, 7])),
+        (everything[y < 2], everything[y >= 2]),
+        (everything[:60], everything[60:]),
+    ]
+    chosen = PrunedMLPClassifierCV(make(), sparsities=sparsities, cv=folds).fit(X, y)
+    search = GridSearchCV(make(), {"sparsity": sparsities}, cv=folds, error_score="raise").fit(X, y)
+    for fold in range(3):
+        np.testing.assert_array_equal(chosen.scores_[:, fold], search.cv_results_[f"split{fold}_test_score"])
+    assert (chosen.scores_[:, 1] == 0).all()
+    assert chosen.scores_[:, 0].max() <= 2 / 3
+    np.testing.assert_array_equal(chosen.classes_, [0, 1, 2, 3])
+
+
+def test_a_fold_with_a_single_class_to_train_on_is_refused(blobs, make):
+    X, y = blobs
+    folds = [(np.arange(30), np.arange(30, 90)), (np.flatnonzero(y == 1), np.flatnonzero(y == 2))]
+    with pytest.raises(ValueError, match="a single class, 1, to train on in fold 2"):
+        PrunedMLPClassifierCV(make(), sparsities=[0.5], cv=folds).fit(X, y)
+
+
 def test_sample_weights_reach_the_folds(blobs, make):
     X, y = blobs
     weights = np.random.default_rng(0).exponential(size=90) ** 3

@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 from ...estimators.data.scaling import PIXELS
+from ...estimators.messages import as_text
 from ...estimators.parameters import DEFAULTS, check_sparsities, check_value, conflicts
 from ...estimators.presets import BOTH_GRANULARITIES, ORIGINAL_SPARSITIES, WAYS, variants_of
 from ...estimators.studies.catalogue import EXPERIMENTS
@@ -123,7 +124,7 @@ class RunSpec:
         if not self.dataset.strip():
             found["dataset"] = "dataset must be a name or the path of a file"
         if self.pixels not in PIXELS:
-            found["pixels"] = f"pixels must be one of {', '.join(map(repr, PIXELS))}, got {self.pixels!r}"
+            found["pixels"] = f"pixels must be one of {', '.join(map(repr, PIXELS))}, got {as_text(self.pixels)}"
         for name, value in self.parameters.items():
             if name not in DEFAULTS or name in EXCLUDED:
                 found[name] = f"there is no parameter {name}"
