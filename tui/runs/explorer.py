@@ -3,7 +3,8 @@
 ======================  ============================================================================================
 ``explore.prune``       asked with ``model`` (the path of a model file), ``dataset`` and ``data_root`` (its data),
                         ``sparsity``, ``ways``, and ``first`` and ``count`` (which pictures of the gallery). Answered
-                        with ``doing`` (words, while something takes seconds), ``network`` (the fields of `Network`),
+                        with ``doing`` (words, while something takes seconds), ``note`` (a sentence about the model
+                        file), ``network`` (the fields of `Network`),
                         ``figures`` (of `Figures`: an estimate, if that is worth it, then the exact ones) and, beside
                         the exact ones, ``gallery`` (of `Gallery`)
 ``explore.save``        asked with ``model, dataset, data_root, sparsity, ways, path``. Answered with ``doing``, then
@@ -18,6 +19,7 @@ from __future__ import annotations
 import base64
 import os
 import sys
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -205,7 +207,11 @@ class Explorer:
         from ...estimators.whatif import WhatIf
 
         yield {"doing": "reading the network"}
-        classifier: BasePrunedClassifier = PrunedMLPClassifier.load(path)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            classifier: BasePrunedClassifier = PrunedMLPClassifier.load(path)
+        for warning in caught:
+            yield {"note": str(warning.message)}
         known: _Data | None = self._look_up("data", source)
         if known is None:
             yield {"doing": f"reading the data set {source[0]}"}

@@ -269,6 +269,8 @@ class ExploreScreen(LabScreenBase):
     def _take(self, number: int, answer: dict[str, Any]) -> None:
         if "doing" in answer:
             self._say(f"{answer['doing'][0].upper()}{answer['doing'][1:]} ...")
+        if "note" in answer:
+            self.notify(answer["note"], severity="warning", markup=False)
         if "network" in answer:
             network = Network(**answer["network"])
             if network != self.network:
