@@ -42,8 +42,6 @@ class Trained(PrunedMLPClassifier):
     dense: DenseModel
 
     def _train_dense(self, *_: object) -> DenseModel:
-        self.classes_ = torch.arange(self.dense.task.network.sizes[-1]).numpy()
-        self.n_features_in_ = self.dense.task.network.sizes[0]
         return self.dense
 
 
@@ -52,7 +50,8 @@ def main() -> None:
     data = load(args, "digits" if args.quick else "mnist")
     print_machine()
     device = resolve_device("auto")
-    Trained.dense = PrunedMLPClassifier(max_iter=3, random_state=0)._fit_dense(data.X_train, data.y_train, None, None)
+    classifier = PrunedMLPClassifier(max_iter=1 if args.quick else 3, random_state=0)
+    Trained.dense = next(iter_sparsity_path(classifier, data.X_train, data.y_train, sparsities=[0])).dense
     for precision in ("float32", "bfloat16") if multiplies_bfloat16(device) else ("float32",):
         print(f"{precision} on {device}, {len(data.y_test)} test images\n")
         paths(data, precision, args)
@@ -98,11 +97,11 @@ def latencies(data: Bunch, precision: str, args) -> None:
     classifiers = {}
     for sparsity in LATENCY_SPARSITIES:
         classifier = Trained(granularity="unit", sparsity=sparsity, precision=precision, random_state=0)
-        classifiers[sparsity] = classifier.fit(data.X_train[:10], data.y_train[:10])
+        classifiers[sparsity] = classifier.fit(*few(data))
     many, one = data.X_test, data.X_test[:1]
     rows = []
     for sparsity, classifier in classifiers.items():
-        network, parameters = compacted(classifier._network(), classifier._parameters())
+        network, parameters = compacted(classifier.network_, classifier._parameters())
         # One image is predicted in float64 where the precision is float32, so the bare pass is too.
         seconds = time_each(
             {
@@ -133,11 +132,14 @@ def latencies(data: Bunch, precision: str, args) -> None:
 def walk(data: Bunch, precision: str, granularity: str) -> None:
     """Everything a path does but train; the training data are not looked at."""
     estimator = Trained(granularity=granularity, precision=precision)
-    path = iter_sparsity_path(
-        estimator, data.X_train[:100], data.y_train[:100], sparsities=SPARSITIES, X_test=data.X_test, y_test=data.y_test
-    )
+    path = iter_sparsity_path(estimator, *few(data), sparsities=SPARSITIES, X_test=data.X_test, y_test=data.y_test)
     for _ in path:
         pass
+
+
+def few(data: Bunch):
+    """Training data of every class, as few as will do."""
+    return data.X_train[:100], data.y_train[:100]
 
 
 def forward_pass(network, parameters, X, precision: str) -> Callable[[], object]:
