@@ -10,11 +10,13 @@ import dataclasses
 import math
 import os
 import sys
+import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from ..estimators.files import write_output
-from ..estimators.studies.catalogue import STUDIES
+from ..estimators.studies.catalogue import STUDIES, parts_of
 from .commands import check_can_write, check_here, from_anywhere, run_safely, stopped_by_interrupt
 from .output import Terminal
 from .runs import several
@@ -22,12 +24,14 @@ from .runs.several import Share
 from .runs.store import Run, RunError, RunStore, numbers
 from .status import EXIT_FAILED, EXIT_INTERRUPTED, UsageError
 from .tables import csv_text, json_text
+from .text import duration
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     import pandas as pd
+    from sklearn.utils import Bunch
 
     from ..estimators.studies.catalogue import Study
     from ..estimators.studies.verdicts import Answer
@@ -55,16 +59,18 @@ def _run(options: argparse.Namespace) -> int:
     specs = _specs(options)
     for spec in specs.values():
         spec.check()
-    checked = {(spec.dataset, spec.pixels, spec.parameter("device")): spec for spec in specs.values()}
-    for spec in checked.values():  # all of them, before hours go into the first
-        check_here(spec, options)
+    checked = {_data_key(spec): spec for spec in specs.values()}
+    # All of them, before hours go into the first.
+    data = {key: check_here(spec, options) for key, spec in checked.items()}
     jobs = options.jobs or (1 if options.quick else _jobs_that_pay(specs.values()))
     store = RunStore()
     shares = {label: shares_of(store, spec, jobs, options.again) for label, spec in specs.items()}
     unfinished = [share for part in shares.values() for share in part if share.state != "finished"]
     hint = "what is finished is kept; the same command goes on from here"
+    jobs = min(jobs, len(unfinished))
     try:
-        _compute(unfinished, min(jobs, len(unfinished)), options)
+        with _timed(unfinished, jobs, data, options):
+            _compute(unfinished, jobs, options)
     except KeyboardInterrupt:
         return _fail(f"stopped; {hint}", EXIT_INTERRUPTED)
     for share in unfinished:
@@ -80,14 +86,12 @@ def _run(options: argparse.Namespace) -> int:
 
 def _specs(options: argparse.Namespace) -> dict[str, RunSpec]:
     """The experiments of a study."""
-    from ..estimators.studies.catalogue import quick
     from .runs.spec import RunSpec
 
     study = STUDIES[options.study]
     seeds = options.seeds or (study.quick_seeds if options.quick else study.seeds)
     specs = {}
-    for label, preset in study.parts.items():
-        preset = quick(preset) if options.quick else preset
+    for label, preset in parts_of(study, options.quick).items():
         device = {} if options.device == "auto" else {"device": options.device}
         spec = RunSpec(
             dataset=options.dataset or preset.dataset,
@@ -130,6 +134,34 @@ def shares_of(store: RunStore, spec: RunSpec, jobs: int = 1, again: bool = False
     new = [seed for seed in spec.seeds if seed in missing]
     n_new = min(jobs, len(new))
     return [*found, *(Share(store, dataclasses.replace(spec, seeds=tuple(new[i::n_new]))) for i in range(n_new))]
+
+
+def _data_key(spec: RunSpec) -> tuple[Any, ...]:
+    return spec.dataset, spec.pixels, spec.parameter("device")
+
+
+@contextmanager
+def _timed(
+    shares: Sequence[Share], jobs: int, data: Mapping[tuple[Any, ...], Bunch], options: argparse.Namespace
+) -> Iterator[None]:
+    """Print how long the block will take, as far as that can be known, and how long it took."""
+    if not shares or options.quiet:
+        yield
+        return
+    from ..estimators.studies.duration import estimated_seconds, one_of
+
+    seconds = 0.0
+    with one_of(jobs):
+        for share in shares:
+            spec = share.spec
+            missing = (spec.n_points - share.n_points_done) / spec.points_per_seed
+            of_seed = estimated_seconds(spec.parameters, spec.ways, spec.sparsities, data[_data_key(spec)])
+            seconds += missing * of_seed
+    estimated = duration(seconds / jobs)
+    print(f"estimated duration: {estimated}", file=sys.stderr)
+    start = time.monotonic()
+    yield
+    print(f"took {duration(time.monotonic() - start)} (estimated {estimated})", file=sys.stderr)
 
 
 def _compute(shares: Sequence[Share], jobs: int, options: argparse.Namespace) -> None:

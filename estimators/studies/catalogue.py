@@ -6,9 +6,11 @@ Plain data, as `presets`: importing this module loads neither torch nor scikit-l
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from ..parameters import DEFAULTS
 from ..presets import PRESETS, Preset
 
 if TYPE_CHECKING:
@@ -26,6 +28,9 @@ AUTHORS_CURVES = {
     },
 }  # fmt: skip
 
+#: Epochs of the shortest training of a quick study.
+QUICK_EPOCHS = 15
+
 LENET: dict[str, Any] = {"hidden_layer_sizes": (300, 100), "fit_intercept": True}
 
 
@@ -42,7 +47,7 @@ class Study:
     baseline : str
         The method that all others are compared with, at equal sparsity and from the same seeds.
     within : sequence of str
-        Ways that are not compared, but kept apart.
+        Columns whose values are not compared, but kept apart: ways of pruning, or "part".
     compares_sparsities : bool
         Whether the sparsities are the methods, compared with the dense network.
     counts_as : mapping of str to float
@@ -73,6 +78,11 @@ def weights_of(hidden: tuple[int, ...], n_inputs: int = 784, n_classes: int = 10
     return sum(a * b for a, b in itertools.pairwise(sizes)), sizes[-1] * n_classes
 
 
+def rounds_of(sparsity: float) -> int:
+    """The rounds of pruning of a ticket with ``n_rounds="auto"``, each of which removes 20 % of what is left."""
+    return max(1, math.ceil(math.log(1 - sparsity) / math.log(0.8) - 1e-9))
+
+
 def _like(hidden: tuple[int, ...]) -> float:
     """The sparsity at which LeNet-300-100 has as many weights as a dense network of these widths has in all."""
     prunable, output = weights_of(LENET["hidden_layer_sizes"])
@@ -93,6 +103,24 @@ def _mnist(title: str, ways: Mapping[str, tuple[Any, ...]], sparsities: tuple[fl
 
 _BOTH = ("weight", "unit")
 
+#: Added to the label of a part whose networks are trained for as many updates as the baseline's in all of its rounds.
+EQUAL_TOTAL = ", equal total updates"
+
+
+def _for_epochs(preset: Preset, epochs: int) -> Preset:
+    """The experiment with a longer training, all of whose epochs are run."""
+    return replace(preset, parameters={**preset.parameters, "max_iter": epochs, "n_iter_no_change": epochs})
+
+
+#: Epochs of a training, if nothing else is given.
+_EPOCHS = PRESETS["original"].parameters["max_iter"]
+
+
+def _small(hidden: tuple[int, ...]) -> Preset:
+    """A dense network of other widths."""
+    return _mnist("", {}, (0.0,), hidden_layer_sizes=hidden, fit_intercept=True)
+
+
 #: Rungs of the ladder of 20 % a round: 51, 33, 21, 13, 7 and 4 % of the weights are left.
 _RUNGS = (0.0, *(round(1 - 0.8**n, 14) for n in (3, 5, 7, 9, 12, 14)))
 _SMALLER = {"150-50": (150, 50), "75-25": (75, 25), "38-12": (38, 12), "19-6": (19, 6)}
@@ -111,6 +139,7 @@ _OF_THE_PAPER: dict[str, Any] = {
 }
 _STEEP = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95)
 _SPARSE = (0.0, 0.8, 0.9, 0.95, 0.98)
+_SPARSEST = (0.95, 0.98)
 _FEW = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.8)
 _AT_FIRST = {
     "schedule": ("before-training",),
@@ -119,6 +148,12 @@ _AT_FIRST = {
 }
 #: Ranked globally, initial magnitudes only tell layers apart: they are as large as the layer is narrow.
 _AT_FIRST_BY_LAYER = {"schedule": ("before-training",), "criterion": ("magnitude", "random")}
+_EARLY = {
+    "before training": _AT_FIRST,
+    "before training, by layer": _AT_FIRST_BY_LAYER,
+    "while training": {"schedule": ("gradual", "set", "rigl")},
+    "from the objective": {"schedule": ("l1", "l0")},
+}
 _ALL_CRITERIA = (
     "magnitude", "random", "taylor", "obd", "fisher", "wanda", "activation", "apoz", "movement", "activity",
 )  # fmt: skip
@@ -143,12 +178,14 @@ STUDIES: dict[str, Study] = {
         "Does it matter by which norm of its weights a unit is judged?",
         {"": _mnist("Norms", {"granularity": ("unit",), "norm": (1, 2, "inf")})},
         baseline="2",
+        seeds=30,
     ),
     "global": Study(
         "Is it better to rank across the whole network than layer by layer?",
         {"": _mnist("Global against layer", {"granularity": _BOTH, "scope": ("layer", "global")})},
         baseline="layer",
         within=("granularity",),
+        seeds=30,
     ),
     "largest": Study(
         "What happens if the largest weights or units are deleted?",
@@ -194,24 +231,35 @@ STUDIES: dict[str, Study] = {
             "ticket of 300-100": _mnist(
                 "", {"schedule": ("rewind",)}, (0.0, *map(_like, _SMALLER.values())), **LENET, n_rounds="auto"
             ),
+            **{f"{name} from the beginning": _small(hidden) for name, hidden in _SMALLER.items()},
             **{
-                f"{name} from the beginning": _mnist("", {}, (0.0,), hidden_layer_sizes=hidden, fit_intercept=True)
+                f"{name} from the beginning{EQUAL_TOTAL}": _for_epochs(
+                    _small(hidden), _EPOCHS * (1 + rounds_of(_like(hidden)))
+                )
                 for name, hidden in _SMALLER.items()
             },
         },
         baseline="ticket of 300-100",
-        counts_as={f"{name} from the beginning": _like(hidden) for name, hidden in _SMALLER.items()},
+        counts_as={
+            f"{name} from the beginning{budget}": _like(hidden)
+            for budget in ("", EQUAL_TOTAL)
+            for name, hidden in _SMALLER.items()
+        },
     ),
     "early-tickets": Study(
         "Can winning tickets be found before training, during training, or from the objective?",
         {
             "found afterwards": _mnist("", {"schedule": ("rewind",)}, _SPARSE, **LENET),
-            "before training": _mnist("", _AT_FIRST, _SPARSE, **LENET),
-            "before training, by layer": _mnist("", _AT_FIRST_BY_LAYER, _SPARSE, **LENET),
-            "while training": _mnist("", {"schedule": ("gradual", "set", "rigl")}, _SPARSE, **LENET),
-            "from the objective": _mnist("", {"schedule": ("l1", "l0")}, _SPARSE, **LENET),
+            **{label: _mnist("", ways, _SPARSE, **LENET) for label, ways in _EARLY.items()},
+            **{
+                f"{label}{EQUAL_TOTAL}": _for_epochs(
+                    _mnist("", ways, _SPARSEST, **LENET), _EPOCHS * (1 + DEFAULTS["n_rounds"])
+                )
+                for label, ways in _EARLY.items()
+            },
         },
         baseline="found afterwards",
+        seeds=5,
     ),
 }
 
@@ -239,9 +287,18 @@ def _essence(preset: Preset) -> tuple[Any, ...]:
 EXPERIMENTS = {**PRESETS, **_experiments_of_studies()}
 
 
-def quick(preset: Preset) -> Preset:
-    """The experiment on the digits, with a small network: minutes become seconds."""
-    hidden = preset.parameters.get("hidden_layer_sizes", (300, 100))
-    return replace(
-        preset, dataset="digits", parameters={**preset.parameters, "hidden_layer_sizes": hidden, "max_iter": 15}
-    )
+def parts_of(study: Study, quick: bool = False) -> dict[str, Preset]:
+    """The experiments of a study; quick, on the digits and with fewer epochs, minutes become seconds.
+
+    The ratios between the trainings of the parts stay the same.
+    """
+    if not quick:
+        return dict(study.parts)
+    shortest = min(preset.parameters["max_iter"] for preset in study.parts.values())
+    return {label: _quick(preset, QUICK_EPOCHS / shortest) for label, preset in study.parts.items()}
+
+
+def _quick(preset: Preset, factor: float) -> Preset:
+    smaller = {"hidden_layer_sizes": (300, 100), **preset.parameters}
+    shorter = replace(preset, dataset="digits", parameters=smaller)
+    return _for_epochs(shorter, round(factor * preset.parameters["max_iter"]))

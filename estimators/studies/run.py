@@ -13,7 +13,7 @@ from ..path import iter_sparsity_path
 from ..presets import BOTH_GRANULARITIES, ORIGINAL_SPARSITIES, WAYS, Preset, variants_of
 from ..training import PointEnded
 from ..validation import clone_with
-from .catalogue import quick as make_quick
+from .catalogue import parts_of
 from .verdicts import Answer, analyse
 
 if TYPE_CHECKING:
@@ -167,11 +167,6 @@ def _rows_of(
         on_event=on_event,
     )
     return [{**point.row, **{way: getattr(point.estimator, way) for way in WAYS}} for point in points]
-
-
-def parts_of(study: Study, quick: bool = False) -> dict[str, Preset]:
-    """The experiments of a study, or their quick versions."""
-    return {label: make_quick(preset) if quick else preset for label, preset in study.parts.items()}
 
 
 def label_rows(

@@ -422,6 +422,9 @@ def test_a_study_goes_on_where_it_was(tmp_path):
     environment = {**os.environ, "PRUNELAB_HOME": str(tmp_path)}
     first = prunelab("study", "norms", "--quick", "--seeds", "2", env=environment)
     assert first.returncode == 0, first.stderr
+    assert first.stderr.startswith("estimated duration: ")
+    assert re.search(r"^took .* \(estimated .*\)$", first.stderr, re.MULTILINE)
+    assert "2 seeds allow no test" in first.stderr  # the verdict
     frame = pd.read_csv(io.StringIO(first.stdout))
     assert len(frame) == 2 * 3 * 10
     assert set(frame["method"]) == {1, 2, np.inf}
@@ -432,8 +435,13 @@ def test_a_study_goes_on_where_it_was(tmp_path):
     log.write_bytes(b"".join(lines[:-20]))  # as if the process had been killed
     status = tmp_path / "runs" / runs[0]["id"] / "status.json"
     status.write_text(status.read_text().replace('"finished"', '"running"'))
-    second = prunelab("study", "norms", "--quick", "--seeds", "2", env=environment)
+    document = tmp_path / "study.json"
+    second = prunelab("study", "norms", "--quick", "--seeds", "2", "--json", str(document), env=environment)
     assert second.stdout == first.stdout
+    answer = json.loads(document.read_text())
+    assert answer["verdict"][-1].startswith("2 seeds allow no test")
+    assert len(answer["rows"]) == 2 * 3 * 10
+    assert len(answer["differences"]) == 2 * 9
     assert len(json.loads(prunelab("runs", "--json", env=environment).stdout)) == 1
     more = prunelab("study", "norms", "--quick", "--seeds", "4", "--jobs", "2", env=environment)  # two are known
     assert more.stdout.startswith(first.stdout)
@@ -468,8 +476,9 @@ def test_a_study_of_several_processes_stops_at_an_interrupt_and_goes_on(tmp_path
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=60)
     assert (process.returncode, output) == (130, "")
-    assert errors.count("\n") == 1
-    assert "the same command goes on from here" in errors
+    estimate, hint = errors.splitlines()
+    assert estimate.startswith("estimated duration: ")
+    assert "the same command goes on from here" in hint
     runs = json.loads(prunelab("runs", "--json", env=environment).stdout)
     assert [run["state"] for run in runs] == ["stopped"] * 2
     finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
