@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import time
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .checkpoints import DAMAGE, decode_training, encode_training
-from .files import MAX_ARRAY_BYTES, pack_arrays, read_file, replace_file, unpack_arrays
+from .files import MAX_ARRAY_BYTES, TEMPORARY_SUFFIX, pack_arrays, read_file, replace_file, unpack_arrays
 
 if TYPE_CHECKING:
     from .training import Training
 
 FORMAT = "prunelab-training"
 VERSION = 1
+
+#: Writing a training never takes longer.
+_SECONDS_TO_WRITE = 3600.0
 
 #: Folder within the one that the user names.
 SUBFOLDER = "prunelab-trainings"
@@ -59,10 +64,18 @@ class TrainingCache:
         arrays, header = encode_training(training)
         try:
             _make_private(self._folder)
+            self._remove_leftovers()
             replace_file(self.path(key), pack_arrays(arrays, {"key": key, **header}, FORMAT, VERSION))
         except OSError as error:
             reason = error.strerror or error
             warnings.warn(f"the training is not kept in memory={str(self._folder.parent)!r}: {reason}", stacklevel=2)
+
+    def _remove_leftovers(self) -> None:
+        """Remove temporary files of processes that were killed while they wrote."""
+        for path in self._folder.glob(f".*{TEMPORARY_SUFFIX}"):
+            with contextlib.suppress(OSError):  # another process may remove it, too
+                if time.time() - path.lstat().st_mtime > _SECONDS_TO_WRITE:
+                    path.unlink()
 
 
 def cache_in(memory: Any) -> TrainingCache | None:

@@ -144,3 +144,14 @@ def test_a_cache_that_cannot_be_written_is_reported(blobs, make, tmp_path):
 
 def test_a_memory_without_a_folder_keeps_nothing(blobs, make):
     assert isinstance(make(memory=joblib.Memory(None)).fit(*blobs), PrunedMLPClassifier)
+
+
+def test_temporary_files_of_killed_processes_are_removed(blobs, make, tmp_path, files):
+    make(memory=tmp_path).fit(*blobs)
+    old, new = (tmp_path / SUBFOLDER / f".{name}.tmp" for name in ("old", "new"))
+    for path in (old, new):
+        path.write_bytes(b"")
+    os.utime(old, (1e9, 1e9))
+    make(memory=tmp_path, random_state=1).fit(*blobs)
+    assert not old.exists()
+    assert new.exists()  # another process may be writing it

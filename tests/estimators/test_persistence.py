@@ -11,6 +11,7 @@ import sys
 import warnings
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -472,6 +473,88 @@ def test_a_model_of_the_earlier_version_that_is_saved_again_is_verified(data_fol
     with warnings.catch_warnings():
         warnings.simplefilter("error", UnverifiedFileWarning)
         there_and_back(loaded, tmp_path)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def places_in(value, path=()):
+    """Paths to every value in nested dicts and lists."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield (*path, key)
+        yield from places_in(inner, (*path, key))
+
+
+@given(data=st.data())
+@QUICK
+def test_any_header_with_a_valid_checksum_is_refused_or_predicts(model_file, tmp_path, blobs, data):
+    """The checksum shows no forgery: a model from elsewhere may have anything in its header."""
+
+    def change(header, _):
+        *path, last = data.draw(st.sampled_from(list(places_in(header))))
+        for key in path:
+            header = header[key]
+        header[last] = data.draw(JSON)
+
+    path = rewrite(model_file, tmp_path / "model", change)
+    try:
+        loaded = PrunedMLPClassifier.load(path)
+    except ModelFileError:
+        return
+    loaded.set_params(device="cpu")
+    assert loaded.predict_proba(blobs[0]).shape == (90, 3)
+    assert loaded.memory is None
+
+
+class Payload:
+    """Leaves a trace if it is unpickled."""
+
+    def __init__(self, trace):
+        self.trace = str(trace)
+
+    def __reduce__(self):
+        return open, (self.trace, "w")
+
+
+def pickled(how, payload, path):
+    if isinstance(how, int):
+        path.write_bytes(pickle.dumps(payload, protocol=how))
+    elif how == "torch":
+        torch.save(payload, path)
+    elif how == "torch, old":
+        torch.save(payload, path, _use_new_zipfile_serialization=False)
+    elif how == "npy":
+        with path.open("wb") as file:
+            np.save(file, np.array([payload], dtype=object), allow_pickle=True)
+    elif how == "npz":
+        with path.open("wb") as file:
+            np.savez(file, coefs=np.array([payload], dtype=object))
+    else:
+        joblib.dump(payload, path, compress=how == "joblib, compressed")
+
+
+@pytest.mark.parametrize(
+    "how", [*range(pickle.HIGHEST_PROTOCOL + 1), "torch", "torch, old", "npy", "npz", "joblib", "joblib, compressed"]
+)
+def test_no_pickle_is_executed(tmp_path, blobs, make, how):
+    """As a model, a checkpoint or a cached training."""
+    trace, path = tmp_path / "trace", tmp_path / "file"
+    pickled(how, Payload(trace), path)
+    assert_refused(path)
+    with pytest.raises(CheckpointError):
+        load_checkpoint(path)
+    memory = tmp_path / "memory"
+    make(memory=memory).fit(*blobs)
+    (cached,) = memory.rglob("*.safetensors")
+    cached.write_bytes(path.read_bytes())
+    with pytest.warns(UserWarning, match="computed again"):
+        make(memory=memory).fit(*blobs)
+    assert not trace.exists()
 
 
 # -- more of what is refused -----------------------------------------------------------------------------
