@@ -1,7 +1,7 @@
 """Data to prune on: `load_dataset` by name, or from a file of the user's own.
 
 The names are the digits that ship with scikit-learn and three sets of 28x28 images that torchvision knows
-how to download. The modules `idx` and `userfiles` do the reading; they are imported when they are needed.
+how to download. The modules `idx` and `userfiles` do the reading.
 Whatever goes wrong is a `DatasetError`: one sentence that says what is wrong and what to do.
 """
 
@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .errors import DatasetError
 from .idx import IdxDataset, State, idx_folder, idx_state, load_idx
-from .scaling import DatasetError, rescale_pixels, scale_pixels, stratified_split
+from .scaling import stratified_split
+from .source import FILE_SUFFIXES, PIXELS, DataOptions, DataSource
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -203,28 +205,55 @@ def load_dataset(
     name: str | os.PathLike[str] = "digits",
     root: str | os.PathLike[str] | None = None,
     *,
-    pixels: str = "signed",
+    pixels: str = "auto",
+    label: str | int | None = None,
+    delimiter: str | None = None,
+    decimal: str | None = None,
+    header: bool | str = "auto",
+    index: bool | str = "auto",
+    test: float | str | os.PathLike[str] | None = None,
     download: bool = False,
     progress: Callable[[str], object] | None = None,
     on_bytes: Callable[[int], object] | None = None,
 ) -> Bunch:
-    """Load a data set, split into training and test data and normalised.
+    """Load a data set, split into training and test data and scaled.
+
+    What a file leaves open is inferred where it is clear, and then listed in `assumptions`; where it is not clear, the
+    file is refused with the name of the parameter that decides.
 
     Parameters
     ----------
     name : str or path-like, default="digits"
         One of `dataset_names()`, or the path of a `.npz` or `.csv` file.
 
-        A `.npz` file holds the arrays `X_train`, `y_train`, `X_test` and `y_test` (or `x_train`, `x_test`),
-        or `X` and `y` (or `x`), which are then split. A `.csv` file has a header line; its labels are in
-        the column `label`, `target`, `class` or `y`, else in the last one, and all other columns are
-        numbers.
+        A `.npz` file holds the arrays `X_train`, `y_train`, `X_test` and `y_test` (or `x_train`, ..., or
+        `train_images`, `train_labels`, ...), or `X` and `y` (or `images` and `labels`, ...), which are then split. A
+        `.csv` file holds a line for each sample; all columns but the label are numbers.
     root : path-like, optional
         The folder that holds the named data sets; see `data_folder`.
-    pixels : {"signed", "unit", "standard"}, default="signed"
-        How pixels are scaled: to [-1, 1] as in the original experiment; to [0, 1], where the background of MNIST's
-        digits is zero and moves no weight, as in the lottery tickets' paper; or all together to mean 0 and standard
-        deviation 1 on the training data, as in SNIP's.
+    pixels : {"auto", "signed", "unit", "standard"}, default="auto"
+        How pixels are scaled: to [-1, 1] as in the original experiment ("signed"); to [0, 1], where the background of
+        MNIST's digits is zero and moves no weight, as in the lottery tickets' paper ("unit"); or all together to mean 0
+        and standard deviation 1 on the training data, as in SNIP's ("standard"). These three are refused for values
+        that are not from 0 to 255 or from 0 to 1. "auto" is "signed" for pixels, and standardises every feature of
+        other data by itself.
+    label : str or int, optional
+        The column of class labels of a `.csv` file. By default it is called `label`, `target` or `class` (or `y`, if no
+        column is called `x`), or is the only one that does not hold numbers. Columns without a header line are called
+        1, 2, ... Class names are read as they are written: NA, None and null are names.
+    delimiter : str, optional
+        The character between cells, or "comma", "semicolon", "tab", "space" or "pipe". By default, the one of comma,
+        semicolon, tab and pipe that fits all lines.
+    decimal : {".", ","}, optional
+        The decimal mark. By default a point, unless numbers have commas and the delimiter is another.
+    header : "auto" or bool, default="auto"
+        Whether the first line of a `.csv` file names the columns.
+    index : "auto", bool or str, default="auto"
+        The column of row names, which is left out: the first (True), the one with this name, or none (False). By
+        default, a first column of increasing whole numbers without a name.
+    test : float, str or path-like, optional
+        The fraction of the samples to set aside for testing (by default 0.2 of a file without a test part; the split is
+        stratified and always the same), or the path of a file with test samples.
     download : bool, default=False
         Download a named data set that is missing or damaged. Files that were damaged are replaced.
     progress : callable, optional
@@ -250,6 +279,13 @@ def load_dataset(
             The name asked for; for a file, its name without the folder.
         source : str
             One sentence: where the data came from and what was done to them.
+        assumptions : list of str
+            What was inferred from a file, a sentence each that begins with the parameter which decides otherwise.
+        content : str or None
+            The SHA-256 of the file, in hexadecimal (of two files, with a "+" between); None for the named data sets,
+            whose content is verified.
+        preprocessing : Preprocessing
+            The fitted scikit-learn transformer that scales samples as they are in the file.
 
         and for files also
 
@@ -261,20 +297,50 @@ def load_dataset(
     Raises
     ------
     DatasetError
-        The data are unknown, missing, damaged or not usable. The message says what to do.
+        The data are unknown, missing, damaged, ambiguous or not usable. The message says what to do.
     """
-    if name == "digits":
-        return rescale_pixels(_load_digits(), pixels)
+    options = DataOptions(
+        label=str(label) if isinstance(label, int) else label,
+        delimiter=delimiter,
+        decimal=decimal,
+        header=header,
+        index=index,
+        test=os.fspath(test) if isinstance(test, os.PathLike) else test,
+    )
+    source = DataSource(os.fspath(name), None if root is None else os.fspath(root), pixels, options)
+    return load_source(source, download=download, progress=progress, on_bytes=on_bytes)
+
+
+def load_source(
+    source: DataSource,
+    *,
+    download: bool = False,
+    progress: Callable[[str], object] | None = None,
+    on_bytes: Callable[[int], object] | None = None,
+) -> Bunch:
+    """Load what a `DataSource` describes; see `load_dataset`."""
+    name, pixels = source.dataset, source.pixels
+    if pixels not in PIXELS:
+        raise DatasetError(f"pixels must be one of {', '.join(map(repr, PIXELS))}, got {pixels!r}")
+    source.options.check()
     try:
-        if name in _IDX_DATASETS:
-            bunch = load_idx(_IDX_DATASETS[str(name)], data_folder(root), download, progress, on_bytes)
-            return rescale_pixels(bunch, pixels)
+        if name in dataset_names():
+            for option in source.options.given:
+                raise DatasetError(f"{option} is for files, and {name} is a named data set: leave it out")
+            scaling = "signed" if pixels == "auto" else pixels
+            if name == "digits":
+                bunch = _load_digits(scaling)
+            else:
+                bunch = load_idx(_IDX_DATASETS[name], data_folder(source.root), scaling, download, progress, on_bytes)
+            if scaling != "signed":
+                bunch.source += f"; pixels scaled to {PIXELS[scaling]}"
+            return bunch
         path = Path(os.path.expanduser(name))
-        if path.name == name and path.suffix.lower() not in (".npz", ".csv"):
-            raise DatasetError(_unknown_name(str(name)))
+        if path.name == name and path.suffix.lower() not in FILE_SUFFIXES:
+            raise DatasetError(_unknown_name(name))
         from .userfiles import load_file
 
-        return rescale_pixels(load_file(path, dataset_names()), pixels)
+        return load_file(source, dataset_names())
     except OSError as error:
         raise DatasetError(
             f"{error.filename or name} cannot be read ({error.strerror or error}): check the file and that "
@@ -312,21 +378,29 @@ def _unknown_name(name: str) -> str:
     )
 
 
-def _load_digits() -> Bunch:
+def _load_digits(scaling: str) -> Bunch:
     """Load scikit-learn's digits; always the same stratified 1437 training and 360 test images."""
     from sklearn.datasets import load_digits
     from sklearn.utils import Bunch
 
+    from .preprocessing import Preprocessing
+
     X, y = load_digits(return_X_y=True)
-    X, y = scale_pixels(np.asarray(X), largest=16), np.asarray(y, dtype=np.int64)
+    X, y = np.asarray(X), np.asarray(y, dtype=np.int64)
     train, test = stratified_split(y, 360)
+    preprocessing = Preprocessing(scaling, largest=16).fit(X[train])
+    preprocessing.sample_shape_ = (8, 8)
+    preprocessing.class_names_ = list(_DIGITS)
     return Bunch(
-        X_train=X[train],
+        X_train=preprocessing.scale(X[train]),
         y_train=y[train],
-        X_test=X[test],
+        X_test=preprocessing.scale(X[test]),
         y_test=y[test],
         image_shape=(8, 8),
         class_names=list(_DIGITS),
         name="digits",
         source="the digits that ship with scikit-learn, 360 of the 1797 set aside for testing",
+        assumptions=[],
+        content=None,
+        preprocessing=preprocessing,
     )

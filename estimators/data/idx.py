@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .scaling import DatasetError, one_line, scale_pixels
+from .errors import DatasetError, one_line
 
 if TYPE_CHECKING:
     from sklearn.utils import Bunch
@@ -109,12 +109,15 @@ def idx_state(dataset: IdxDataset, folder: Path) -> tuple[State, str]:
 def load_idx(
     dataset: IdxDataset,
     root: Path,
+    scaling: str,
     download: bool,
     progress: Callable[[str], object] | None,
     on_bytes: Callable[[int], object] | None,
 ) -> Bunch:
     """Load a data set from under `root`, downloading it if need be and allowed."""
     from sklearn.utils import Bunch
+
+    from .preprocessing import Preprocessing
 
     folder = idx_folder(dataset, root)
     origin = ""
@@ -126,15 +129,20 @@ def load_idx(
         arrays = _download(dataset, root, progress, on_bytes)
         origin = ", downloaded just now"
     X_train, y_train, X_test, y_test = arrays
+    preprocessing = Preprocessing(scaling).fit(X_train)
+    preprocessing.class_names_ = list(dataset.class_names)
     return Bunch(
-        X_train=scale_pixels(X_train.reshape(len(X_train), -1)),
+        X_train=preprocessing.scale(X_train.reshape(len(X_train), -1)),
         y_train=y_train.astype(np.int64),
-        X_test=scale_pixels(X_test.reshape(len(X_test), -1)),
+        X_test=preprocessing.scale(X_test.reshape(len(X_test), -1)),
         y_test=y_test.astype(np.int64),
         image_shape=dataset.image_shape,
         class_names=list(dataset.class_names),
         name=dataset.name,
         source=f"{dataset.folder}'s idx files under {folder}, SHA-256 verified{origin}",
+        assumptions=[],
+        content=None,
+        preprocessing=preprocessing,
     )
 
 

@@ -4,68 +4,98 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .scaling import DatasetError, scale_pixels, stratified_split
+from .errors import DatasetError
+from .scaling import MIN_PIXELS, choose_scaling, stratified_split
+from .source import PIXELS
 
 if TYPE_CHECKING:
     from sklearn.utils import Bunch
 
-TEST_FRACTION = 0.2
-"""The part of a user's data that is set aside for testing when the file itself has no test part."""
+    from .notes import Notes
+    from .source import DataSource
 
-MIN_PIXELS = 16
-"""Columns of whole numbers from 0 to 255 are taken for the pixels of an image from this many on."""
+TEST_FRACTION = 0.2
+"""The part of a user's data that is set aside for testing when neither the file nor the user names a test part."""
 
 Array = NDArray[Any]
-Part = tuple[str, Array, str, Array]
-"""X and y as they are in the file, each after what to call it in messages."""
 
 
-def prepare(parts: list[Part], notes: list[str], feature_names: list[str] | None, path: Path) -> Bunch:
+class Part(NamedTuple):
+    """X and y as they are in a file, and what to call them in messages."""
+
+    X: Array
+    y: Array
+    X_name: str
+    y_name: str
+    path: Path
+
+
+def prepare(
+    parts: list[Part], source: DataSource, notes: Notes, content: str, feature_names: list[str] | None = None
+) -> Bunch:
     """Check, split and scale the data of a file: one part, or the training and the test data."""
     from sklearn.utils import Bunch
 
-    pairs = [_check_part(*part, path) for part in parts]
+    from .preprocessing import Preprocessing
+
+    path = parts[0].path
+    pairs = [_check_part(part, notes) for part in parts]
     classes = np.unique(pairs[0][1])
     if len(classes) < 2:
         raise DatasetError(f"{path} has no class but {str(classes[0])!r}: a classifier needs two of them")
     if len(pairs) == 1:
-        pairs = _split(*pairs[0], path)
-        notes = [*notes, f"split {1 - TEST_FRACTION:.0%} to {TEST_FRACTION:.0%} (stratified, seed 0)"]
+        pairs = _split(*pairs[0], source, notes, path)
     (X_train, y_train), (X_test, y_test) = pairs
     _check_parts_agree(X_train, y_train, X_test, y_test, path)
 
     sample_shape = X_train.shape[1:]
-    X_train, X_test = X_train.reshape(len(X_train), -1), X_test.reshape(len(X_test), -1)
-    pixels = _are_pixels(X_train, X_test)
-    mean = scale = None
-    if pixels:
-        X_train, X_test = scale_pixels(X_train), scale_pixels(X_test)
-    else:
-        X_train, X_test, mean, scale = _standardise(X_train, X_test, path)
-    scaling = "pixels scaled from 0..255 to [-1, 1]" if pixels else "features standardised on the training part"
+    rows = X_train.reshape(len(X_train), -1), X_test.reshape(len(X_test), -1)
+    scaling, largest = choose_scaling(*rows, sample_shape, source.pixels, path)
+    preprocessing = Preprocessing(scaling, largest).fit(X_train)
+    if feature_names is not None:
+        preprocessing.feature_names_in_ = np.array(feature_names, dtype=object)
+    preprocessing.class_names_ = [str(label) for label in classes]
+    scaled = [preprocessing.scale(X) for X in rows]
+    if not all(np.isfinite(X).all() for X in scaled):
+        raise DatasetError(f"{path} has numbers too large or too close together to standardise: rescale them")
+    is_table = scaling == "features"
+    done = "features standardised on the training part"
+    if not is_table:
+        done = f"pixels scaled from 0..{largest:g} to {PIXELS[scaling]}"
+    notes.add(done, "" if source.pixels != "auto" else _why(is_table, largest))
     return Bunch(
-        X_train=X_train,
+        X_train=scaled[0],
         y_train=y_train,
-        X_test=X_test,
+        X_test=scaled[1],
         y_test=y_test,
-        image_shape=_image_shape(sample_shape, pixels),
+        image_shape=_image_shape(sample_shape, not is_table),
         feature_names=feature_names,
-        feature_mean=mean,
-        feature_scale=scale,
-        class_names=[str(label) for label in classes],
+        feature_mean=preprocessing.mean_ if is_table else None,
+        feature_scale=preprocessing.scale_ if is_table else None,
+        class_names=preprocessing.class_names_,
         name=path.name,
-        source=f"the file {path}, {', '.join([*notes, scaling])}",
+        source=f"the file {path}, {', '.join(notes.done)}",
+        assumptions=list(notes.assumptions),
+        content=content,
+        preprocessing=preprocessing,
     )
 
 
-def _check_part(X_name: str, X: Array, y_name: str, y: Array, path: Path) -> tuple[Array, Array]:
+def _why(is_table: bool, largest: float) -> str:
+    if is_table:
+        return "pixels='auto': the values are features, each is standardised"
+    return f"pixels='auto': the values are pixels from 0 to {largest:g}, scaled to {PIXELS['auto']}"
+
+
+def _check_part(part: Part, notes: Notes) -> tuple[Array, Array]:
     """Refuse what is empty, not numeric or not finite; return X and clean labels, equally many."""
-    what = f"{X_name} in {path}"
+    X, path = part.X, part.path
+    what = f"{part.X_name} in {path}"
     if X.dtype.kind not in "biuf":
         raise DatasetError(f"{what} holds {X.dtype} values: the features must be numbers")
     if X.ndim < 2:
@@ -75,14 +105,14 @@ def _check_part(X_name: str, X: Array, y_name: str, y: Array, path: Path) -> tup
     n_bad = X.size - np.count_nonzero(np.isfinite(X))
     if n_bad:
         raise DatasetError(f"{what} has {n_bad} missing (NaN) or infinite values: fill them in or drop them")
-    y = _clean_labels(y, f"{y_name} in {path}")
+    y = _clean_labels(part.y, f"{part.y_name} in {path}", notes)
     if len(X) != len(y):
-        counts = f"{len(X)} samples in {X_name} but {len(y)} labels in {y_name}"
+        counts = f"{len(X)} samples in {part.X_name} but {len(y)} labels in {part.y_name}"
         raise DatasetError(f"{path} has {counts}: there must be one label a sample")
     return X, y
 
 
-def _clean_labels(y: Array, what: str) -> Array:
+def _clean_labels(y: Array, what: str, notes: Notes) -> Array:
     """Return labels of shape (n_samples,) as int64 or strings."""
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
@@ -90,13 +120,15 @@ def _clean_labels(y: Array, what: str) -> Array:
         raise DatasetError(f"{what} has the shape {y.shape}: give one label a sample, not one-hot rows")
     if len(y) == 0:
         raise DatasetError(f"{what} is empty: there must be at least one sample of each class")
-    if y.dtype.kind in "bU":
-        return y.astype(np.str_)
     if y.dtype.kind == "S":
         try:
-            return np.char.decode(y, "utf-8")
+            y = np.char.decode(y, "utf-8")
         except UnicodeDecodeError:
             raise DatasetError(f"{what} holds bytes that are not UTF-8 text: save the labels as str") from None
+    if y.dtype.kind == "b":
+        return y.astype(np.str_)
+    if y.dtype.kind == "U":
+        return strip_labels(y, notes)
     if y.dtype.kind not in "iuf":
         raise DatasetError(f"{what} holds {y.dtype} values: the labels must be whole numbers or strings")
     n_bad = len(y) - np.count_nonzero(np.isfinite(y))
@@ -110,21 +142,39 @@ def _clean_labels(y: Array, what: str) -> Array:
     return whole
 
 
-def _split(X: Array, y: Array, path: Path) -> list[tuple[Array, Array]]:
+def strip_labels(y: Array, notes: Notes) -> Array:
+    """Remove spaces around class names: they would make one class two."""
+    stripped = np.strings.strip(y)
+    if not np.array_equal(stripped, y):
+        n_names, n_left = len(np.unique(y)), len(np.unique(stripped))
+        merged = f", which makes {n_names} names {n_left}" if n_left < n_names else ""
+        notes.add("spaces around class names removed", f"spaces around class names are removed{merged}")
+    return stripped
+
+
+def _split(X: Array, y: Array, source: DataSource, notes: Notes, path: Path) -> list[tuple[Array, Array]]:
     """Split one part into training and test data, always in the same way."""
+    test = source.options.test
+    fraction = TEST_FRACTION if test is None else float(test)
     classes, counts = np.unique(y, return_counts=True)
-    n_test = math.ceil(TEST_FRACTION * len(y))
+    n_test = math.ceil(fraction * len(y))
     rarest = np.argmin(counts)
     if counts[rarest] < 2:
         raise DatasetError(
             f"{path} has the class {str(classes[rarest])!r} only once: splitting off test data needs two samples of "
-            "every class, so add some, leave it out, or check which labels were meant"
+            "every class, so add some, leave it out, or check which labels were meant (label)"
         )
-    if n_test < len(classes):
-        raise DatasetError(
-            f"{path} has too few samples ({len(y)}) for its {len(classes)} classes: the test part would be "
-            f"{n_test} of them and must have one for every class"
-        )
+    for n, part in ((n_test, "test"), (len(y) - n_test, "training")):
+        if n < len(classes):
+            raise DatasetError(
+                f"{path} has too few samples ({len(y)}) for its {len(classes)} classes: the {part} part would be "
+                f"{n} of them and must have one for every class"
+            )
+    words = f"split {1 - fraction:.3g} to {fraction:.3g}"
+    if all((100 * part).is_integer() for part in (round(fraction, 6), round(1 - fraction, 6))):
+        words = f"split {1 - fraction:.0%} to {fraction:.0%}"
+    assumed = f"test={fraction:g}: the file has no test part, so that fraction is set aside (stratified)"
+    notes.add(f"{words} (stratified, seed 0)", assumed if test is None else "")
     return [(X[part], y[part]) for part in stratified_split(y, n_test)]
 
 
@@ -145,18 +195,6 @@ def _check_parts_agree(X_train: Array, y_train: Array, X_test: Array, y_test: Ar
         raise DatasetError(f"{path} has the test label {str(unknown[0])!r}, which never occurs in training")
 
 
-def _are_pixels(*arrays: Array) -> bool:
-    """Tell pixels from other numbers; each array has shape (n_samples, n_features).
-
-    Pixels are bytes, or other whole numbers from 0 to 255 in enough columns; not mere zeros and ones.
-    """
-    if any(X.dtype.kind not in "iu" for X in arrays) or max(X.max() for X in arrays) <= 1:
-        return False
-    if arrays[0].dtype == np.uint8:
-        return True
-    return arrays[0].shape[1] >= MIN_PIXELS and all(X.min() >= 0 and X.max() <= 255 for X in arrays)
-
-
 def _image_shape(sample_shape: tuple[int, ...], pixels: bool) -> tuple[int, ...] | None:
     """Return the shape of one image: as it was saved, else a square if the pixels fill one, else None."""
     if len(sample_shape) > 1:
@@ -164,23 +202,3 @@ def _image_shape(sample_shape: tuple[int, ...], pixels: bool) -> tuple[int, ...]
     n_features = math.prod(sample_shape)
     side = math.isqrt(n_features)
     return (side, side) if pixels and side * side == n_features >= MIN_PIXELS else None
-
-
-def _standardise(X_train: Array, X_test: Array, path: Path) -> list[Array]:
-    """Give every feature mean 0 and variance 1 on the training data; constant features become 0.
-
-    Returns the two parts, and the means and the standard deviations that were there.
-    """
-    with np.errstate(all="ignore"):
-        mean = X_train.mean(axis=0, dtype=np.float64)
-        scale = X_train.std(axis=0, dtype=np.float64)
-        # The standard deviation of a constant feature is not exactly 0, because its mean is rounded.
-        constant = X_train.min(axis=0) == X_train.max(axis=0)
-        scaled = []
-        for X in (X_train, X_test):
-            X = (X - mean) / np.where(constant, 1.0, scale)
-            X[:, constant] = 0
-            scaled.append(X.astype(np.float32, order="C"))
-    if not all(np.isfinite(X).all() for X in scaled):
-        raise DatasetError(f"{path} has numbers too large or too close together to standardise: rescale them")
-    return [*scaled, mean, scale]

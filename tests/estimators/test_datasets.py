@@ -113,14 +113,51 @@ def test_pixels_are_scaled_as_asked():
     np.testing.assert_allclose(standard.X_test, scaled, atol=1e-5)
     assert unit.source.endswith("[0, 1]")
     assert "deviation 1" in standard.source
-    with pytest.raises(DatasetError, match="pixels must be one of 'signed', 'unit', 'standard', got 'bytes'"):
+    with pytest.raises(DatasetError, match="pixels must be one of 'auto', 'signed', 'unit', 'standard', got 'bytes'"):
         load_dataset("digits", pixels="bytes")
 
 
-def test_features_that_are_no_pixels_stay_standardised(tmp_path):
+@pytest.mark.parametrize("pixels", ["signed", "unit", "standard"])
+def test_features_are_standardised_and_never_scaled_as_pixels(tmp_path, pixels):
     rng = np.random.default_rng(0)
     X, y = rng.normal(5, 3, (60, 4)), np.arange(60) % 3
     np.savez(tmp_path / "data.npz", X=X, y=y)
-    first, other = (load_dataset(tmp_path / "data.npz", pixels=pixels) for pixels in ("signed", "unit"))
-    np.testing.assert_array_equal(first.X_train, other.X_train)
-    assert first.source == other.source
+    data = load_dataset(tmp_path / "data.npz")
+    np.testing.assert_allclose(data.X_train.std(axis=0), 1, atol=1e-5)
+    with pytest.raises(DatasetError, match="leave pixels out"):
+        load_dataset(tmp_path / "data.npz", pixels=pixels)
+
+
+@pytest.mark.parametrize("largest", [1, 255])
+@pytest.mark.parametrize("shape", [(6, 5), (30,)])
+def test_pixels_of_float_images_are_scaled_as_asked(tmp_path, largest, shape):
+    X = np.random.default_rng(0).random((60, *shape)) * largest
+    X[0] = 0
+    X[1] = largest
+    np.savez(tmp_path / "data.npz", X=X, y=np.arange(60) % 3)
+    for pixels, low, high in (("signed", -1, 1), ("unit", 0, 1)):
+        data = load_dataset(tmp_path / "data.npz", pixels=pixels)
+        values = np.concatenate([data.X_train, data.X_test])
+        assert (values.min(), values.max()) == (low, high)
+    data = load_dataset(tmp_path / "data.npz", pixels="standard")
+    assert data.X_train.std() == pytest.approx(1, abs=1e-4)
+    assert data.X_train.std(axis=0).min() > 0.5  # one scale for all, not one for each
+    automatic = load_dataset(tmp_path / "data.npz")
+    assert ("pixels scaled" in automatic.source) == (len(shape) > 1)
+    assert [line for line in automatic.assumptions if line.startswith("pixels='auto'")]
+
+
+@pytest.mark.parametrize("kinds", [(np.float64, np.float32), (np.float32, np.float64), (np.int64, np.float64)])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_parts_on_different_scales_are_refused(tmp_path, kinds, reverse):
+    rng = np.random.default_rng(0)
+    y = np.arange(60) % 3
+    bright = rng.integers(0, 256, (60, 5, 5))
+    parts = [bright.astype(kinds[0]), (bright / 255).astype(kinds[1])]
+    X_train, X_test = reversed(parts) if reverse else parts
+    np.savez(tmp_path / "data.npz", X_train=X_train, y_train=y, X_test=X_test, y_test=y)
+    with pytest.raises(DatasetError, match="not on one scale: scale both parts alike"):
+        load_dataset(tmp_path / "data.npz")
+    np.savez(tmp_path / "data.npz", X_train=X_train * 10 - 3, y_train=y, X_test=X_test * 10 - 3, y_test=y)
+    with pytest.raises(DatasetError, match="not on one scale: scale both parts alike"):
+        load_dataset(tmp_path / "data.npz")

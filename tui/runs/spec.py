@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
-from ...estimators.data.scaling import PIXELS
+from ...estimators.data.source import PIXELS
 from ...estimators.messages import as_text
 from ...estimators.parameters import DEFAULTS, check_sparsities, check_value, conflicts
 from ...estimators.presets import BOTH_GRANULARITIES, ORIGINAL_SPARSITIES, WAYS, variants_of
