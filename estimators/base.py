@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+    from .data.preprocessing import Preprocessing
     from .fitting import Monitor
     from .network import MLPNetwork
     from .pruning.connectivity import Connectivity
@@ -114,6 +115,7 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
     network_: MLPNetwork
     n_features_in_: int  # set by scikit-learn's validation
     feature_names_in_: NDArray
+    preprocessing_: Preprocessing  # set by what loads the data; absent otherwise
 
     @abstractmethod
     def _make_network(self, n_features: int, n_classes: int) -> MLPNetwork:
@@ -153,6 +155,7 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
             If a parameter or the data cannot be used; the message says which and why.
         """
         with all_or_nothing(self):
+            vars(self).pop("preprocessing_", None)  # it was of the data of an earlier fit
             check_parameters(self)
             self._check_conflicts(self.sparsity)
             task, samples, start = self._prepare(X, y, sample_weight)
@@ -443,6 +446,9 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
     def save(self, path: str | Path) -> None:
         """Write the fitted classifier to one safetensors file (arrays and JSON, no pickle).
 
+        The attribute `preprocessing_` is written with it, if it is set: ``classifier.preprocessing_ =
+        data.preprocessing`` after a fit on what `load_dataset` returned.
+
         Parameters
         ----------
         path : str or Path
@@ -456,6 +462,9 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Read a classifier written by `save`; it predicts bit for bit as the one that was saved.
+
+        If the file holds the preprocessing of its data, the classifier has it as `preprocessing_`, and
+        ``classifier.predict(classifier.preprocessing_.transform(X))`` predicts on raw samples.
 
         Raises
         ------

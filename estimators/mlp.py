@@ -167,6 +167,9 @@ class PrunedMLPClassifier(BasePrunedClassifier):
         The precision it was trained in.
     seed_ : int
         The seed used: as `random_state`, it repeats the fit.
+    preprocessing_ : Preprocessing
+        A transformer from raw samples to what the network takes, and the names of the classes, in the order of
+        `classes_`. Present in classifiers loaded from files that ``prunelab`` wrote; absent after `fit`.
 
     See Also
     --------

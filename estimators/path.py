@@ -88,14 +88,14 @@ class PathPoint:
     def to_classifier(self) -> BasePrunedClassifier:
         """The fitted classifier of this point, as ``fit`` with its parameters gives it."""
         classifier = clone_with(self.estimator, sparsity=self.row["sparsity"])
-        _copy_data_attributes(self.estimator, classifier)
+        copy_data_attributes(self.estimator, classifier)
         classifier._publish(self.dense.task, self.model)
         return classifier
 
     def to_dense_classifier(self) -> BasePrunedClassifier:
         """The fitted classifier before the pruning."""
         classifier = clone_with(self.estimator, sparsity=0.0, schedule="one-shot")
-        _copy_data_attributes(self.estimator, classifier)
+        copy_data_attributes(self.estimator, classifier)
         unpruned = make_pruner(self.dense, classifier._choices()).prune(0.0)
         classifier._publish(self.dense.task, prune(self.dense, unpruned))
         return classifier
@@ -164,7 +164,7 @@ def iter_sparsity_path(
     task, samples, start = trained._prepare(X, y, sample_weight)
     for variant in pruned_as:
         variant._check_rewinding(task, samples)
-        _copy_data_attributes(trained, variant)
+        copy_data_attributes(trained, variant)
     trained.precision_ = task.precision
     test = None if X_test is None or y_test is None else _Test(trained, X_test, y_test)
     network = task.network
@@ -257,9 +257,9 @@ def _check_variants(variants: Sequence[Mapping[str, Any]]) -> None:
         raise ValueError(f"variants may set {', '.join(PRUNING_PARAMETERS)}, got {name}")
 
 
-def _copy_data_attributes(source: BasePrunedClassifier, target: BasePrunedClassifier) -> None:
-    """What describes the data rather than the fit."""
-    for name in ("classes_", "n_features_in_", "feature_names_in_"):
+def copy_data_attributes(source: BasePrunedClassifier, target: BasePrunedClassifier) -> None:
+    """Copy the attributes that describe the data rather than the fit."""
+    for name in ("classes_", "n_features_in_", "feature_names_in_", "preprocessing_"):
         if hasattr(source, name):
             setattr(target, name, getattr(source, name))
 

@@ -40,6 +40,8 @@ _LISTS = ("coefs", "intercepts", "masks", "intercept_masks")
 _SCALARS = ("sparsity_", "n_nonzero_", "loss_", "n_iter_", "n_layers_", "n_outputs_", "precision_", "seed_")
 _CURVES = ("loss_curve_", "validation_scores_", "fine_tune_loss_curve_")
 
+_PREPROCESSING = "preprocessing."
+
 #: Kinds of class labels that JSON and a NumPy dtype name together restore exactly.
 _LABEL_KINDS = "biufU"
 
@@ -89,6 +91,10 @@ def dumps(classifier: BasePrunedClassifier) -> bytes:
     arrays = {
         f"{name}.{layer}": array for name in _LISTS for layer, array in enumerate(getattr(classifier, f"{name}_"))
     }
+    preprocessing = getattr(classifier, "preprocessing_", None)
+    if preprocessing is not None:
+        header["preprocessing"] = preprocessing.to_header()
+        arrays |= {f"{_PREPROCESSING}{name}": array for name, array in preprocessing.to_arrays().items()}
     return pack_arrays(arrays, header, FORMAT, VERSION)
 
 
@@ -170,6 +176,7 @@ def _restore(cls: type[Classifier], header: dict[str, Any], arrays: dict[str, np
             if not is_mask and not np.isfinite(array).all():
                 raise ValueError(f"{name} {layer} has values that are not finite numbers")
         setattr(classifier, f"{name}_", restored)
+    _restore_preprocessing(classifier, header.get("preprocessing"), arrays)
     if arrays:
         raise ValueError(f"it has arrays that do not belong to it: {', '.join(sorted(arrays))}")
     for name, masks in (("coefs_", classifier.masks_), ("intercepts_", classifier.intercept_masks_)):
@@ -180,6 +187,19 @@ def _restore(cls: type[Classifier], header: dict[str, Any], arrays: dict[str, np
     classifier._pruned_as = _restore_pruned_as(classifier, header.get("pruned_as"))
     classifier._set_connectivity()
     return classifier
+
+
+def _restore_preprocessing(
+    classifier: BasePrunedClassifier, saved: dict[str, Any] | None, arrays: dict[str, np.ndarray]
+) -> None:
+    """Set `preprocessing_` if the file has it, and take its arrays out of `arrays`."""
+    if saved is None:
+        return
+    from .data.preprocessing import Preprocessing
+
+    own = {name: arrays.pop(name) for name in list(arrays) if name.startswith(_PREPROCESSING)}
+    own = {name.removeprefix(_PREPROCESSING): array for name, array in own.items()}
+    classifier.preprocessing_ = Preprocessing.restore(saved, own, classifier.n_features_in_, len(classifier.classes_))
 
 
 def _restore_network(classifier: BasePrunedClassifier, saved: dict[str, Any] | None) -> MLPNetwork:

@@ -41,7 +41,7 @@ class Preset:
     sparsities : sequence of float
     seeds : int
         How many networks are trained.
-    pixels : {"signed", "unit", "standard"}
+    pixels : {"auto", "signed", "unit", "standard"}
         How pixels are scaled; see `load_dataset`.
     """
 
@@ -52,7 +52,7 @@ class Preset:
     ways: Mapping[str, Sequence[Any]] = field(default_factory=lambda: dict(BOTH_GRANULARITIES))
     sparsities: Sequence[float] = ORIGINAL_SPARSITIES
     seeds: int = 1
-    pixels: str = "signed"
+    pixels: str = "auto"
 
 
 PRESETS = {

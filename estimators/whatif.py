@@ -17,7 +17,7 @@ from .backend import DeviceError, resolve_device
 from .fitting import DenseModel, Samples, make_pruner, prune
 from .inference import hits_and_losses
 from .parameters import NOTHING_TO_PRUNE, check_value
-from .path import PathPoint
+from .path import PathPoint, copy_data_attributes
 from .pruning.connectivity import connectivity
 from .training import Training
 from .validation import check_labelled, check_parameters, clone_with, encode
@@ -271,9 +271,7 @@ class WhatIf:
 
     def to_classifier(self, cut: Cut) -> BasePrunedClassifier:
         """The pruned network as a fitted classifier, to predict with or to save."""
-        describing = ("classes_", "n_features_in_", "feature_names_in_")
-        for name in [name for name in describing if hasattr(self.classifier, name)]:
-            setattr(cut.estimator, name, getattr(self.classifier, name))
+        copy_data_attributes(self.classifier, cut.estimator)
         row = {"sparsity": cut.sparsity}
         point = PathPoint(row, self._network, cut.model, self._dense, cut.estimator, cut.connectivity)
         return point.to_classifier()

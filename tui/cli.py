@@ -172,6 +172,8 @@ def _add_data(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("dataset", nargs="?", metavar="NAME", help="a data set, or an .npz or .csv file of your own")
     _add_location_options(parser)
+    _add_pixels_option(parser)
+    _add_file_options(parser)
     parser.add_argument("--ascii", action="store_true", help="draw with ASCII characters only")
 
 
@@ -312,12 +314,58 @@ def _add_data_options(parser: argparse.ArgumentParser, of_study: bool = False) -
     )
     _add_location_options(group)
     if not of_study:
-        group.add_argument("--pixels", metavar="NAME", help="signed (-1 to 1), unit (0 to 1) or standard (signed)")
+        _add_pixels_option(group)
+    _add_file_options(parser)
 
 
 def _add_location_options(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--data-root", metavar="DIR", help="where data sets lie (default: $PRUNELAB_DATA)")
     parser.add_argument("--download", action="store_true", help="download the data set if it is not there")
+
+
+def _add_pixels_option(parser: argparse._ActionsContainer) -> None:
+    scalings = "auto, signed (-1 to 1), unit (0 to 1) or standard (mean 0, deviation 1)"
+    parser.add_argument("--pixels", metavar="NAME", help=f"{scalings}; auto scales pixels as signed does")
+
+
+def _add_file_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("files of your own", "What is left out is inferred where it is clear.")
+    group.add_argument("--label", metavar="COLUMN", help="column of class labels; without a header line, its number")
+    group.add_argument(
+        "--delimiter", metavar="C", help="character between cells, or comma, semicolon, tab, space, pipe"
+    )
+    group.add_argument("--decimal", metavar="C", help="decimal mark: . or ,")
+    group.add_argument(
+        "--header", type=_yes_no, metavar="YES/NO", default="auto", help="whether the first line names the columns"
+    )
+    group.add_argument(
+        "--index",
+        type=_yes_no_or_name,
+        metavar="COLUMN",
+        default="auto",
+        help="column of row names, which is left out; yes: the first",
+    )
+    group.add_argument(
+        "--test", type=_test, metavar="PART", help="fraction to test on (0.2), or a file of test samples"
+    )
+
+
+def _yes_no(text: str) -> bool | str:
+    answers = {"yes": True, "no": False, "true": True, "false": False, "auto": "auto"}
+    if text.casefold() not in answers:
+        raise argparse.ArgumentTypeError(f"{text!r} is not yes, no or auto")
+    return answers[text.casefold()]
+
+
+def _yes_no_or_name(text: str) -> bool | str:
+    return {"yes": True, "no": False, "true": True, "false": False}.get(text.casefold(), text)
+
+
+def _test(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _add_output_options(parser: argparse.ArgumentParser, saves: str) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from sklearn.utils import Bunch
 
+    from ..estimators.data.source import DataOptions, DataSource
     from ..estimators.path import PathPoint
     from .runs.spec import RunSpec
     from .runs.store import Run
@@ -83,6 +84,7 @@ def fit(options: argparse.Namespace) -> int:
 def data(options: argparse.Namespace) -> int:
     """``prunelab data``."""
     from ..estimators.data.datasets import describe_datasets, one_per_class
+    from ..estimators.data.source import DataSource
     from .images import draw_gallery
     from .runs.browser import grey_images
 
@@ -90,7 +92,9 @@ def data(options: argparse.Namespace) -> int:
     if options.dataset is None:
         terminal.print_datasets(describe_datasets(options.data_root))
         return 0
-    bunch = _load(options.dataset, options)
+    bunch = _load(
+        DataSource(options.dataset, options.data_root, options.pixels or "auto", options_of(options)), options
+    )
     counts = ", ".join(f"{len(y):,} {part}" for part, y in (("training", bunch.y_train), ("test", bunch.y_test)))
     print(f"{bunch.name}: {counts} samples of {bunch.X_train.shape[1]:,} features, {len(bunch.class_names)} classes")
     print(bunch.source)
@@ -272,7 +276,8 @@ def _spec(options: argparse.Namespace, several: bool) -> RunSpec:
     spec = dataclasses.replace(
         spec,
         dataset=options.dataset or spec.dataset,
-        pixels=options.pixels or spec.pixels,
+        pixels=options.pixels or (spec.pixels if options.dataset in (None, spec.dataset) else "auto"),
+        options=options_of(options),
         data_root=options.data_root,
         parameters={**spec.parameters, **given},
         name=(options.name or "").strip(),
@@ -296,14 +301,29 @@ def check_here(spec: RunSpec, options: argparse.Namespace) -> Bunch:
 
     with _usage_errors():
         resolve_device(spec.parameter("device"))
-    return _load(spec.dataset, options, spec.pixels)
+    return _load(spec.source, options)
+
+
+def options_of(options: argparse.Namespace) -> DataOptions:
+    """How to read a file, as the command line says."""
+    from ..estimators.data.source import DataOptions
+
+    return DataOptions(**{field.name: getattr(options, field.name) for field in dataclasses.fields(DataOptions)})
 
 
 def from_anywhere(spec: RunSpec) -> RunSpec:
     """The same experiment for a process that looks from another folder."""
-    named = Path(spec.dataset).expanduser()
-    root = None if spec.data_root is None else str(Path(spec.data_root).expanduser().absolute())
-    return dataclasses.replace(spec, dataset=str(named.absolute()) if named.is_file() else spec.dataset, data_root=root)
+
+    def absolute(path: str) -> str:
+        return str(Path(path).expanduser().absolute())
+
+    test = spec.options.test
+    return dataclasses.replace(
+        spec,
+        dataset=absolute(spec.dataset) if Path(spec.dataset).expanduser().is_file() else spec.dataset,
+        data_root=None if spec.data_root is None else absolute(spec.data_root),
+        options=dataclasses.replace(spec.options, test=absolute(test) if isinstance(test, str) else test),
+    )
 
 
 def _detach(options: argparse.Namespace, spec: RunSpec) -> int:
@@ -356,14 +376,17 @@ def _norm(value: str) -> str | int:
     return int(value) if value in ("1", "2") else value
 
 
-def _load(name: str, options: argparse.Namespace, pixels: str = "signed") -> Bunch:
-    from ..estimators import load_dataset
+def _load(source: DataSource, options: argparse.Namespace) -> Bunch:
+    """Load the data, and print what was inferred about a file."""
 
     def tell(sentence: str) -> None:
         print(sentence, file=sys.stderr)
 
     with _usage_errors():
-        return load_dataset(name, options.data_root, pixels=pixels, download=options.download, progress=tell)
+        bunch = source.load(download=options.download, progress=tell)
+    for assumption in bunch.assumptions:
+        print(f"note: assumed {clean(assumption, options.ascii)}", file=sys.stderr)
+    return bunch
 
 
 def check_outputs(options: argparse.Namespace) -> None:

@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from ..estimators.files import write_output
 from ..estimators.studies.catalogue import STUDIES, parts_of
-from .commands import check_can_write, check_here, from_anywhere, run_safely, stopped_by_interrupt
+from .commands import check_can_write, check_here, from_anywhere, options_of, run_safely, stopped_by_interrupt
 from .output import Terminal
 from .runs import several
 from .runs.several import Share
@@ -95,7 +95,8 @@ def _specs(options: argparse.Namespace) -> dict[str, RunSpec]:
         device = {} if options.device == "auto" else {"device": options.device}
         spec = RunSpec(
             dataset=options.dataset or preset.dataset,
-            pixels=preset.pixels,
+            pixels=preset.pixels if options.dataset in (None, preset.dataset) else "auto",
+            options=options_of(options),
             parameters={**preset.parameters, **device},
             ways=preset.ways,
             sparsities=tuple(preset.sparsities),
@@ -119,12 +120,15 @@ def _jobs_that_pay(specs: Collection[RunSpec]) -> int:
 def shares_of(store: RunStore, spec: RunSpec, jobs: int = 1, again: bool = False) -> list[Share]:
     """Runs that have all the seeds of an experiment among them: earlier ones, and up to `jobs` new ones."""
     missing, found = set(spec.seeds), []
+    content = spec.source.content()
     for run in () if again else store.runs():
         try:
             theirs = run.spec
         except RunError:
             continue
         seeds = set(theirs.seeds)
+        if (run.data or {}).get("content") != content:  # computed from another state of the file
+            continue
         # One that is not finished would compute all of its seeds, so they have to be wanted.
         if not seeds & missing or not theirs.is_like(spec):
             continue
@@ -137,7 +141,7 @@ def shares_of(store: RunStore, spec: RunSpec, jobs: int = 1, again: bool = False
 
 
 def _data_key(spec: RunSpec) -> tuple[Any, ...]:
-    return spec.dataset, spec.pixels, spec.parameter("device")
+    return spec.source, spec.parameter("device")
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..messages import as_text
 from .errors import DatasetError
 from .idx import IdxDataset, State, idx_folder, idx_state, load_idx
 from .scaling import stratified_split
@@ -321,7 +322,7 @@ def load_source(
     """Load what a `DataSource` describes; see `load_dataset`."""
     name, pixels = source.dataset, source.pixels
     if pixels not in PIXELS:
-        raise DatasetError(f"pixels must be one of {', '.join(map(repr, PIXELS))}, got {pixels!r}")
+        raise DatasetError(f"pixels must be one of {', '.join(map(repr, PIXELS))}, got {as_text(pixels)}")
     source.options.check()
     try:
         if name in dataset_names():

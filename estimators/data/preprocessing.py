@@ -201,6 +201,8 @@ class Preprocessing(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         if names is not None:
             new.feature_names_in_ = np.array(_strings(names, n_features, "feature names"), dtype=object)
         new.class_names_ = _strings(header["class_names"], n_classes, "class names")
+        if arrays.keys() != {"mean", "scale"}:
+            raise ValueError("its preprocessing does not consist of a mean and a scale")
         wanted, kind = ((n_features,), np.float64) if new.scaling == "features" else ((1,), np.float32)
         for name in ("mean", "scale"):
             array = arrays[name]

@@ -78,7 +78,7 @@ def sweep(
             continue
         if on_seed is not None:
             on_seed(seed)
-        yield from iter_sparsity_path(
+        for point in iter_sparsity_path(
             clone_with(estimator, random_state=seed),
             data.X_train,
             data.y_train,
@@ -90,7 +90,10 @@ def sweep(
             checkpoint=None if checkpoint_of is None else checkpoint_of(seed),
             skip=skip,
             watch=watch,
-        )
+        ):
+            if "preprocessing" in data:
+                point.estimator.preprocessing_ = data.preprocessing
+            yield point
 
 
 def run_study(

@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from prunelab.estimators.data.source import DataSource
 from prunelab.estimators.pruning.criteria import criterion_names
 from prunelab.tui.app import PrunelabApp
 from prunelab.tui.runs.client import Overtaken, ServiceError
@@ -382,9 +383,8 @@ def test_the_service_that_dies_is_started_again_and_a_held_key_ends_where_it_end
             await service.ask(
                 "explore.prune",
                 model="nowhere",
-                dataset="digits",
-                data_root=None,
-                pixels="signed",
+                source=DataSource().to_json(),
+                content=None,
                 sparsity=0.5,
                 ways={},
                 first=0,

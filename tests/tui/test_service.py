@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from prunelab.estimators.data.source import DataOptions, DataSource
 from prunelab.tui.runs import browser
 from prunelab.tui.runs.client import Overtaken, Service, ServiceError
 from prunelab.tui.runs.service import Request
 
-DIGITS = {"name": "digits", "root": None}
+DIGITS = {"source": DataSource().to_json()}
 
 
 def run(test: Coroutine[Any, Any, None]) -> None:
@@ -38,7 +39,7 @@ def test_answers_errors_and_overtaken_requests() -> None:
             assert len(about["class_names"]) == len(about["counts"]["test"]) == 10
 
             with pytest.raises(ServiceError, match="there is no data set 'digitz'"):
-                await service.ask("data.describe", name="digitz", root=None)
+                await service.ask("data.describe", source=DataSource("digitz").to_json())
             with pytest.raises(ServiceError):
                 await service.ask("data.no_such_operation")
             with pytest.raises(ServiceError):
@@ -145,6 +146,10 @@ def answer(operation: str, **fields: Any) -> dict[str, Any]:
     return list(browser.OPERATIONS[operation](request))[-1]
 
 
+def of(path: Path, **options: Any) -> dict[str, Any]:
+    return DataSource(str(path), options=DataOptions(**options)).to_json()
+
+
 def pixels(page: dict[str, Any]) -> np.ndarray:
     return np.frombuffer(base64.b64decode(page["pixels"]), np.uint8).reshape(page["shape"])
 
@@ -155,22 +160,22 @@ def test_images_come_one_of_each_class_or_of_one_class(tmp_path: Path) -> None:
     y = np.array(["a", "b"] * 18 + ["c"] * 4)
     path = tmp_path / "images.npz"
     np.savez(path, X_train=X, y_train=y, X_test=X[-6:], y_test=y[-6:])
-    about = answer("describe", name=str(path))
+    about = answer("describe", source=of(path))
     assert about["counts"] == {"training": [18, 18, 4], "test": [1, 1, 4]}
     assert about["image_shape"] == (4, 6)
 
-    first = answer("images", name=str(path), choice=None, count=3)
+    first = answer("images", source=of(path), choice=None, count=3)
     assert first["indices"] == [0, 1, 36]
     assert first["total"] == 3 * 18
     assert np.array_equal(pixels(first), X[[0, 1, 36]])
-    assert answer("images", name=str(path), choice=None, start=3, count=3)["indices"] == [2, 3, 37]
+    assert answer("images", source=of(path), choice=None, start=3, count=3)["indices"] == [2, 3, 37]
     # The third class has no fifth image.
-    assert answer("images", name=str(path), choice=None, start=12, count=3)["classes"] == [0, 1]
+    assert answer("images", source=of(path), choice=None, start=12, count=3)["classes"] == [0, 1]
 
-    third = answer("images", name=str(path), choice=2, start=1, count=10)
+    third = answer("images", source=of(path), choice=2, start=1, count=10)
     assert third["indices"] == [37, 38, 39]
     assert third["total"] == 4
-    assert answer("images", name=str(path), choice=1, count=9, part="test")["indices"] == [1]
+    assert answer("images", source=of(path), choice=1, count=9, part="test")["indices"] == [1]
 
 
 @pytest.mark.parametrize("shape", [(5, 7, 3), (3, 5, 7), (5, 7, 1)])
@@ -178,18 +183,18 @@ def test_colours_become_grey(shape: tuple[int, ...], tmp_path: Path) -> None:
     X = np.random.default_rng(0).integers(0, 256, (20, *shape), dtype=np.uint8)
     path = tmp_path / "colours.npz"
     np.savez(path, X=X, y=np.arange(20) % 2)
-    assert answer("describe", name=str(path))["image_shape"] == (5, 7)
-    assert pixels(answer("images", name=str(path), choice=0, count=2)).shape == (2, 5, 7)
+    assert answer("describe", source=of(path))["image_shape"] == (5, 7)
+    assert pixels(answer("images", source=of(path), choice=0, count=2)).shape == (2, 5, 7)
 
 
 def test_columns_have_their_names_and_the_values_in_the_file(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     rows = [f"{i / 4},7,{1000 * i},{'ab'[i % 2]}" for i in range(20)]
     path.write_text("\n".join(["length,always,price,label", *rows]))
-    about = answer("describe", name=str(path))
+    about = answer("describe", source=of(path))
     assert about["image_shape"] is None
     assert about["n_features"] == 3
-    table = answer("features", name=str(path), count=2, start=1, rows=4)
+    table = answer("features", source=of(path), count=2, start=1, rows=4)
     assert table["names"] == ["always", "price"]
     assert table["total"] == 3
     assert table["min"][0] == table["max"][0] == table["mean"][0] == 7
@@ -202,7 +207,7 @@ def test_a_file_that_changes_is_read_again(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     for n in (20, 40):
         path.write_text("\n".join(["length,label", *(f"{i},{i % 2}" for i in range(n))]))
-        assert sum(map(sum, answer("describe", name=str(path))["counts"].values())) == n
+        assert sum(map(sum, answer("describe", source=of(path))["counts"].values())) == n
 
 
 def test_a_download_tells_its_bytes_and_its_failure(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,13 +3,15 @@
 ==================  ==========================================  ====================================================
 operation           wants                                       answers
 ==================  ==========================================  ====================================================
-``data.describe``   ``name``, ``root``                          what the data are, and how many of every class
-``data.images``     ``name, root, part, choice, start, count``  a page of images, as bytes, with their classes
-``data.features``   ``name, root, part, start, count, rows``    a page of columns of data that are no images
+``data.preview``    ``source``, ``rows``                        the first lines of a table, as they would be read
+``data.describe``   ``source``                                  what the data are, and how many of every class
+``data.images``     ``source, part, choice, start, count``      a page of images, as bytes, with their classes
+``data.features``   ``source, part, start, count, rows``        a page of columns of data that are no images
 ``data.download``   ``name``, ``root``                          the bytes that have arrived, four times a second
 ==================  ==========================================  ====================================================
 
-``part`` is "training" or "test"; ``choice`` is a class by its number, or None for one image of each class.
+``source`` is a `DataSource`; ``part`` is "training" or "test"; ``choice`` is a class by its number, or None for one
+image of each class.
 """
 
 from __future__ import annotations
@@ -18,13 +20,13 @@ import base64
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...estimators.data.datasets import data_folder, load_dataset
+from ...estimators.data.source import DataSource
 
 if TYPE_CHECKING:
     from sklearn.utils import Bunch
@@ -56,6 +58,7 @@ class Data:
     """A data set as it is shown; the names of the features are None if they are the pixels of an image."""
 
     source: str
+    assumptions: list[str]
     n_features: int
     image_shape: tuple[int, int] | None
     class_names: list[str]
@@ -66,11 +69,28 @@ class Data:
 _kept: dict[tuple[object, ...], Data] = {}
 
 
+def preview(request: Request) -> Iterator[Answer]:
+    """The first lines of a table."""
+    from ...estimators.data.tables import preview_table
+
+    source = DataSource.from_json(request["source"])
+    (path, *_) = source.paths
+    found = preview_table(path, source.options, request["rows"])
+    yield {
+        "names": found.names,
+        "roles": found.roles,
+        "rows": found.rows,
+        "assumptions": found.assumptions,
+        "problem": found.problem,
+    }
+
+
 def describe(request: Request) -> Iterator[Answer]:
     """What the data are."""
     data = _load(request)
     yield {
         "source": data.source,
+        "assumptions": data.assumptions,
         "n_features": data.n_features,
         "image_shape": data.image_shape,
         "class_names": data.class_names,
@@ -147,13 +167,12 @@ def download(request: Request) -> Iterator[Answer]:
 
 def _load(request: Request) -> Data:
     """The data set, from memory if it was asked for lately and has not changed since."""
-    name, root = request["name"], request["root"]
-    path = Path(name)
-    changed = path.stat().st_mtime_ns if path.is_file() else 0
-    key = (name, str(data_folder(root)), changed)
+    source = DataSource.from_json(request["source"])
+    changed = [path.stat().st_mtime_ns if path.is_file() else 0 for path in source.paths]
+    key = (source, str(data_folder(source.root)), *changed)
     data = _kept.pop(key, None)
     if data is None:
-        data = _to_data(load_dataset(name, root))
+        data = _to_data(source.load())
     _kept[key] = data  # the latest last
     while len(_kept) > KEPT:
         del _kept[next(iter(_kept))]
@@ -176,7 +195,7 @@ def _to_data(bunch: Bunch) -> Data:
     n_features = bunch.X_train.shape[1]
     if shape is None:
         names = list(bunch.get("feature_names") or (f"x{i}" for i in range(n_features)))
-    return Data(bunch.source, n_features, shape, list(map(str, bunch.class_names)), names, parts)
+    return Data(bunch.source, bunch.assumptions, n_features, shape, list(map(str, bunch.class_names)), names, parts)
 
 
 def grey_images(X: NDArray[np.float32], image_shape: tuple[int, ...]) -> NDArray[np.float32] | None:
@@ -194,6 +213,7 @@ def _to_bytes(images: NDArray[np.float32], low: float, high: float) -> NDArray[n
 
 
 OPERATIONS: dict[str, Operation] = {
+    "preview": preview,
     "describe": describe,
     "images": images,
     "features": features,

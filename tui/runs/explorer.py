@@ -1,13 +1,14 @@
 """Answers the questions of the explore screen, in the service process: a finished network, pruned by hand.
 
 ======================  ============================================================================================
-``explore.prune``       asked with ``model`` (the path of a model file), ``dataset`` and ``data_root`` (its data),
-                        ``sparsity``, ``ways``, and ``first`` and ``count`` (which pictures of the gallery). Answered
-                        with ``doing`` (words, while something takes seconds), ``note`` (a sentence about the model
-                        file), ``network`` (the fields of `Network`),
+``explore.prune``       asked with ``model`` (the path of a model file), ``source`` (its data, a `DataSource`),
+                        ``content`` (which they must have; None if that is not known), ``sparsity``, ``ways``, and
+                        ``first`` and ``count`` (which pictures of the gallery). Answered with ``doing`` (words, while
+                        something takes seconds), ``note`` (a sentence about the model file), ``network`` (the fields
+                        of `Network`),
                         ``figures`` (of `Figures`: an estimate, if that is worth it, then the exact ones) and, beside
                         the exact ones, ``gallery`` (of `Gallery`)
-``explore.save``        asked with ``model, dataset, data_root, sparsity, ways, path``. Answered with ``doing``, then
+``explore.save``        asked with ``model, source, content, sparsity, ways, path``. Answered with ``doing``, then
                         ``saved``, the path of the file written
 ======================  ============================================================================================
 
@@ -25,6 +26,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from ...estimators.data.source import DataSource
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -196,14 +199,14 @@ class Explorer:
 
     def _subject(self, request: Request) -> Generator[Answer, None, _Subject]:
         """What the request is about, loaded as far as it is not there yet."""
-        path, source = request["model"], (request["dataset"], request["data_root"], request["pixels"])
-        key = path, source
+        path, source = request["model"], DataSource.from_json(request["source"])
+        key = path, source, request["content"]
         subject: _Subject | None = self._look_up("subject", key)
         if subject is not None:
             return subject
         if "torch" not in sys.modules:
             yield {"doing": "loading PyTorch and scikit-learn"}
-        from ...estimators import PrunedMLPClassifier, load_dataset
+        from ...estimators import PrunedMLPClassifier
         from ...estimators.whatif import WhatIf
 
         yield {"doing": "reading the network"}
@@ -214,9 +217,16 @@ class Explorer:
             yield {"note": str(warning.message)}
         known: _Data | None = self._look_up("data", source)
         if known is None:
-            yield {"doing": f"reading the data set {source[0]}"}
-        data: _Data = known or self._keep("data", source, _Data(load_dataset(source[0], source[1], pixels=source[2])))
+            yield {"doing": f"reading the data set {source.dataset}"}
+        data: _Data = known or self._keep("data", source, _Data(source.load()))
         bunch = data.bunch
+        if request["content"] not in (None, bunch.content):
+            raise ValueError(
+                f"{source.dataset} has changed since the network was trained on it: put the file back, or start a new "
+                "run"
+            )
+        if not hasattr(classifier, "preprocessing_"):  # a model file of an earlier version
+            classifier.preprocessing_ = bunch.preprocessing
         yield {"doing": f"measuring the network on {len(bunch.y_test):,} samples"}
         what_if = WhatIf(classifier, bunch.X_train, bunch.y_train, bunch.X_test, bunch.y_test)
         return self._keep("subject", key, _Subject(key, what_if, data))

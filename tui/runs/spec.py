@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
-from ...estimators.data.source import PIXELS
+from ...estimators.data.datasets import dataset_names
+from ...estimators.data.source import PIXELS, DataOptions, DataSource
 from ...estimators.messages import as_text
 from ...estimators.parameters import DEFAULTS, check_sparsities, check_value, conflicts
 from ...estimators.presets import BOTH_GRANULARITIES, ORIGINAL_SPARSITIES, WAYS, variants_of
@@ -46,6 +47,8 @@ class RunSpec:
         Each trains a network of its own.
     pixels : str
         How pixels are scaled; see `load_dataset`.
+    options : DataOptions
+        How to read a file.
     data_root : str or None
         Where the named data sets lie.
     preset : str
@@ -59,7 +62,8 @@ class RunSpec:
     ways: Mapping[str, Sequence[Any]] = field(default_factory=lambda: dict(BOTH_GRANULARITIES))
     sparsities: Sequence[float] = ORIGINAL_SPARSITIES
     seeds: Sequence[int] = (0,)
-    pixels: str = "signed"
+    pixels: str = "auto"
+    options: DataOptions = field(default_factory=DataOptions)
     data_root: str | None = None
     preset: str = ""
     name: str = ""
@@ -78,6 +82,11 @@ class RunSpec:
             "preset": name,
         }
         return cls(**{**fields, **changes})
+
+    @property
+    def source(self) -> DataSource:
+        """Its data set, and how to read and scale it."""
+        return DataSource(self.dataset, self.data_root, self.pixels, self.options)
 
     @property
     def variants(self) -> list[dict[str, Any]]:
@@ -125,6 +134,7 @@ class RunSpec:
             found["dataset"] = "dataset must be a name or the path of a file"
         if self.pixels not in PIXELS:
             found["pixels"] = f"pixels must be one of {', '.join(map(repr, PIXELS))}, got {as_text(self.pixels)}"
+        found |= self.options.problems()
         for name, value in self.parameters.items():
             if name not in DEFAULTS or name in EXCLUDED:
                 found[name] = f"there is no parameter {name}"
@@ -163,6 +173,7 @@ class RunSpec:
         return {
             "dataset": self.dataset,
             "pixels": self.pixels,
+            "options": self.options.to_json(),
             "parameters": {name: _to_json(value) for name, value in self.parameters.items()},
             "ways": {name: [_to_json(value) for value in values] for name, values in self.ways.items()},
             "sparsities": list(self.sparsities),
@@ -181,7 +192,8 @@ class RunSpec:
         try:
             spec = cls(
                 dataset=_typed(data["dataset"], str),
-                pixels=_typed(data.get("pixels", "signed"), str),
+                pixels=_pixels_of(data),
+                options=DataOptions.from_json(data.get("options", {})),
                 parameters={name: _from_json(value) for name, value in data["parameters"].items()},
                 ways={name: tuple(_from_json(value) for value in values) for name, values in data["ways"].items()},
                 sparsities=tuple(float(value) for value in data["sparsities"]),
@@ -194,6 +206,12 @@ class RunSpec:
             raise SpecError(f"this does not describe a run: {error!r}") from error
         _raise_first(spec._wrong_values())
         return spec
+
+
+def _pixels_of(data: Mapping[str, Any]) -> str:
+    """How pixels are scaled; what earlier versions called "signed" is "auto"."""
+    pixels = _typed(data.get("pixels", "auto"), str)
+    return "auto" if pixels == "signed" and "options" not in data else pixels
 
 
 def _raise_first(problems: Mapping[str, str]) -> None:
@@ -214,7 +232,9 @@ def _essences() -> dict[str, tuple[Any, ...]]:
 
 def _essence(spec: RunSpec) -> tuple[Any, ...]:
     parameters = {name: value for name, value in spec.parameters.items() if name not in ("device", "precision")}
-    return spec.dataset, spec.pixels, {**DEFAULTS, **parameters}, all_ways(spec), tuple(spec.sparsities)
+    is_automatic = spec.pixels == "signed" and spec.dataset in dataset_names()
+    pixels = "auto" if is_automatic else spec.pixels
+    return spec.dataset, pixels, spec.options, {**DEFAULTS, **parameters}, all_ways(spec), tuple(spec.sparsities)
 
 
 def all_ways(spec: RunSpec) -> dict[str, tuple[Any, ...]]:

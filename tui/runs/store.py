@@ -1,8 +1,8 @@
 """Run directories: making, finding, reading and deleting them.
 
-``run.json`` says what to run and is written once; ``status.json`` is how it stands, replaced as a whole;
-``events.jsonl`` is what happened, only ever appended to; ``name`` is what the user calls it. The file ``lock`` is
-locked for as long as a worker lives, which the kernel sees to: a lock cannot outlive its process.
+``run.json`` says what to run, and, once they are loaded, what its data are; ``status.json`` is how it stands, replaced
+as a whole; ``events.jsonl`` is what happened, only ever appended to; ``name`` is what the user calls it. The file
+``lock`` is locked for as long as a worker lives, which the kernel sees to: a lock cannot outlive its process.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from . import locks
 from .spec import RunSpec, SpecError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 STATES = ("running", "finished", "stopped", "failed", "interrupted")
 
@@ -141,6 +141,33 @@ class Run:
             return RunSpec.from_json(self._record.get("spec"))
         except SpecError as error:
             raise RunError(f"{self.path} is not a run that can be read: {error}") from error
+
+    @property
+    def data(self) -> dict[str, Any] | None:
+        """What its data were when they were first loaded: ``content`` and ``assumptions`` of `load_dataset`.
+
+        None before that, and in runs of earlier versions.
+        """
+        data = (read_json(self.path / "run.json") or {}).get("data")
+        return data if isinstance(data, dict) else None
+
+    def keep_data(self, content: str | None, assumptions: Sequence[str]) -> None:
+        """Record what its data are."""
+        record = {**self._record, "data": {"content": content, "assumptions": list(assumptions)}}
+        write_json(self.path / "run.json", record, sync=True)
+
+    def check_content(self, content: str | None) -> None:
+        """Refuse data that are not those the run began with.
+
+        Raises
+        ------
+        RunError
+            If the content of a file has changed.
+        """
+        if self.data is not None and self.data.get("content") != content:
+            raise RunError(
+                f"{self.spec.dataset} has changed since {self.id} began: put the file back, or start a new run with it"
+            )
 
     @property
     def created(self) -> float:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+from ...estimators.data.errors import DatasetError
 from .store import Run, RunError, RunStore
 
 if TYPE_CHECKING:
@@ -68,7 +69,10 @@ def resume(run: Run) -> None:
         raise RunError(f"{run.id} is finished: there is nothing to resume")
     if state == "running":
         raise RunError(f"{run.id} is running already")
-    _ = run.spec  # a run that cannot be read is told here, not in a log file
+    try:
+        run.check_content(run.spec.source.content() if run.data else None)
+    except DatasetError as error:
+        raise RunError(str(error)) from error
     spawn(run)
 
 

@@ -5,7 +5,7 @@ line uses the same class in its own process. Events, one JSON object a line, eac
 
 ======================  ============================================================================================
 ``started``             ``device``, ``precision`` ("auto" until the training begins), ``pid``, ``host``, ``resumed``
-``data``                ``source``, ``n_train``, ``n_test``, ``n_features``, ``classes``
+``data``                ``source``, ``n_train``, ``n_test``, ``n_features``, ``classes``, ``assumptions``
 ``seed``                ``seed``: its training or pruning begins
 ``batch``               ``phase, epoch, epochs, batch, batches, loss, samples, seconds``: the loss so far
 ``epoch``               ``phase, epoch, epochs, loss, validation_score, samples, seconds``, and ``monitored``, the
@@ -152,7 +152,7 @@ class Worker:
         return "finished"
 
     def _compute(self) -> None:
-        from ...estimators import PrunedMLPClassifier, load_dataset
+        from ...estimators import PrunedMLPClassifier
         from ...estimators.backend import resolve_device
         from ...estimators.checkpoints import CheckpointError, load_checkpoint
         from ...estimators.studies.run import sweep
@@ -161,7 +161,12 @@ class Worker:
         resolve_device(spec.parameter("device"))  # a GPU that is not there is said before anything is loaded
         data = self.data
         if data is None:
-            data = load_dataset(spec.dataset, spec.data_root, pixels=spec.pixels)
+            data = spec.source.load()
+        self.run.check_content(data.content)
+        if self.run.data is None:
+            if self._log.earlier and data.content is not None:
+                self._tell("note", text=f"the content of {spec.dataset} was not recorded before, and may have changed")
+            self.run.keep_data(data.content, data.assumptions)
         self._tell(
             "data",
             source=data.source,
@@ -169,6 +174,7 @@ class Worker:
             n_test=len(data.y_test),
             n_features=int(data.X_train.shape[1]),
             classes=list(map(str, data.class_names)),
+            assumptions=data.assumptions,
         )
         done: dict[int, int] = {}
         for row in self._view.rows:

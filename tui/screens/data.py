@@ -173,7 +173,7 @@ class DataScreen(LabScreenBase):
 
     async def _ask(self, op: str, entry: Entry, **fields: Any) -> dict[str, Any]:
         return await self.lab.service.ask(
-            f"data.{op}", group=f"data.{op}", name=entry.name, root=self.lab.data_root, **fields
+            f"data.{op}", group=f"data.{op}", source=entry.source(self.lab.data_root).to_json(), **fields
         )
 
     def _show_classes(self, entry: Entry) -> None:
@@ -405,7 +405,10 @@ class DataScreen(LabScreenBase):
     async def action_run(self) -> None:
         """Set up a run with the chosen data set."""
         if self._entry is not None:
-            await self.lab.edit_spec(RunSpec(dataset=self._entry.name, data_root=self.lab.data_root))
+            entry = self._entry
+            await self.lab.edit_spec(
+                RunSpec(dataset=entry.name, pixels=entry.pixels, options=entry.options, data_root=self.lab.data_root)
+            )
 
 
 def _sentence(text: str) -> str:

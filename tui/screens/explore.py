@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -232,9 +233,8 @@ class ExploreScreen(LabScreenBase):
         spec = self._run.spec
         return {
             "model": str(self._run.model_path(self._seed)),
-            "dataset": spec.dataset,
-            "pixels": spec.pixels,
-            "data_root": spec.data_root or self.lab.data_root,
+            "source": replace(spec.source, root=spec.data_root or self.lab.data_root).to_json(),
+            "content": (self._run.data or {}).get("content"),
             "sparsity": round(self.percent / 100, 10),
             "ways": {name: "inf" if value == float("inf") else value for name, value in self._ways.items()},
         }

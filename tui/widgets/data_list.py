@@ -12,6 +12,7 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from ...estimators.data.datasets import describe_datasets
+from ...estimators.data.source import DataOptions, DataSource
 from ..text import clean
 
 _STATE_STYLES = {"ready": "green", "damaged": "red"}
@@ -33,6 +34,10 @@ class Entry:
         0 if it cannot be downloaded.
     about : dict
         What the service says about it; empty until it has been asked.
+    options : DataOptions
+        How to read a file.
+    pixels : str
+        How pixels are scaled.
     """
 
     name: str
@@ -42,6 +47,12 @@ class Entry:
     trouble: str = ""
     download_mb: int = 0
     about: dict[str, Any] = field(default_factory=dict)
+    options: DataOptions = field(default_factory=DataOptions)
+    pixels: str = "auto"
+
+    def source(self, root: str | None) -> DataSource:
+        """What to load, with the named data sets in the folder `root`."""
+        return DataSource(self.name, root, self.pixels, self.options)
 
     @property
     def is_table(self) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 
 from ...estimators.backend import PRECISIONS
 from ...estimators.data.datasets import dataset_names, describe_datasets
+from ...estimators.data.source import DataOptions
 from ...estimators.parameters import DEFAULTS, DENSITY_DISTRIBUTIONS, SCHEDULES, USED_BY
 from ...estimators.presets import ORIGINAL_SPARSITIES, WAYS
 from ...estimators.pruning.criteria import GRANULARITIES, NORMS, criterion_names
@@ -132,6 +133,8 @@ def _ways(values: Sequence[Any], names: Mapping[Any, str] | None = None, every: 
     return [*each, (tuple(values), every)]
 
 
+_PIXELS = (("auto", "automatic"), ("signed", "-1 to 1"), ("unit", "0 to 1"), ("standard", "mean 0, dev. 1"))
+
 _NO_YES = ((False, "no"), (True, "yes"))
 
 
@@ -164,7 +167,7 @@ def training_entries() -> list[Entry]:
         ),
         ChoiceEntry("dataset", "data", [*((name, name) for name in names), (FILE, "a file of yours")]),
         TextEntry("path", "path", str.strip, str, "a .npz or .csv file"),
-        ChoiceEntry("pixels", "pixels", (("signed", "-1 to 1"), ("unit", "0 to 1"), ("standard", "standardised"))),
+        ChoiceEntry("pixels", "pixels", _PIXELS),
         TextEntry("hidden_layer_sizes", "layers", _widths, _show_widths, "300 100"),
         TextEntry("max_iter", "epochs", _whole, str),
         TextEntry("batch_size", "batch", _whole, str),
@@ -240,13 +243,15 @@ def spec_of(values: Mapping[str, Any], like: RunSpec) -> RunSpec:
     used = [name for name in PARAMETERS if is_used(name, ways["schedule"])]
     parameters.update({name: values[name] for name in used if values[name] != DEFAULTS[name]})
     ways = {name: chosen for name, chosen in ways.items() if name == "granularity" or chosen != (DEFAULTS[name],)}
+    dataset = values["path"] if values["dataset"] == FILE else values["dataset"]
     spec = RunSpec(
-        dataset=values["path"] if values["dataset"] == FILE else values["dataset"],
+        dataset=dataset,
         parameters=parameters,
         ways=ways,
         sparsities=values["sparsities"],
         seeds=tuple(range(values["seed"], values["seed"] + values["n_seeds"])),
         pixels=values["pixels"],
+        options=like.options if dataset == like.dataset else DataOptions(),
         data_root=like.data_root,
     )
     return dataclasses.replace(spec, preset=preset_of(spec))
