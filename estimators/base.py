@@ -24,6 +24,7 @@ from .cache import cache_in
 from .fitting import (
     DenseModel,
     PrunedModel,
+    Retraining,
     Samples,
     Start,
     Task,
@@ -36,10 +37,11 @@ from .fitting import (
 from .inference import Evaluator
 from .messages import as_text
 from .parameters import REWINDING, conflicts
-from .pruning import regularised, synaptic  # noqa: F401 (register their schedules)
 from .pruning.connectivity import connectivity
+from .pruning.controls import carry_out
+from .pruning.masks import ORDERS
 from .pruning.pruner import Choices, Pruned
-from .pruning.schedules import Problem, carry_out
+from .pruning.schedules import Problem
 from .training import EpochEnded, Recipe, Training
 from .validation import check_inputs, check_labelled, check_parameters, check_weights, classes_of, encode
 
@@ -101,10 +103,16 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
     granularity: str
     scope: str
     norm: float | str
+    reduce: str
+    normalize: str
+    per_output: bool
     order: str
     prune_output: bool | str
     schedule: str
+    control: str
     fine_tune_iter: int
+    fine_tune_learning_rate: float | None
+    fine_tune_schedule: str
     n_rounds: int | str
     rewind_step: int
     density_distribution: str
@@ -207,6 +215,8 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(
                 f"partial_fit goes with learning_rate='constant', got {as_text(self.learning_rate)}: use fit"
             )
+        if self.control in ("shuffle", "reinit"):
+            raise ValueError(f"partial_fit goes with control='none' or 'invert', got {as_text(self.control)}: use fit")
         first = not hasattr(self, "coefs_")
         X, y = check_labelled(self, X, y, reset=first)
         weights = check_weights(sample_weight, X)
@@ -274,7 +284,8 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
             self._choices(),
             dense,
             schedule=self.schedule,
-            fine_tune_iter=int(self.fine_tune_iter),
+            control=self.control,
+            retraining=self._retraining(),
             n_rounds=self.n_rounds,
             rewind_step=int(self.rewind_step),
             density_distribution=self.density_distribution,
@@ -345,7 +356,24 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
     def _choices(self) -> Choices:
         norm = float(self.norm)  # also of "inf"
         output = self.prune_output if isinstance(self.prune_output, str) else bool(self.prune_output)
-        return Choices(self.criterion, self.granularity, self.scope, norm, self.order, output)
+        smallest, largest = ORDERS
+        opposite = {smallest: largest, largest: smallest}
+        order = opposite[self.order] if self.control == "invert" else self.order
+        return Choices(
+            self.criterion,
+            self.granularity,
+            self.scope,
+            norm,
+            order,
+            output,
+            self.reduce,
+            self.normalize,
+            bool(self.per_output),
+        )
+
+    def _retraining(self) -> Retraining:
+        rate = self.fine_tune_learning_rate
+        return Retraining(int(self.fine_tune_iter), None if rate is None else float(rate), self.fine_tune_schedule)
 
     def _publish(self, task: Task, model: PrunedModel) -> None:
         """Set the fitted attributes."""

@@ -82,10 +82,46 @@ class Task:
         """Updates of a whole training on so many samples."""
         return self.recipe.max_iter * -(-n_samples // self.recipe.batch_size)
 
+    def updates(self, training: Training, n_samples: int) -> int:
+        """Updates that a training on so many samples made: trainings end with an epoch."""
+        return len(training.loss_curve) * -(-n_samples // self.recipe.batch_size)
+
     def seed_for(self, purpose: str) -> int:
         """A seed of its own for each use of randomness."""
         purposes = ("start", "shuffle", "split", "prune", "fine-tune")
         return int(np.random.SeedSequence(self.seed).generate_state(len(purposes))[purposes.index(purpose)])
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """How what a pruning leaves is trained further.
+
+    Attributes
+    ----------
+    epochs : int
+        The estimator's `fine_tune_iter`.
+    learning_rate : float or None
+        The step size at first; None is that of the training.
+    schedule : {"auto", "constant", "cosine", "rewind"}
+        The step size afterwards: as in the training, constant, a half cosine down to zero, or the step sizes of the
+        last `epochs` epochs of the training (learning-rate rewinding: A. Renda, J. Frankle, M. Carbin, "Comparing
+        Rewinding and Fine-tuning in Neural Network Pruning", ICLR 2020).
+    """
+
+    epochs: int = 0
+    learning_rate: float | None = None
+    schedule: str = "auto"
+
+    def recipe(self, recipe: Recipe) -> Recipe:
+        """What the recipe of the training becomes."""
+        rate = recipe.learning_rate_init if self.learning_rate is None else self.learning_rate
+        recipe = replace(recipe, learning_rate_init=rate, last_part=self._last_part(recipe), max_iter=self.epochs)
+        if self.schedule in ("constant", "cosine"):
+            recipe = replace(recipe, learning_rate=self.schedule)
+        return recipe
+
+    def _last_part(self, recipe: Recipe) -> float:
+        return self.epochs / recipe.max_iter if self.schedule == "rewind" else 1.0
 
 
 @dataclass(frozen=True)
@@ -123,6 +159,11 @@ class DenseModel:
         """The weights, each (n_in, n_out)."""
         return self.training.parameters[: self.task.network.n_layers]
 
+    @property
+    def updates(self) -> int:
+        """Updates of the training."""
+        return self.task.updates(self.training, len(self.samples.codes))
+
     @cached_property
     def evidence(self) -> Evidence:
         """What the training data say about the weights, for criteria that look at them."""
@@ -144,7 +185,8 @@ class PrunedModel:
     """A pruned network: parameters (weights, then biases), masks, and the retraining if there was any.
 
     `parameters_before` are the parameters before that retraining; `training` is the training that was pruned, or
-    in which it was pruned.
+    in which it was pruned. `updates` are those of all trainings behind the network, the dense one and every round
+    included; `search_updates` are as many of them as it took to find the masks.
     """
 
     parameters: list[NDArray[np.float32]]
@@ -152,6 +194,8 @@ class PrunedModel:
     parameters_before: list[NDArray[np.float32]]
     training: Training
     fine_tuning: Training | None = None
+    updates: int = 0
+    search_updates: int = 0
 
     @property
     def as_trained(self) -> Training | None:
@@ -207,26 +251,29 @@ def make_pruner(dense: DenseModel, choices: Choices, sort: bool = True) -> Prune
     return Pruner(choices, dense.coefs, masks, bias_masks, seed, sort, make_evidence=lambda: dense.evidence)
 
 
-def prune(dense: DenseModel, pruned: Pruned, fine_tune_iter: int = 0, on_event: Listener | None = None) -> PrunedModel:
-    """Apply masks to a dense model, and retrain what is left for `fine_tune_iter` epochs."""
-    network = dense.task.network
+def prune(
+    dense: DenseModel, pruned: Pruned, retraining: Retraining | None = None, on_event: Listener | None = None
+) -> PrunedModel:
+    """Apply masks to a dense model, and retrain what is left."""
+    task, network = dense.task, dense.task.network
     masks = [*pruned.masks, *(pruned.bias_masks if network.fit_intercept else [])]
     parameters = [np.where(mask, p, np.float32(0)) for mask, p in zip(masks, dense.training.parameters, strict=True)]
-    if fine_tune_iter == 0:
-        return PrunedModel(parameters, pruned, parameters, dense.training)
-    recipe = replace(dense.task.recipe, max_iter=fine_tune_iter, early_stopping=False)
+    updates = dense.updates
+    if retraining is None or retraining.epochs == 0:
+        return PrunedModel(parameters, pruned, parameters, dense.training, None, updates, updates)
     with flushed_denormals():
         fine_tuning = train(
             network,
             Training(parameters),
-            on_device(dense.samples, dense.task),
-            recipe,
-            seed=dense.task.seed_for("fine-tune"),
+            on_device(dense.samples, task),
+            replace(retraining.recipe(task.recipe), early_stopping=False),
+            seed=task.seed_for("fine-tune"),
             masks=masks,
             phase="fine-tuning",
             on_event=on_event,
         )
-    return PrunedModel(fine_tuning.parameters, pruned, parameters, dense.training, fine_tuning)
+    total = updates + task.updates(fine_tuning, len(dense.samples.codes))
+    return PrunedModel(fine_tuning.parameters, pruned, parameters, dense.training, fine_tuning, total, updates)
 
 
 def _train(

@@ -77,24 +77,47 @@ class PrunedMLPClassifier(BasePrunedClassifier):
     scope : {"layer", "global"}, default="layer"
         Ranked in each layer by itself, or across the whole network.
     norm : {1, 2, inf, "inf"}, default=2
-        A unit's score is this norm of the scores of its incoming weights; the sum, where scores have signs
-        ("grasp", "movement", "obd"). Some criteria score units of their own accord.
+        A unit's score is this norm of the scores of its incoming weights, with ``reduce="norm"``.
+    reduce : {"auto", "norm", "sum"}, default="auto"
+        How the scores of a unit's incoming weights make its own. "norm": their `norm`. "sum": the score of the group,
+        ``|sum of w * dL/dw|`` for "taylor" and "snip" (P. Molchanov et al., CVPR 2019) and the group's Fisher
+        information for "fisher"; of other criteria the sum of the scores. "auto": "sum" for "taylor", "snip", and for
+        "grasp", "movement", "obd" and "synflow", which refuse "norm"; "norm" for the others. "random", "activation",
+        "apoz" and "activity" score units themselves, and use neither.
+    normalize : {"auto", "none", "mean", "max"}, default="auto"
+        Of units: divide their scores by the mean or the largest of their layer, so that layers of different widths
+        compare. "auto" is "mean" with ``scope="global"`` (but for "random" and "synflow", whose scores compare as they
+        are), where raw norms empty the layers that have few inputs; else "none".
+    per_output : bool, default=False
+        Rank the weights into each unit by themselves, as Wanda's paper does; each unit loses the same fraction of them.
+        Goes with ``granularity="weight"`` and ``scope="layer"``.
     order : {"smallest", "largest"}, default="smallest"
         Which scores are removed.
     prune_output : bool or "half", default=False
         Whether the output layer is pruned as well. "half": at half the rate of the others, as in the lottery
         tickets' paper; see `prunelab.estimators.pruning.masks.output_sparsity`.
     schedule : str, default="one-shot"
-        When to prune. "one-shot": after training, at once. "iterative": after training, in `n_rounds` rounds of
-        pruning and retraining. "rewind": in `n_rounds` rounds, each trained anew from the weights of step
-        `rewind_step` (lottery tickets); "rewind-reinit" and "rewind-shuffle" are its controls. "gradual": more and
+        When to prune. "one-shot": after training, at once. "iterative": after training, in `n_rounds` rounds of pruning
+        and retraining. "rewind": in `n_rounds` rounds, each trained anew from the weights of step `rewind_step`
+        (lottery tickets); "rewind-reinit" and "rewind-shuffle" are short for it with a `control`. "gradual": more and
         more while training. "before-training": at initialisation. "set", "rigl": sparse from the beginning, rewired
-        while training (weights only, whatever the `criterion`). "l1", "l0": by penalties in the objective ("l0" by
-        its gates, whatever the `criterion`). "synaptic": by activity while training, as microglia do (weights only,
-        whatever the `criterion`). See
-        `prunelab.estimators.pruning.schedules`, `regularised`, `synaptic`.
+        while training (weights only, whatever the `criterion`). "l1", "l0": by penalties in the objective ("l0" by its
+        gates, whatever the `criterion`). "synaptic": by activity while training, as microglia do (weights only,
+        whatever the `criterion`). See `prunelab.estimators.pruning.schedules`, `regularised`, `synaptic`.
+    control : {"none", "shuffle", "reinit", "invert"}, default="none"
+        What the result of the schedule is to be compared with (J. Frankle et al., "Pruning Neural Networks at
+        Initialization: Why Are We Missing the Mark?", ICLR 2021). "shuffle": as many weights in each layer, or units,
+        but random ones. "reinit": the same masks, a whole training from other initial weights. "invert": what ranks
+        highest is removed. See `prunelab.estimators.pruning.controls`.
     fine_tune_iter : int, default=0
         Epochs of retraining after pruning ("iterative": after every round); what was removed stays exactly zero.
+    fine_tune_learning_rate : float or None, default=None
+        The step size of the retraining at first; None is `learning_rate_init`.
+    fine_tune_schedule : {"auto", "constant", "cosine", "rewind"}, default="auto"
+        The step size of the retraining afterwards. "auto": as `learning_rate` says, from its beginning. "constant",
+        "cosine": as there. "rewind": the step sizes of the last `fine_tune_iter` epochs of the training, which is
+        learning-rate rewinding (A. Renda, J. Frankle, M. Carbin, "Comparing Rewinding and Fine-tuning in Neural Network
+        Pruning", ICLR 2020) and makes a difference with ``learning_rate="cosine"``.
     n_rounds : int or "auto", default=5
         Rounds of "iterative" and "rewind"; each removes the same part of what is left. "auto": 20 % a round, as
         many rounds as it takes.
@@ -212,10 +235,16 @@ class PrunedMLPClassifier(BasePrunedClassifier):
         granularity: str = "weight",
         scope: str = "layer",
         norm: float | str = 2,
+        reduce: str = "auto",
+        normalize: str = "auto",
+        per_output: bool = False,
         order: str = "smallest",
         prune_output: bool | str = False,
         schedule: str = "one-shot",
+        control: str = "none",
         fine_tune_iter: int = 0,
+        fine_tune_learning_rate: float | None = None,
+        fine_tune_schedule: str = "auto",
         n_rounds: int | str = 5,
         rewind_step: int = 0,
         density_distribution: str = "erk",
@@ -246,10 +275,16 @@ class PrunedMLPClassifier(BasePrunedClassifier):
         self.granularity = granularity
         self.scope = scope
         self.norm = norm
+        self.reduce = reduce
+        self.normalize = normalize
+        self.per_output = per_output
         self.order = order
         self.prune_output = prune_output
         self.schedule = schedule
+        self.control = control
         self.fine_tune_iter = fine_tune_iter
+        self.fine_tune_learning_rate = fine_tune_learning_rate
+        self.fine_tune_schedule = fine_tune_schedule
         self.n_rounds = n_rounds
         self.rewind_step = rewind_step
         self.density_distribution = density_distribution

@@ -14,7 +14,14 @@ import numpy as np
 
 from .backend import PRECISIONS
 from .messages import as_text
-from .pruning.criteria import GRANULARITIES, NORMS, criterion_names
+from .pruning.criteria import (
+    GRANULARITIES,
+    NORMALIZATIONS,
+    NORMS,
+    REDUCTIONS,
+    SUMMED,
+    criterion_names,
+)
 from .pruning.masks import ORDERS, SCOPES
 
 if TYPE_CHECKING:
@@ -36,6 +43,9 @@ SCHEDULES = (
     "l0",
     "synaptic",
 )
+#: Schedules that are short for "rewind" with a control.
+SHORT_FOR = {"rewind-reinit": ("rewind", "reinit"), "rewind-shuffle": ("rewind", "shuffle")}
+
 #: Parameters that only some schedules use.
 USED_BY = {
     "n_rounds": ("iterative", *REWINDING),
@@ -46,7 +56,18 @@ USED_BY = {
 #: Schedules that are about single weights.
 OF_WEIGHTS = ("set", "rigl", "synaptic")
 
+#: Schedules that choose what to remove in their own way, whatever the criterion.
+WITHOUT_CRITERION = ("set", "rigl", "l0", "synaptic")
+
+#: Schedules that drive what they remove to zero, so that there is no other end of the ranking to keep.
+ONE_ENDED = (*WITHOUT_CRITERION, "l1")
+
+#: Schedules that prune while training and need all of its epochs: they are not stopped by `tol`.
+TRAINED_TO_THE_END = ("gradual", "set", "rigl", "l1", "l0", "synaptic")
+
+CONTROLS = ("none", "shuffle", "reinit", "invert")
 DENSITY_DISTRIBUTIONS = ("uniform", "erk")
+FINE_TUNE_SCHEDULES = ("auto", "constant", "cosine", "rewind")
 INITS = ("uniform", "glorot")
 LEARNING_RATES = ("constant", "cosine")
 ACTIVATIONS = ("relu", "tanh", "logistic", "identity")
@@ -76,10 +97,16 @@ DEFAULTS: Mapping[str, Any] = {
     "granularity": "weight",
     "scope": "layer",
     "norm": 2,
+    "reduce": "auto",
+    "normalize": "auto",
+    "per_output": False,
     "order": "smallest",
     "prune_output": False,
     "schedule": "one-shot",
+    "control": "none",
     "fine_tune_iter": 0,
+    "fine_tune_learning_rate": None,
+    "fine_tune_schedule": "auto",
     "n_rounds": 5,
     "rewind_step": 0,
     "density_distribution": "erk",
@@ -114,10 +141,16 @@ STORED = (
     "granularity",
     "scope",
     "norm",
+    "reduce",
+    "normalize",
+    "per_output",
     "order",
     "prune_output",
     "schedule",
+    "control",
     "fine_tune_iter",
+    "fine_tune_learning_rate",
+    "fine_tune_schedule",
     "n_rounds",
     "rewind_step",
     "density_distribution",
@@ -204,10 +237,19 @@ _CHECKS = {
     "granularity": _one_of(GRANULARITIES),
     "scope": _one_of(SCOPES),
     "norm": (lambda value: not isinstance(value, np.ndarray) and value in (*NORMS, "inf"), "1, 2 or inf"),
+    "reduce": _one_of(REDUCTIONS),
+    "normalize": _one_of(NORMALIZATIONS),
+    "per_output": _flag(),
     "order": _one_of(ORDERS),
     "prune_output": _flag("half"),
     "schedule": _one_of(SCHEDULES),
+    "control": _one_of(CONTROLS),
     "fine_tune_iter": _number(0, whole=True),
+    "fine_tune_learning_rate": (
+        lambda value: value is None or _number(0, open_low=True)[0](value),
+        "None or a number above 0",
+    ),
+    "fine_tune_schedule": _one_of(FINE_TUNE_SCHEDULES),
     "n_rounds": (
         lambda value: value == "auto" if isinstance(value, str) else _number(1, whole=True)[0](value),
         "a whole number of at least 1, or 'auto'",
@@ -245,6 +287,14 @@ def conflicts(parameters: Mapping[str, Any]) -> dict[str, str]:
         A sentence for each parameter that would have to change; empty if all is well.
     """
     given = {**DEFAULTS, **parameters}
+    found: dict[str, str] = {}
+    for conflicts_of in (_schedule_conflicts, _ranking_conflicts, _control_conflicts, _retraining_conflicts):
+        for name, sentence in conflicts_of(given).items():
+            found.setdefault(name, sentence)
+    return found
+
+
+def _schedule_conflicts(given: Mapping[str, Any]) -> dict[str, str]:
     schedule, found = given["schedule"], {}
     if given["sparsity"] > 0 and not has_prunable_layers(given):
         found["prune_output"] = NOTHING_TO_PRUNE
@@ -270,6 +320,86 @@ def conflicts(parameters: Mapping[str, Any]) -> dict[str, str]:
 def has_prunable_layers(parameters: Mapping[str, Any]) -> bool:
     """Whether the network has layers that are pruned, hidden ones or the output."""
     return bool(parameters["prune_output"]) or np.size(parameters["hidden_layer_sizes"]) > 0
+
+
+def _ranking_conflicts(given: Mapping[str, Any]) -> dict[str, str]:
+    """Criteria that cannot rank this network, and choices that the criterion or the schedule cannot obey."""
+    criterion, schedule, found = given["criterion"], given["schedule"], {}
+    by_unit = given["granularity"] == "unit"
+    if given["per_output"]:
+        others = {
+            "granularity='unit'": by_unit,
+            "scope='global'": given["scope"] == "global",
+            "criterion='synflow'": criterion == "synflow",
+            f"schedule={as_text(schedule)}": schedule in WITHOUT_CRITERION,
+        }
+        wrong = [other for other, is_so in others.items() if is_so]
+        if wrong:
+            found["per_output"] = (
+                f"per_output=True ranks the weights into each unit by themselves, and does not go with {wrong[0]}"
+            )
+    if schedule in WITHOUT_CRITERION:
+        return found
+    if criterion == "apoz":
+        has_hidden_layers = np.size(given["hidden_layer_sizes"]) > 0
+        if has_hidden_layers and given["activation"] != "relu":
+            found["criterion"] = (
+                f"criterion='apoz' counts zeros, and with activation={as_text(given['activation'])} there are none: "
+                "use criterion='activation' or activation='relu'"
+            )
+        elif by_unit and given["prune_output"]:
+            found["prune_output"] = (
+                "prune_output must be False with criterion='apoz' and granularity='unit': "
+                "the units of the output layer are never zero"
+            )
+    if by_unit and given["reduce"] == "norm" and criterion in SUMMED:
+        reason = "the flow through a unit is a sum" if criterion == "synflow" else "a norm would lose the signs"
+        found["reduce"] = f"reduce must be 'sum' or 'auto' with criterion={as_text(criterion)}: {reason}"
+    if by_unit and given["scope"] == "global" and criterion == "synflow" and given["normalize"] in ("mean", "max"):
+        found["normalize"] = (
+            "normalize must be 'none' or 'auto' with criterion='synflow': the flow through every layer is the same sum"
+        )
+    return found
+
+
+def _control_conflicts(given: Mapping[str, Any]) -> dict[str, str]:
+    control, schedule, found = given["control"], given["schedule"], {}
+    if control == "none":
+        return found
+    if schedule in SHORT_FOR:
+        name, its_control = SHORT_FOR[schedule]
+        found["control"] = (
+            f"control must be 'none' with schedule={as_text(schedule)}, which is short for schedule={as_text(name)} "
+            f"with control={as_text(its_control)}"
+        )
+    elif control == "invert" and schedule in ONE_ENDED:
+        found["control"] = (
+            f"control='invert' does not go with schedule={as_text(schedule)}, which drives to zero what it removes: "
+            "use control='shuffle' or 'reinit'"
+        )
+    elif control == "invert" and given["criterion"] == "random":
+        found["control"] = "control='invert' does not go with criterion='random': its other end is random, too"
+    if given["warm_start"] and control != "invert":
+        found["warm_start"] = f"warm_start goes with control='none' or 'invert', got control={as_text(control)}"
+    if control == "reinit" and given["early_stopping"] not in (False, "measure"):
+        found["early_stopping"] = "early_stopping=True does not go with control='reinit', which trains a second time"
+    return found
+
+
+def _retraining_conflicts(given: Mapping[str, Any]) -> dict[str, str]:
+    found = {}
+    if given["fine_tune_schedule"] != "rewind":
+        return found
+    if given["fine_tune_learning_rate"] is not None:
+        found["fine_tune_learning_rate"] = (
+            "fine_tune_learning_rate must be None with fine_tune_schedule='rewind', which repeats the rates of training"
+        )
+    if given["fine_tune_iter"] > given["max_iter"]:
+        found["fine_tune_iter"] = (
+            f"fine_tune_iter must be at most max_iter={given['max_iter']} with fine_tune_schedule='rewind', which "
+            f"repeats the last epochs' rates, got {given['fine_tune_iter']}"
+        )
+    return found
 
 
 def check_sparsities(sparsities: Sequence[float]) -> list[float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,14 +15,14 @@ from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
 from .accounting import count_cost
-from .base import warn_if_disconnected
+from .base import PruningWarning, warn_if_disconnected
 from .fitting import make_pruner, prune
 from .messages import as_text
 from .mlp import PrunedMLPClassifier
-from .parameters import check_sparsities
+from .parameters import TRAINED_TO_THE_END, check_sparsities
 from .presets import ORIGINAL_SPARSITIES, WAYS
 from .pruning.connectivity import connectivity
-from .pruning.schedules import carry_out
+from .pruning.controls import carry_out
 from .training import PointEnded
 from .validation import check_inputs, check_labelled, check_parameters, check_weights, clone_with, encode
 
@@ -58,13 +59,16 @@ COLUMNS = (
     "dead_units",
     "disconnected_units",
     "test_samples",
+    "updates",
 )
 
 #: Parameters of the classifier that can change without another training.
 PRUNING_PARAMETERS = (
     *WAYS,
     "prune_output",
+    "per_output",
     "fine_tune_iter",
+    "fine_tune_learning_rate",
     "n_rounds",
     "rewind_step",
     "density_distribution",
@@ -94,7 +98,7 @@ class PathPoint:
 
     def to_dense_classifier(self) -> BasePrunedClassifier:
         """The fitted classifier before the pruning."""
-        classifier = clone_with(self.estimator, sparsity=0.0, schedule="one-shot")
+        classifier = clone_with(self.estimator, sparsity=0.0, schedule="one-shot", control="none")
         copy_data_attributes(self.estimator, classifier)
         unpruned = make_pruner(self.dense, classifier._choices()).prune(0.0)
         classifier._publish(self.dense.task, prune(self.dense, unpruned))
@@ -140,7 +144,9 @@ def iter_sparsity_path(
     watch : bool, default=False
         Whether to score the test data after every epoch, for the events alone.
 
-    The rows have the columns `COLUMNS`, and ``schedule``, ``norm`` and ``order`` where the variants differ in them.
+    The rows have the columns `COLUMNS`, and those of `WAYS` in which the variants differ. ``updates`` counts the
+    updates of all trainings behind a network: the dense one where it is pruned from that, every round, and the
+    retraining.
     With ``early_stopping="measure"`` and a schedule that trains the pruned network, they have ``epochs_to_dense``:
     after how many epochs that network first was as accurate on the held-out data as the dense one in the end, or NaN.
     With ``early_stopping="measure"`` they have ``early_stop_step``, the updates after which the loss on the
@@ -170,12 +176,14 @@ def iter_sparsity_path(
     network = task.network
     monitor = None if test is None or not watch else lambda arrays: test.score_parameters(network, arrays)[0]
     dense = trained._train_dense(task, samples, start, on_event, checkpoint, monitor)
+    _warn_of_unequal_training(dense, [variant.schedule for variant in pruned_as])
     points = len(sparsities) * len(pruned_as)
     tickets: dict[Any, Any] = {}
     # All rows have the same columns, whichever variant they are of.
     tells_before = any(variant.fine_tune_iter for variant in pruned_as)
     tells_early_stop = trained.early_stopping == "measure"
-    counts_epochs = tells_early_stop and any(variant.schedule != "one-shot" for variant in pruned_as)
+    trains_again = any(variant.schedule != "one-shot" or variant.control == "reinit" for variant in pruned_as)
+    counts_epochs = tells_early_stop and trains_again
     varying = [name for name in WAYS if name not in COLUMNS and len({getattr(v, name) for v in pruned_as}) > 1]
     dense_accuracy = np.nan if test is None else test.score_dense(network, dense)
     for v, variant in enumerate(pruned_as):
@@ -185,12 +193,10 @@ def iter_sparsity_path(
         choices = variant._choices()
         pruner = make_pruner(dense, choices) if variant.schedule == "one-shot" else None
         for s, sparsity in enumerate(sparsities[first:], first):
-            if pruner is not None:
-                model = prune(dense, pruner.prune(sparsity), variant.fine_tune_iter, on_event)
-            else:
-                problem = variant._problem(task, lambda: (dense.samples, dense.validation), lambda: dense, on_event)
-                problem.monitor, problem.memory = monitor, tickets.setdefault(problem.search, {})
-                model = carry_out(problem, sparsity)
+            problem = variant._problem(task, lambda: (dense.samples, dense.validation), lambda: dense, on_event)
+            problem.monitor, problem.memory = monitor, tickets.setdefault(problem.search, {})
+            problem.pruner = pruner
+            model = carry_out(problem, sparsity)
             pruned = model.pruned
             scores = (np.nan, np.nan) if test is None else test.score(network, model, dense)
             coefs, intercepts = model.parameters[: network.n_layers], model.parameters[network.n_layers :]
@@ -213,6 +219,7 @@ def iter_sparsity_path(
                 "dead_units": sum(connected.dead_units),
                 "disconnected_units": sum(connected.disconnected_units),
                 "test_samples": np.nan if test is None else test.n_samples,
+                "updates": model.updates,
             }
             row |= {name: _text(getattr(variant, name)) for name in varying}
             if counts_epochs:
@@ -225,6 +232,19 @@ def iter_sparsity_path(
             if on_event is not None:
                 on_event(PointEnded(row, v * len(sparsities) + s + 1, points))
             yield PathPoint(row, network, model, dense, variant, connected, dense_accuracy)
+
+
+def _warn_of_unequal_training(dense: DenseModel, schedules: Sequence[str]) -> None:
+    """Report methods that are compared after trainings of different lengths."""
+    trained, epochs = len(dense.training.loss_curve), dense.task.recipe.max_iter
+    longer = [name for name in dict.fromkeys(schedules) if name in TRAINED_TO_THE_END]
+    if trained < epochs and longer and len(longer) < len(set(schedules)):
+        warnings.warn(
+            f"the dense training stopped after {trained} of {epochs} epochs, and {', '.join(longer)} trains for all of "
+            f"them: set n_iter_no_change={epochs} to compare equal trainings (the column updates counts them)",
+            PruningWarning,
+            stacklevel=3,
+        )
 
 
 def _text(value: Any) -> str:

@@ -154,6 +154,8 @@ def _restore(cls: type[Classifier], header: dict[str, Any], arrays: dict[str, np
     unknown = parameters.keys() - set(STORED)
     if unknown:
         raise ValueError(f"it sets {', '.join(map(repr, sorted(unknown)))}, which a model file may not do")
+    # Files without this parameter are of versions that ranked units across the network by their raw scores.
+    parameters.setdefault("normalize", "none")
     classifier.set_params(**{name: _from_json(value) for name, value in parameters.items()})
     check_parameters(classifier, check_device=False)
     classifier.classes_ = _labels_from_json(header["classes"], header["classes_type"])

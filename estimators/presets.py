@@ -17,7 +17,18 @@ if TYPE_CHECKING:
 ORIGINAL_SPARSITIES = (0.0, 0.25, 0.50, 0.60, 0.70, 0.80, 0.90, 0.95, 0.97, 0.99)
 
 #: The parameters that tell one way of pruning from another; experiments compare several values of them.
-WAYS = ("schedule", "criterion", "granularity", "scope", "norm", "order")
+WAYS = (
+    "schedule",
+    "criterion",
+    "granularity",
+    "scope",
+    "norm",
+    "order",
+    "normalize",
+    "reduce",
+    "control",
+    "fine_tune_schedule",
+)
 
 BOTH_GRANULARITIES = {"granularity": ("weight", "unit")}
 

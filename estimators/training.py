@@ -95,7 +95,12 @@ Event = BatchEnded | EpochEnded | PointEnded
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train. The fields are the estimator's parameters of the same names."""
+    """How to train. The fields are the estimator's parameters of the same names, but for the last.
+
+    `last_part` is the part of the step sizes, counted from the end, that this training goes through: 1 for all of
+    them, less where a retraining repeats the last ones. (It is no part of the key of a cached training: those have
+    all.)
+    """
 
     solver: str
     learning_rate_init: float
@@ -107,6 +112,7 @@ class Recipe:
     n_iter_no_change: int
     early_stopping: bool | str
     learning_rate: str = "constant"
+    last_part: float = field(default=1.0, repr=False)
 
     @property
     def measures(self) -> bool:
@@ -115,6 +121,7 @@ class Recipe:
 
     def rate(self, progress: float) -> float:
         """The step size when a part `progress`, 0 to 1, of all updates is done."""
+        progress = 1 - self.last_part * (1 - progress)
         if self.learning_rate == "cosine":
             return self.learning_rate_init / 2 * (1 + math.cos(math.pi * progress))
         return self.learning_rate_init

@@ -16,7 +16,7 @@ from .accounting import Cost, count_cost
 from .backend import DeviceError, resolve_device
 from .fitting import DenseModel, Samples, make_pruner, prune
 from .inference import hits_and_losses
-from .parameters import NOTHING_TO_PRUNE, check_value
+from .parameters import check_value, conflicts
 from .path import PathPoint, copy_data_attributes
 from .pruning.connectivity import connectivity
 from .training import Training
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from .pruning.pruner import Choices, Pruner
 
 #: The parameters that choose what goes. (A schedule does more than choose: it trains.)
-WAYS = ("criterion", "granularity", "scope", "norm", "order")
+WAYS = ("criterion", "granularity", "scope", "norm", "order", "normalize", "reduce")
 
 #: Rankings kept: enough to try every criterion and come back. Some take seconds to make.
 _PRUNERS_KEPT = 16
@@ -206,11 +206,13 @@ class WhatIf:
             if name not in ("sparsity", *WAYS):
                 raise ValueError(f"there is no way of pruning called {name}: there are {', '.join(WAYS)}")
             check_value(name, value)
-        estimator = clone_with(self.classifier, sparsity=sparsity, schedule="one-shot", fine_tune_iter=0, **ways)
+        alone = {"schedule": "one-shot", "control": "none", "fine_tune_iter": 0, "warm_start": False}
+        estimator = clone_with(self.classifier, sparsity=sparsity, **alone, **ways)
         choices = estimator._choices()
         n_prunable = choices.n_prunable(self._network.n_layers)
-        if sparsity > 0 and not n_prunable:
-            raise ValueError(NOTHING_TO_PRUNE)
+        fitted = {"activation": self._network.activation, "hidden_layer_sizes": self._network.sizes[1:-1]}
+        for sentence in conflicts({**estimator.get_params(deep=False), **fitted}).values():
+            raise ValueError(sentence)
         pruned = self._pruner(choices).prune(float(sparsity))
         model = prune(self._dense, pruned)
         n_layers = self._network.n_layers
@@ -278,7 +280,7 @@ class WhatIf:
 
     def _pruner(self, choices: Choices) -> Pruner:
         if choices.granularity == "weight":
-            choices = replace(choices, norm=2.0)  # it makes no difference to weights
+            choices = replace(choices, norm=2.0, reduce="auto", normalize="auto")  # they make no difference to weights
         pruner = self._pruners.pop(choices, None) or make_pruner(self._dense, choices, sort=False)
         self._pruners[choices] = pruner  # at the end: the oldest stands first
         for oldest in list(self._pruners)[:-_PRUNERS_KEPT]:

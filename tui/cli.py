@@ -49,12 +49,12 @@ class _Formatter(argparse.HelpFormatter):
 
 
 def names_explained() -> str:
-    """What the names of presets, criteria and schedules stand for, a line each."""
+    """What the names of presets, criteria, schedules and controls stand for, a line each."""
     from ..estimators.presets import PRESETS
-    from .glossary import CRITERIA, SCHEDULES
+    from .glossary import CONTROLS, CRITERIA, SCHEDULES
 
     presets = {name: preset.description for name, preset in PRESETS.items()}
-    lists = {"presets": presets, "criteria": CRITERIA, "schedules": SCHEDULES}
+    lists = {"presets": presets, "criteria": CRITERIA, "schedules": SCHEDULES, "controls": CONTROLS}
     return "\n\n".join(
         "\n".join([f"{title}:", *(f"  {name:<{EXPLAINED - 2}}{words}" for name, words in words_of.items())])
         for title, words_of in lists.items()
@@ -131,8 +131,8 @@ def _add_sweep(commands: argparse._SubParsersAction) -> None:
         "sweep",
         help="train once, prune to many sparsities: the curve of accuracy against sparsity",
         description="Train a dense network, prune it to many sparsities, and show the accuracy at each. "
-        "--schedule, --criterion, --granularity, --scope, --norm and --order take several values with commas between "
-        "them: every combination becomes a curve.",
+        "--schedule, --control, --criterion, --granularity, --scope, --norm, --reduce, --normalize, --order and "
+        "--fine-tune-schedule take several values with commas between them: every combination becomes a curve.",
         epilog=names_explained(),
         formatter_class=_Formatter,
     )
@@ -278,10 +278,26 @@ def _add_estimator_options(parser: argparse.ArgumentParser, several: bool) -> No
     add("--granularity", type=texts, metavar="NAME", help="weight or unit (sweep: both; fit: weight)")
     add("--scope", type=texts, metavar="NAME", help="layer or global (layer)")
     add("--norm", type=norm, metavar="P", help="1, 2 or inf: how weights make the score of a unit (2)")
+    add("--reduce", type=texts, metavar="NAME", help="norm or sum: a unit's score from its weights' (by the criterion)")
+    add(
+        "--normalize",
+        type=texts,
+        metavar="NAME",
+        help="none, mean or max: of the scores of a layer's units (auto: mean with --scope global)",
+    )
+    add("--per-output", action="store_true", help="rank the weights into each unit by themselves, as wanda's paper")
     add("--order", type=texts, metavar="NAME", help="remove the smallest or the largest (smallest)")
     add("--prune-output", **_flag_or("half"), help="prune the output layer as well, or at half the rate")
     add("--schedule", type=texts, metavar="NAME", help="when to prune: see below (one-shot)")
+    add("--control", type=texts, metavar="NAME", help="what to compare the result with: see below (none)")
     add("--fine-tune-iter", type=int, metavar="N", help="epochs of retraining after pruning (0)")
+    add("--fine-tune-learning-rate", type=number, metavar="X", help="its step size (that of the training)")
+    add(
+        "--fine-tune-schedule",
+        type=texts,
+        metavar="NAME",
+        help="constant, cosine, or rewind: the last step sizes of the training again (as --learning-rate)",
+    )
     add("--n-rounds", type=_rounds, metavar="N", help="rounds of iterative and rewind; auto: 20 %% a round (5)")
     add("--rewind-step", type=int, metavar="N", help="go back to the weights of this step (0)")
     add("--density-distribution", type=text, metavar="NAME", help="uniform or erk, for set and rigl (erk)")

@@ -270,7 +270,7 @@ def _spec(options: argparse.Namespace, several: bool) -> RunSpec:
             if len(values) > 1:
                 raise UsageError(
                     f"the preset {options.preset} compares several ways of pruning, and fit prunes in one: "
-                    f"add --{name} {' or '.join(map(str, values))}"
+                    f"add --{name.replace('_', '-')} {' or '.join(map(str, values))}"
                 )
         changes = {"ways": ways, "sparsities": tuple(sorted({0.0, options.sparsity})), "seeds": (first_seed,)}
     spec = dataclasses.replace(

@@ -22,8 +22,8 @@ SCHEDULES = {
     "one-shot": "once, after training",
     "iterative": "a part, training again, the next part, ...",
     "rewind": "a part, weights back to their first values, training again, ...: lottery tickets",
-    "rewind-reinit": "as rewind, but with new random first values in the end",
-    "rewind-shuffle": "as rewind, but with the mask shuffled within each layer in the end",
+    "rewind-reinit": "short for rewind with control reinit",
+    "rewind-shuffle": "short for rewind with control shuffle",
     "gradual": "more and more while training",
     "before-training": "before training, by gradients at the first values or by their size",
     "set": "from the start; while training, the smallest weights make room for random new ones",
@@ -31,4 +31,31 @@ SCHEDULES = {
     "l1": "by a penalty on |w| in the loss",
     "l0": "by a penalty on how many weights there are in the loss (hard concrete gates)",
     "synaptic": "while training: connections of little activity are tagged, then cut, as microglia do",
+}
+
+CONTROLS = {
+    "none": "the result itself",
+    "shuffle": "as many in each layer, but random ones",
+    "reinit": "the same mask, trained from other initial weights",
+    "invert": "remove what ranks highest instead",
+}
+
+NORMALIZATIONS = {
+    "auto": "of units ranked across the network by the layer's mean, else none",
+    "none": "scores as they are: across the network, layers with few inputs are emptied",
+    "mean": "divide by the mean score of the layer",
+    "max": "divide by the largest score of the layer",
+}
+
+REDUCTIONS = {
+    "auto": "sum for taylor, snip, grasp, movement, obd and synflow, norm for the others",
+    "norm": "the norm of the scores of a unit's weights",
+    "sum": "the score of the unit's weights as a group, such as |sum of w * gradient|",
+}
+
+FINE_TUNE_SCHEDULES = {
+    "auto": "as in training, from its beginning",
+    "constant": "the same step size throughout",
+    "cosine": "falls to zero",
+    "rewind": "the step sizes of the last epochs of training",
 }

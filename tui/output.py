@@ -17,13 +17,16 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 #: Columns that tell curves apart; the first names the curve where nothing varies.
-LABELS = ("granularity", "schedule", "criterion", "scope", "norm", "order")
+LABELS = (
+    "granularity", "schedule", "criterion", "scope", "norm", "order", "normalize", "reduce", "control",
+    "fine_tune_schedule",
+)  # fmt: skip
 
 #: Of those, the ones that are in the table of a command only where they vary.
-ADDED_LABELS = ("schedule", "norm", "order")
+ADDED_LABELS = tuple(name for name in LABELS if name not in ("granularity", "criterion", "scope"))
 
 #: Columns of tables that are left out, in this order, where the terminal is too narrow.
-EXPENDABLE = ("loss", "classes", "image", "what", "compression", "took", "when", "points", "name")
+EXPENDABLE = ("updates", "loss", "classes", "image", "what", "compression", "took", "when", "points", "name")
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,8 @@ def _results_table(rows: Sequence[Row], labels: Sequence[str]) -> tuple[list[str
     header = [*shown, "sparsity", *["effective"] * has_effective]
     header += ["pruned %", "retrained %"] if retrained else ["accuracy %"]
     header += ["+- (95 %)"] * several + ["loss", "non-zero", "compression", "speed-up"]
+    counted = all(row.get("updates") is not None for row in rows)  # runs of earlier versions do not say it
+    header += ["updates"] * counted
     cells: list[list[str]] = []
     previous = None
     for key, group in groups.items():
@@ -137,6 +142,7 @@ def _results_table(rows: Sequence[Row], labels: Sequence[str]) -> tuple[list[str
         line.append(f"{_mean(group, 'loss'):.4f}")
         line.append(f"{_mean(group, 'nonzero'):,.0f}")
         line += [_times(_mean(group, name)) for name in ("compression", "speedup")]
+        line += [f"{_mean(group, 'updates'):,.0f}"] * counted
         cells.append(line)
     return header, cells
 

@@ -1,10 +1,17 @@
 """Pruning criteria: how much a weight or a unit matters. High scores are kept.
 
-A criterion is one function from a `Model` to one array of scores a layer, registered under its name for
-the granularity it scores. One that scores weights only also serves units: a unit's score is then the norm
-of the scores of its incoming weights. Those that look at data take their figures from the model's
-`evidence`. How each is meant to be used (before or after training, globally or by layer) is in its docstring;
-every combination is allowed.
+A criterion is one function from a `Model` to one array of scores a layer, registered under its name for what it
+scores: "weight", "unit", or "group", the weights into a unit and its bias as a whole. The score of a unit is, in this
+order:
+
+1. the criterion's own score of units, if it has one ("random", "activation", "apoz", "activity");
+2. with ``reduce="sum"`` the group form, if there is one: ``|sum of w * dL/dw|`` ("taylor", "snip"), the Fisher
+   information of the group ("fisher"); else the sum of the scores of its incoming weights;
+3. with ``reduce="norm"`` the norm of the scores of its incoming weights.
+
+``reduce="auto"`` is "sum" for the criteria in `SUMMED`, and "norm" for the others. Criteria that look at data take
+their figures from the model's `evidence`. How each is meant to be used (before or after training, globally or by
+layer) is in its docstring.
 """
 
 from __future__ import annotations
@@ -13,6 +20,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from .masks import layers_ranked_together, sparsity_of_each
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,6 +35,8 @@ if TYPE_CHECKING:
 
 GRANULARITIES = ("weight", "unit")
 NORMS = (1, 2, np.inf)
+REDUCTIONS = ("auto", "norm", "sum")
+NORMALIZATIONS = ("auto", "none", "mean", "max")
 
 
 @dataclass(frozen=True)
@@ -42,12 +53,18 @@ class Model:
         How the scores will be ranked, for criteria to which that matters.
     make_evidence : callable, optional
         Makes the `Evidence` of the whole network on its training data, for criteria that look at them.
+    sparsity : float or sequence of float
+        What the scores are for, or that of each group ranked; matters to criteria in `FOR_EACH_SPARSITY` only.
+    output : {False, True, "half"}
+        Whether the last of the layers is an output layer that is ranked by itself; see `RemovalOrder`.
     """
 
     coefs: Sequence[NDArray[np.floating]]
     seed: int = 0
     scope: str = "layer"
     make_evidence: Callable[[], Evidence] | None = None
+    sparsity: float | Sequence[float] = 0.0
+    output: bool | str = True
 
     @property
     def evidence(self) -> Evidence:
@@ -61,16 +78,26 @@ class Model:
         return [coef * figure for coef, figure in zip(self.coefs, figures, strict=False)]
 
 
-#: Criteria whose scores have signs: a unit's is the sum of its weights' scores, where a norm would lose them.
-SIGNED = ("grasp", "movement", "obd")
+#: Criteria whose unit scores are sums whatever `reduce`: their scores have signs, or are parts of a flow.
+SUMMED = ("grasp", "movement", "obd", "synflow")
+
+#: Criteria that have a group form and use it by default.
+GROUPED = ("taylor", "snip")
+
+#: Criteria that rank anew for every sparsity. Their masks are exact, but those of two sparsities need not be nested.
+FOR_EACH_SPARSITY = ("synflow",)
+
+#: Criteria whose unit scores mean the same in every layer: ``normalize="auto"`` leaves them alone.
+COMPARABLE = ("random", "synflow")
 
 WEIGHT_CRITERIA: dict[str, Criterion] = {}
 UNIT_CRITERIA: dict[str, Criterion] = {}
+GROUP_CRITERIA: dict[str, Criterion] = {}
 
 
 def criterion(name: str, granularity: str = "weight") -> Callable[[Criterion], Criterion]:
-    """Register a function as criterion `name` for weights or for units."""
-    registry = {"weight": WEIGHT_CRITERIA, "unit": UNIT_CRITERIA}[granularity]
+    """Register a function as criterion `name` for weights, for units, or for the weights of a unit as a group."""
+    registry = {"weight": WEIGHT_CRITERIA, "unit": UNIT_CRITERIA, "group": GROUP_CRITERIA}[granularity]
 
     def register(function: Criterion) -> Criterion:
         registry[name] = function
@@ -114,6 +141,8 @@ def random_units(model: Model) -> Scores:
 def taylor(model: Model) -> Scores:
     """``|w * dL/dw|``: the change of the loss, to first order, if the weight goes.
 
+    A unit has the score of its group, `taylor_of_groups`, or with ``reduce="norm"`` the norm of its weights' scores.
+
     References
     ----------
     P. Molchanov, A. Mallya, S. Tyree, I. Frosio, J. Kautz, "Importance Estimation for Neural Network Pruning",
@@ -122,8 +151,9 @@ def taylor(model: Model) -> Scores:
     return [np.abs(change) for change in model.times(model.evidence.gradients)]
 
 
-@criterion("taylor", granularity="unit")
-def taylor_units(model: Model) -> Scores:
+@criterion("snip", granularity="group")
+@criterion("taylor", granularity="group")
+def taylor_of_groups(model: Model) -> Scores:
     """``|sum of w * dL/dw|`` over a unit's incoming weights and its bias: the unit goes as a whole.
 
     References
@@ -159,12 +189,28 @@ def optimal_brain_damage(model: Model) -> Scores:
 def fisher(model: Model) -> Scores:
     """``w^2 * F_ii / 2`` with the empirical Fisher information in the place of the Hessian.
 
+    A unit has the norm of its weights' scores, or with ``reduce="sum"`` the score of its group, `fisher_of_groups`.
+
     References
     ----------
     L. Theis, I. Korshunova, A. Tejani, F. Huszar, "Faster gaze prediction with dense networks and Fisher
     pruning", 2018.
     """
     return [coef * change / 2 for coef, change in zip(model.coefs, model.times(model.evidence.fisher), strict=True)]
+
+
+@criterion("fisher", granularity="group")
+def fisher_of_groups(model: Model) -> Scores:
+    """Half the mean square over the samples of ``sum of w * dL/dw``, over a unit's incoming weights and its bias.
+
+    Unlike the sum of the weights' scores it has their covariances, too.
+
+    References
+    ----------
+    L. Theis et al. 2018, equation 8; L. Liu et al., "Group Fisher Pruning for Practical Network Compression", ICML
+    2021, section 3.2.
+    """
+    return [square / 2 for square in model.evidence.group_fisher[: len(model.coefs)]]
 
 
 @criterion("wanda")
@@ -229,7 +275,7 @@ def movement(model: Model) -> Scores:
 
 @criterion("snip")
 def snip(model: Model) -> Scores:
-    """``|w * dL/dw|``, the sensitivity of the connection: the formula of `taylor`, meant before training.
+    """``|w * dL/dw|``, the sensitivity of the connection: `taylor`, of weights and of units, meant before training.
 
     References
     ----------
@@ -256,12 +302,31 @@ def grasp(model: Model) -> Scores:
 def synflow(model: Model) -> Scores:
     """How late iterative synaptic flow pruning removes the weight; looks at no data, meant before training.
 
+    The rounds end at the sparsity wanted, as in the paper, so that the weights of every sparsity are found anew: the
+    counts are exact, but the masks of two sparsities need not be nested.
+
     References
     ----------
     H. Tanaka, D. Kunin, D. Yamins, S. Ganguli, "Pruning neural networks without any data by iteratively
-    conserving synaptic flow", NeurIPS 2020. See `Evidence.synaptic_flow_ranks` for the rounds.
+    conserving synaptic flow", NeurIPS 2020, algorithm 1. See `Evidence.synaptic_flow_order` for the rounds.
     """
-    return model.evidence.synaptic_flow_ranks(len(model.coefs), model.scope == "global")
+    return _order_of_flow(model, by_unit=False)
+
+
+@criterion("synflow", granularity="unit")
+def synflow_of_units(model: Model) -> Scores:
+    """How late the unit goes when the units with the smallest flow are removed in rounds.
+
+    The flow of a unit is the sum of its weights' flow: as much comes in as goes out, and all layers have the same sum,
+    so that the units of narrow layers are the last to go and no layer is emptied while others have several units.
+    """
+    return _order_of_flow(model, by_unit=True)
+
+
+def _order_of_flow(model: Model, by_unit: bool) -> Scores:
+    groups = layers_ranked_together(len(model.coefs), model.scope, model.output)
+    sparsities = sparsity_of_each(model.sparsity, len(groups), model.output == "half")
+    return model.evidence.synaptic_flow_order(groups, sparsities, by_unit)
 
 
 @criterion("activity")
@@ -285,7 +350,7 @@ def weight_scores(name: str, model: Model) -> Scores:
     return WEIGHT_CRITERIA[name](model)
 
 
-def unit_scores(name: str, model: Model, norm: float = 2) -> Scores:
+def unit_scores(name: str, model: Model, norm: float = 2, reduce: str = "auto") -> Scores:
     """Score every unit; each array is (n_out,).
 
     Parameters
@@ -295,12 +360,47 @@ def unit_scores(name: str, model: Model, norm: float = 2) -> Scores:
     model : Model
         What is scored.
     norm : {1, 2, inf}
-        How the scores of a unit's incoming weights make its own, for criteria that score weights; those that are
-        `SIGNED` are summed.
+        How the scores of a unit's incoming weights make its own, with ``reduce="norm"``.
+    reduce : {"auto", "norm", "sum"}
+        See the module.
     """
     if name in UNIT_CRITERIA:
         return UNIT_CRITERIA[name](model)
+    is_sum = name in SUMMED + GROUPED if reduce == "auto" else reduce == "sum"
+    if is_sum and name in GROUP_CRITERIA:
+        return GROUP_CRITERIA[name](model)
     scores = WEIGHT_CRITERIA[name](model)
-    if name in SIGNED:
+    if is_sum:
         return [score.sum(axis=0) for score in scores]
     return [np.linalg.norm(score, ord=norm, axis=0) for score in scores]
+
+
+def normalized(scores: Scores, how: str, kept: Sequence[NDArray[np.bool_]] | None = None) -> Scores:
+    """Divide the scores of each layer's units by the mean or the largest of their absolute values.
+
+    Raw scores of different layers do not compare: the norm of a unit's weights grows with the number of its inputs,
+    and a ranking across the network empties the layers where it is small.
+
+    Parameters
+    ----------
+    scores : list of ndarray, each (n_out,)
+    how : {"none", "mean", "max"}
+    kept : sequence of ndarray of bool, each (n_out,), optional
+        The units that are there: only these count.
+    """
+    if how == "none":
+        return scores
+    found: Scores = []
+    for layer, score in enumerate(scores):
+        size = np.abs(score.astype(np.float64))
+        there = size if kept is None else size[kept[layer]]
+        scale = (there.mean() if how == "mean" else there.max()) if there.size else 0.0
+        found.append(score / scale if scale > 0 else score.astype(np.float64))
+    return found
+
+
+def normalization(how: str, criterion: str, scope: str) -> str:
+    """What `normalize` means: "auto" is "mean" where units are ranked across the network by scores that need it."""
+    if how != "auto":
+        return how
+    return "mean" if scope == "global" and criterion not in COMPARABLE else "none"

@@ -1,7 +1,7 @@
 """What data say about the weights of a network: gradients, curvature, activity.
 
 Criteria that look at data (see `criteria`) take their figures from here. Everything is computed when it is first
-asked for, on a sample of the training data.
+asked for, on a sample of the training data that is stratified by class.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import numpy as np
 import torch
 
 from ..inference import as_tensor
+from .flow import removal_order
+from .sampling import stratified_sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,9 +34,6 @@ EXACT_HESSIAN_WEIGHTS = 2000
 
 #: Random vectors of Hutchinson's estimate.
 N_PROBES = 50
-
-#: Rounds in which SynFlow removes weights, and the density it ends with.
-SYNFLOW_ROUNDS, SYNFLOW_DENSITY = 100, 1e-3
 
 _BATCH = 500
 
@@ -60,7 +59,7 @@ class Evidence:
     dtype : torch.dtype
         To compute in.
     max_samples : int
-        The size of the sample.
+        The size of the sample; see `stratified_sample`.
     """
 
     def __init__(
@@ -80,17 +79,15 @@ class Evidence:
         self.network = network
         self._seed = seed
         weights = weights if weights is not None and weights.any() else None
-        rows = np.arange(len(inputs)) if weights is None else np.flatnonzero(weights)
         # Activity of a feature is counted from its least value: the background of an image is silent.
-        self._silence = as_tensor(np.min(inputs if weights is None else inputs[rows], axis=0)).to(device, dtype)
-        if len(rows) > max_samples:
-            rows = np.sort(np.random.default_rng(seed).choice(rows, max_samples, replace=False))
+        counted = inputs if weights is None else inputs[weights > 0]
+        self._silence = as_tensor(np.min(counted, axis=0)).to(device, dtype)
+        rows, shares = stratified_sample(targets, weights, max_samples, seed)
         self._inputs = as_tensor(inputs[rows]).to(device, dtype)
         self._targets = as_tensor(targets[rows]).to(device)
         self._parameters = [as_tensor(p).to(device, dtype) for p in parameters]
         self._masks = None if masks is None else [as_tensor(mask).to(device) for mask in masks]
-        share = np.full(len(rows), 1 / len(rows)) if weights is None else weights[rows] / weights[rows].sum()
-        self._shares = as_tensor(share).to(device, dtype)
+        self._shares = as_tensor(shares).to(device, dtype)
 
     @property
     def biases(self) -> Arrays:
@@ -128,6 +125,28 @@ class Evidence:
         """The diagonal of the empirical Fisher information: the mean square of the samples' gradients."""
         classes = torch.nn.functional.one_hot(self._targets, self.network.sizes[-1])
         return self._squared_gradients(lambda probabilities, rows: [(probabilities - classes[rows], None)])
+
+    @cached_property
+    def group_fisher(self) -> Arrays:
+        """For each unit, the mean square over the samples of ``sum of w * dL/dw``, its bias with it, shape (n_out,).
+
+        With w * dL/dw = w * input * error, the sum over a unit's inputs is its value before the activation times its
+        error.
+        """
+        classes = torch.nn.functional.one_hot(self._targets, self.network.sizes[-1])
+        totals = [w.new_zeros(w.shape[1]) for w in self._weights]
+        with torch.inference_mode():
+            for start in range(0, len(self._inputs), _BATCH):
+                rows = slice(start, start + _BATCH)
+                inputs = self._inputs[rows]
+                *hidden, logits = self.network.layers(self._parameters, inputs)
+                delta = torch.softmax(logits, 1) - classes[rows]
+                for layer, values, error in self.network.errors(self._parameters, [inputs, *hidden], delta):
+                    before = values @ self._weights[layer]
+                    if self.network.fit_intercept:
+                        before = before + self._parameters[self.network.n_layers + layer]
+                    totals[layer] += self._shares[rows] @ (before * error) ** 2
+        return _arrays(totals)
 
     def _squared_gradients(self, deltas_of) -> Arrays:
         """Sum over some vectors at the logits of the squares of the weights' gradients, averaged over samples.
@@ -313,72 +332,15 @@ class Evidence:
 
     # -- without data ----------------------------------------------------------------------------------------
 
-    def synaptic_flow(self, weights: Sequence[Tensor] | None = None) -> list[Tensor]:
-        """For each weight, |w| times the derivative of the sum of all logits of the network of absolute weights.
-
-        The input is all ones and the network linear, so its flow through any layer is the same sum.
-        """
-        absolute = [_double(w.abs()) for w in (self._weights if weights is None else weights)]
-        before = [absolute[0].new_ones(absolute[0].shape[0])]
-        for weight in absolute[:-1]:
-            before.append(before[-1] @ weight)
-        behind = absolute[-1].new_ones(absolute[-1].shape[1])
-        flows = []
-        for weight, flow_in in zip(reversed(absolute), reversed(before), strict=True):
-            flows.append(flow_in[:, None] * weight * behind)
-            behind = weight @ behind
-        return flows[::-1]
-
-    def synaptic_flow_ranks(self, n_prunable: int, is_global: bool = True) -> Arrays:
-        """When SynFlow removes each weight of the first layers: higher numbers later, shape as the weights.
-
-        The flow is computed anew in each of `SYNFLOW_ROUNDS` rounds, after which the density has fallen to
-        `SYNFLOW_DENSITY` by equal factors; within a round, the smaller flow goes first. One such removal to the
-        end serves every sparsity, where the paper's rounds end at the sparsity wanted.
-        """
-        if not n_prunable:
-            return []
-        weights = [_double(w.abs()) for w in self._weights]
-        sizes = [w.numel() for w in weights[:n_prunable]]
-        whole = torch.cat([w.reshape(-1) for w in weights[:n_prunable]])
-        parts = whole.split(sizes)  # views: what is removed from the whole is removed from the layers
-        weights[:n_prunable] = [part.view(w.shape) for part, w in zip(parts, weights, strict=False)]
-        groups = [len(whole)] if is_global else sizes
-        ranks = torch.empty_like(whole)
-        left = [torch.arange(n, device=whole.device) for n in groups]
-        for step in range(1, SYNFLOW_ROUNDS + 1):
-            flow = torch.cat([flow.reshape(-1) for flow in self.synaptic_flow(weights)[:n_prunable]])
-            pieces = zip(whole.split(groups), flow.split(groups), ranks.split(groups), strict=True)
-            for i, (group, flow_of_group, ranks_of_group) in enumerate(pieces):
-                n = len(group)
-                keep = round(n * SYNFLOW_DENSITY ** (step / SYNFLOW_ROUNDS)) if step < SYNFLOW_ROUNDS else 0
-                go = _smallest(flow_of_group[left[i]], max(len(left[i]) - keep, 0))
-                gone = left[i][go]
-                ranks_of_group[gone] = (
-                    torch.arange(len(gone), dtype=ranks.dtype, device=ranks.device) + n - len(left[i])
-                )
-                group[gone] = 0
-                stays = torch.ones_like(left[i], dtype=torch.bool)
-                stays[go] = False
-                left[i] = left[i][stays]
-        return _arrays([part.view(w.shape) for part, w in zip(ranks.split(sizes), weights, strict=False)])
+    def synaptic_flow_order(
+        self, groups: Sequence[Sequence[int]], sparsities: Sequence[float], by_unit: bool = False
+    ) -> Arrays:
+        """When SynFlow removes each weight, or unit, of the layers in `groups`; see `flow.removal_order`."""
+        return _arrays(removal_order(self._weights, groups, sparsities, by_unit, self._masks))
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         parts = self._inputs.split(_BATCH), self._targets.split(_BATCH), self._shares.split(_BATCH)
         yield from zip(*parts, strict=True)
-
-
-def _double(tensor: Tensor) -> Tensor:
-    """In float64, which Apple's GPUs do not have."""
-    return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()
-
-
-def _smallest(values: Tensor, count: int) -> Tensor:
-    """The places of the smallest values, in ascending order; of equal values, the first. Only these are sorted."""
-    if count == 0:
-        return torch.arange(0, device=values.device)
-    places = (values <= values.kthvalue(count).values).nonzero().ravel()
-    return places[torch.argsort(values[places], stable=True)[:count]]
 
 
 def _arrays(tensors: Sequence[Tensor]) -> Arrays:

@@ -1,8 +1,9 @@
 """From scores to boolean masks with exact counts (True = kept).
 
 Weights or units are removed in one fixed order: by score, ties by index. So masks are deterministic, the
-number removed is exactly ``round(sparsity * n)`` however many scores are equal, and masks are nested: what
-is removed at one sparsity is removed at every higher one.
+number removed is exactly ``round(sparsity * n)`` however many scores are equal, and the masks of one ranking are
+nested: what is removed at one sparsity is removed at every higher one. (SynFlow makes a ranking for each sparsity; its
+masks are exact, but not nested. See `criteria.FOR_EACH_SPARSITY`.)
 """
 
 from __future__ import annotations
@@ -62,6 +63,8 @@ class RemovalOrder:
     output : {False, True, "half"}, default=True
         With "half" the last array is the output layer's: it is ranked by itself, also globally, and loses
         `output_sparsity`.
+    per_output : bool, default=False
+        Rank the entries of each column, the weights into one unit, by themselves.
 
     Raises
     ------
@@ -77,18 +80,22 @@ class RemovalOrder:
         kept: Sequence[Mask] | None = None,
         sort: bool = True,
         output: bool | str = True,
+        per_output: bool = False,
     ):
         if any(np.isnan(array).any() for array in scores):
             raise UnrankableError("cannot rank what to prune: some scores are not numbers (NaN)")
         sign = -1.0 if order == "largest" else 1.0
-        flat = [array.ravel() if sign > 0 else -array.ravel() for array in scores]
+        signed = [array if sign > 0 else -array for array in scores]
         if kept is not None:
-            flat = [np.where(mask.ravel(), array, -np.inf) for array, mask in zip(flat, kept, strict=True)]
+            signed = [np.where(mask, array, -np.inf) for array, mask in zip(signed, kept, strict=True)]
         self._shapes = [array.shape for array in scores]
-        self._has_output = output == "half" and bool(flat)
-        if scope == "global" and flat:
-            together = flat[:-1] if self._has_output else flat
-            flat = [*([np.concatenate(together)] if together else []), *flat[len(together) :]]
+        self._per_output = per_output
+        self._layers = layers_ranked_together(len(scores), scope, output)
+        self._has_output = output == "half" and bool(signed)
+        if per_output:
+            flat = [column for array in signed for column in array.T]
+        else:
+            flat = [np.concatenate([signed[layer].ravel() for layer in layers]) for layers in self._layers]
         self._groups = [(group, np.sort(group) if sort else None) for group in flat]
 
     @property
@@ -99,20 +106,46 @@ class RemovalOrder:
     def masks(self, sparsity: float | Sequence[float]) -> list[Mask]:
         """Masks, shaped as the scores, with exactly ``round(sparsity * n)`` False in each group ranked.
 
-        Several sparsities are one for each group; globally there is one group (and the output layer, if apart).
+        Several sparsities are one for each group of `layers_ranked_together`.
         """
-        if isinstance(sparsity, (int, float)):
-            sparsities = [sparsity] * len(self._groups)
-            if self._has_output:
-                sparsities[-1] = output_sparsity(sparsity)
-        else:
-            sparsities = list(sparsity)
-        pairs = zip(sparsities, self._groups, strict=True)
+        shares = sparsity_of_each(sparsity, len(self._layers), self._has_output)
+        if self._per_output:
+            shares = [share for share, shape in zip(shares, self._shapes, strict=True) for _ in range(shape[1])]
+        pairs = zip(shares, self._groups, strict=True)
         kept = [_keep_all_but(round(share * len(group)), group, ranked) for share, (group, ranked) in pairs]
-        if kept and len(kept) < len(self._shapes):  # ranked together
-            ends = np.cumsum([int(np.prod(shape)) for shape in self._shapes])
-            kept = np.split(np.concatenate(kept), ends[:-1])
-        return [mask.reshape(shape) for mask, shape in zip(kept, self._shapes, strict=True)]
+        if self._per_output:
+            columns = iter(kept)
+            return [np.stack([next(columns) for _ in range(shape[1])], axis=1) for shape in self._shapes]
+        flat = np.concatenate(kept) if kept else np.ones(0, dtype=bool)
+        ends = np.cumsum([int(np.prod(shape)) for shape in self._shapes])
+        return [part.reshape(shape) for part, shape in zip(np.split(flat, ends[:-1]), self._shapes, strict=False)]
+
+
+def layers_ranked_together(n_layers: int, scope: str, output: bool | str = True) -> list[list[int]]:
+    """The groups of layers that are ranked together.
+
+    Parameters
+    ----------
+    n_layers : int
+        Layers that are pruned.
+    scope : {"layer", "global"}
+    output : {False, True, "half"}, default=True
+        With "half" the last layer is the output layer, which is always ranked by itself.
+    """
+    layers = list(range(n_layers))
+    if scope != "global" or not layers:
+        return [[layer] for layer in layers]
+    return [group for group in (layers[:-1], layers[-1:]) if group] if output == "half" else [layers]
+
+
+def sparsity_of_each(sparsity: float | Sequence[float], n_groups: int, has_output: bool) -> list[float]:
+    """The sparsity of each group; with `has_output` the last is an output layer that is pruned at half the rate."""
+    if not isinstance(sparsity, (int, float)):
+        return list(sparsity)
+    sparsities: list[float] = [sparsity] * n_groups
+    if has_output and sparsities:
+        sparsities[-1] = output_sparsity(sparsity)
+    return sparsities
 
 
 def _keep_all_but(count: int, scores: NDArray[np.floating], ranked: NDArray[np.floating] | None) -> Mask:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from .criteria import Model, unit_scores, weight_scores
+from .criteria import FOR_EACH_SPARSITY, Model, normalization, normalized, unit_scores, weight_scores
 from .masks import RemovalOrder, weight_masks_of_units
 
 if TYPE_CHECKING:
@@ -29,6 +29,9 @@ class Choices:
     norm: float = 2
     order: str = "smallest"
     prune_output: bool | str = False
+    reduce: str = "auto"
+    normalize: str = "auto"
+    per_output: bool = False
 
     def n_prunable(self, n_layers: int) -> int:
         """How many of a network's layers, counted from the first, are pruned."""
@@ -47,7 +50,7 @@ class Pruned(NamedTuple):
 
 
 class Pruner:
-    """Masks of one network for any sparsity; scored and ranked once.
+    """Masks of one network for any sparsity; scored and ranked once, but for criteria in `FOR_EACH_SPARSITY`.
 
     Parameters
     ----------
@@ -80,22 +83,31 @@ class Pruner:
         self._shapes = [coef.shape for coef in coefs]
         self._before, self._biases_before = masks, bias_masks
         n_prunable = choices.n_prunable(len(coefs))
-        model = Model(coefs[:n_prunable], seed, choices.scope, make_evidence)
+        self._model = Model(coefs[:n_prunable], seed, choices.scope, make_evidence, output=choices.prune_output)
         before = None if masks is None else list(masks[:n_prunable])
+        if choices.granularity == "unit" and before is not None:
+            before = [np.any(mask, axis=0) for mask in before]
+        self._kept_before = before
+        self._ranking = None if choices.criterion in FOR_EACH_SPARSITY else self._rank(self._model, sort)
+
+    def _rank(self, model: Model, sort: bool) -> RemovalOrder:
+        choices, before = self._choices, self._kept_before
         if choices.granularity == "unit":
-            scores = unit_scores(choices.criterion, model, choices.norm)
-            before = None if before is None else [np.any(mask, axis=0) for mask in before]
+            scores = unit_scores(choices.criterion, model, choices.norm, choices.reduce)
+            how = normalization(choices.normalize, choices.criterion, choices.scope)
+            scores = normalized(scores, how, before)
         else:
             scores = weight_scores(choices.criterion, model)
-        self._kept_before = before
-        self._order = RemovalOrder(scores, choices.scope, choices.order, before, sort, choices.prune_output)
+        rest = sort, choices.prune_output, choices.per_output
+        return RemovalOrder(scores, choices.scope, choices.order, before, *rest)
 
     def prune(self, sparsity: float | Sequence[float]) -> Pruned:
         """Remove the fraction `sparsity` (0 to 1) of the prunable weights or units; by layer, also one for each."""
-        kept = self._order.masks(sparsity)
+        ranking = self._ranking or self._rank(replace(self._model, sparsity=sparsity), sort=False)
+        kept = ranking.masks(sparsity)
         if self._kept_before is not None:  # a lower sparsity than before brings nothing back
             kept = [mask & before for mask, before in zip(kept, self._kept_before, strict=True)]
-        n_total = self._order.n_total
+        n_total = ranking.n_total
         n_removed = n_total - sum(int(np.count_nonzero(mask)) for mask in kept)
         achieved = n_removed / n_total if n_total else 0.0
         widths = [shape[1] for shape in self._shapes]

@@ -56,7 +56,7 @@ def l1(problem: Problem, sparsity: float) -> PrunedModel:
     """
     controller = _Shrinkage(problem, sparsity)
     training = problem.train(problem.initial, None, "training with an L1 penalty", controller=controller)
-    pruned = controller.pruned or problem.pruner(training.parameters).prune(sparsity)
+    pruned = controller.pruned or problem.rank(training.parameters).prune(sparsity)
     return problem.finish(training, pruned)
 
 
@@ -87,7 +87,7 @@ class _Shrinkage:
         for weight in weights:
             shrink(weight, self._rate * self.strength, self._by_unit)
         if step >= self._last:
-            self.pruned = self._problem.pruner([p.cpu().numpy() for p in parameters]).prune(self._sparsity)
+            self.pruned = self._problem.rank([p.cpu().numpy() for p in parameters]).prune(self._sparsity)
             return self._problem.masks(self.pruned)
         if step % self._interval == 0:
             wanted = cubic(self._sparsity, step / self._last)

@@ -2,7 +2,7 @@
 
 A schedule is one function from a `Problem` and a sparsity to a pruned network, registered under its name. What is
 removed is the affair of the other choices (criterion, granularity, scope, order), and the sparsity reached is the
-same exact one with every schedule.
+same exact one with every schedule. `controls.carry_out` runs them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..backend import flushed_denormals
-from ..fitting import DenseModel, PrunedModel, make_pruner, on_device, prune
+from ..fitting import DenseModel, PrunedModel, Retraining, make_pruner, on_device, prune
 from ..training import Training, TrainingDiverged, diverged, train
 from .masks import ROUND_RATE, RemovalOrder, UnrankableError, output_sparsity, weight_masks_of_units
 from .pruner import Pruned, Pruner
@@ -49,7 +49,9 @@ REWIRING_STEPS, MIN_REWIRINGS = 100, 20
 
 @dataclass
 class Problem:
-    """A training, and a pruning of it. The fields after `dense` are the estimator's parameters of the same names.
+    """A training, and a pruning of it.
+
+    The fields after `dense` are the estimator's parameters of the same names, but where something else is said.
 
     Attributes
     ----------
@@ -60,7 +62,9 @@ class Problem:
     dense : callable
         The trained network; called only by schedules that start from one.
     schedule : str
-    fine_tune_iter : int
+    control : str
+    retraining : Retraining
+        The parameters whose names begin with ``fine_tune``.
     n_rounds : int
     rewind_step : int
     density_distribution : {"uniform", "erk"}
@@ -69,6 +73,8 @@ class Problem:
         Told the parameters after every epoch of the final training; see `train`.
     memory : dict
         Shared by problems that differ only in sparsity: the tickets found so far.
+    pruner : Pruner or None
+        Of the trained network, if it is ranked already.
     """
 
     task: Task
@@ -76,13 +82,15 @@ class Problem:
     choices: Choices
     dense: Callable[[], DenseModel]
     schedule: str = "one-shot"
-    fine_tune_iter: int = 0
+    control: str = "none"
+    retraining: Retraining = field(default_factory=Retraining)
     n_rounds: int | str = 5
     rewind_step: int = 0
     density_distribution: str = "erk"
     on_event: Listener | None = None
     monitor: Monitor | None = None
     memory: dict = field(default_factory=dict)
+    pruner: Pruner | None = None
 
     @cached_property
     def _held(self) -> tuple[Samples, Validation | None]:
@@ -132,7 +140,7 @@ class Problem:
         """Layers that are pruned."""
         return self.choices.n_prunable(self.task.network.n_layers)
 
-    def pruner(self, parameters: Arrays, pruned: Pruned | None = None) -> Pruner:
+    def rank(self, parameters: Arrays, pruned: Pruned | None = None) -> Pruner:
         """Score and rank a network; what `pruned` says was removed stays so."""
         masks = None if pruned is None else self.masks(pruned)
         return make_pruner(DenseModel(self.task, Training(parameters), self.samples, masks), self.choices, sort=False)
@@ -142,13 +150,12 @@ class Problem:
         start: Training,
         pruned: Pruned | None,
         phase: str,
-        epochs: int | None = None,
+        recipe: Recipe | None = None,
         controller: Controller | None = None,
         network: GatedNetwork | None = None,
     ) -> Training:
-        """Train from somewhere with masks held, for the epochs of the recipe or for some."""
-        recipe = self.task.recipe
-        recipe = replace(recipe, max_iter=recipe.max_iter if epochs is None else epochs)
+        """Train from somewhere with masks held, by the recipe of the task or another."""
+        recipe = self.task.recipe if recipe is None else recipe
         if controller is not None or network is not None:  # they count on all of its steps
             recipe = replace(recipe, n_iter_no_change=recipe.max_iter + 1)
         with flushed_denormals(), _divergence_said(phase, recipe):
@@ -195,10 +202,19 @@ class Problem:
             masks = [*kept, *(np.ones(pair, dtype=bool) for pair in list(itertools.pairwise(sizes))[len(kept) :])]
         return Pruned(masks, bias_masks, removed / n_total if n_total else 0.0)
 
-    def finish(self, training: Training, pruned: Pruned) -> PrunedModel:
-        """A network that was trained as it is now, fine-tuned if that is wanted."""
-        dense = DenseModel(self.task, training, self.samples)
-        return prune(dense, pruned, self.fine_tune_iter, self.on_event)
+    def updates(self, training: Training) -> int:
+        """Updates that a training on the samples made."""
+        return self.task.updates(training, len(self.samples.codes))
+
+    def finish(self, training: Training, pruned: Pruned, search_updates: int | None = None) -> PrunedModel:
+        """A network that was trained as it is now, fine-tuned if that is wanted.
+
+        `search_updates` are those that the masks took before the training began; None if they were found in it.
+        """
+        model = prune(DenseModel(self.task, training, self.samples), pruned, self.retraining, self.on_event)
+        if search_updates is None:
+            return model
+        return replace(model, updates=search_updates + model.updates, search_updates=search_updates)
 
 
 @contextmanager
@@ -228,15 +244,6 @@ def masked(parameters: Sequence[NDArray], masks: Sequence[Mask]) -> Arrays:
     return [np.where(mask, parameter, np.float32(0)) for parameter, mask in zip(parameters, masks, strict=True)]
 
 
-def carry_out(problem: Problem, sparsity: float) -> PrunedModel:
-    """Prune as the problem says; with nothing to remove, all begin with the dense network."""
-    if sparsity == 0 and problem.schedule != "one-shot":
-        whole = problem.pruned_from([np.ones(shape, dtype=bool) for shape in problem.shapes])
-        epochs = 0 if problem.schedule == "iterative" else problem.fine_tune_iter  # it retrains in its rounds
-        return prune(problem.dense(), whole, epochs, problem.on_event)
-    return SCHEDULES[problem.schedule](problem, sparsity)
-
-
 # After training -----------------------------------------------------------------------------------------------
 
 
@@ -244,8 +251,8 @@ def carry_out(problem: Problem, sparsity: float) -> PrunedModel:
 def one_shot(problem: Problem, sparsity: float) -> PrunedModel:
     """Train, prune once, fine-tune."""
     dense = problem.dense()
-    pruned = make_pruner(dense, problem.choices, sort=False).prune(sparsity)
-    return prune(dense, pruned, problem.fine_tune_iter, problem.on_event)
+    pruner = problem.pruner or make_pruner(dense, problem.choices, sort=False)
+    return prune(dense, pruner.prune(sparsity), problem.retraining, problem.on_event)
 
 
 def ladder(sparsity: float, n_rounds: int) -> list[float]:
@@ -266,16 +273,18 @@ def iterative(problem: Problem, sparsity: float) -> PrunedModel:
     """
     dense = problem.dense()
     parameters, pruned, retraining = dense.training.parameters, None, None
-    before = parameters
+    before, updates, search_updates = parameters, dense.updates, dense.updates
+    recipe = problem.retraining.recipe(problem.task.recipe)
     rungs = problem.rungs(sparsity)
     for i, rung in enumerate(rungs, 1):
-        pruned = problem.pruner(parameters, pruned).prune(rung)
+        search_updates = updates
+        pruned = problem.rank(parameters, pruned).prune(rung)
         before = masked(parameters, problem.masks(pruned))
-        phase = f"round {i} of {len(rungs)}"
-        retraining = problem.train(Training(before), pruned, phase, problem.fine_tune_iter)
+        retraining = problem.train(Training(before), pruned, f"round {i} of {len(rungs)}", recipe)
         parameters = retraining.parameters
+        updates += problem.updates(retraining)
     assert pruned is not None
-    return PrunedModel(parameters, pruned, before, dense.training, retraining)
+    return PrunedModel(parameters, pruned, before, dense.training, retraining, updates, search_updates)
 
 
 @schedule("rewind")
@@ -289,29 +298,9 @@ def rewind(problem: Problem, sparsity: float) -> PrunedModel:
     ICML 2020 (rewinding to a later step).
     """
     ticket = find_ticket(problem, sparsity)
-    return problem.finish(ticket.training, ticket.pruned) if problem.fine_tune_iter else ticket
-
-
-@schedule("rewind-reinit")
-def rewind_and_initialise_anew(problem: Problem, sparsity: float) -> PrunedModel:
-    """The control of `rewind`: the ticket's masks, trained from other initial weights."""
-    task = problem.task
-    pruned = find_ticket(problem, sparsity).pruned
-    other = Training(task.network.initial_parameters(task.seed_for("fine-tune")))
-    before = masked(other.parameters, problem.masks(pruned))
-    return problem.finish(problem.train(Training(before), pruned, "control: other initial weights"), pruned)
-
-
-@schedule("rewind-shuffle")
-def rewind_and_shuffle(problem: Problem, sparsity: float) -> PrunedModel:
-    """The control of `rewind`: as many weights in each layer, or units, but random ones, from the initial weights."""
-    ticket = find_ticket(problem, sparsity).pruned
-    rng = np.random.default_rng(problem.task.seed_for("fine-tune"))
-    by_unit = problem.choices.granularity == "unit"
-    masks = ticket.bias_masks if by_unit else ticket.masks
-    pruned = problem.pruned_from([_shuffled(rng, mask) for mask in masks[: problem.n_prunable]])
-    before = masked(weights_at_step(problem, problem.rewind_step), problem.masks(pruned))
-    return problem.finish(problem.train(Training(before), pruned, "control: a random mask"), pruned)
+    if problem.retraining.epochs == 0:
+        return ticket
+    return problem.finish(ticket.training, ticket.pruned, ticket.search_updates)
 
 
 def find_ticket(problem: Problem, sparsity: float) -> PrunedModel:
@@ -342,18 +331,18 @@ def tickets(problem: Problem, rungs: Sequence[float], ticket: PrunedModel | None
     begins from that one instead of the dense network.
     """
     origin = weights_at_step(problem, problem.rewind_step)
-    parameters = problem.dense().training.parameters if ticket is None else ticket.parameters
-    pruned = None if ticket is None else ticket.pruned
+    if ticket is None:
+        dense = problem.dense()
+        parameters, pruned, updates = dense.training.parameters, None, dense.updates
+    else:
+        parameters, pruned, updates = ticket.parameters, ticket.pruned, ticket.updates
     for rung in rungs:
-        pruned = problem.pruner(parameters, pruned).prune(rung)
+        pruned = problem.rank(parameters, pruned).prune(rung)
         before = masked(origin, problem.masks(pruned))
         training = problem.train(Training(before), pruned, f"ticket of {100 * (1 - rung):.3g} %")
         parameters = training.parameters
-        yield PrunedModel(parameters, pruned, before, training)
-
-
-def _shuffled(rng: np.random.Generator, mask: Mask) -> Mask:
-    return rng.permutation(mask.ravel()).reshape(mask.shape)
+        search_updates, updates = updates, updates + problem.updates(training)
+        yield PrunedModel(parameters, pruned, before, training, None, updates, search_updates)
 
 
 class _Reached(Exception):  # noqa: N818 (it is not an error)
@@ -394,9 +383,9 @@ def weights_at_step(problem: Problem, step: int) -> Arrays:
 def before_training(problem: Problem, sparsity: float) -> PrunedModel:
     """Prune the network as it was initialised, then train what is left."""
     parameters = problem.initial.parameters
-    pruned = problem.pruner(parameters).prune(sparsity)
+    pruned = problem.rank(parameters).prune(sparsity)
     before = masked(parameters, problem.masks(pruned))
-    return problem.finish(problem.train(Training(before), pruned, "training a sparse network"), pruned)
+    return problem.finish(problem.train(Training(before), pruned, "training a sparse network"), pruned, 0)
 
 
 # While training -----------------------------------------------------------------------------------------------
@@ -439,7 +428,7 @@ class _Gradual:
         return self._pruned
 
     def _prune(self, sparsity: float, parameters: Arrays) -> list[Mask]:
-        self._pruned = self._problem.pruner(parameters, self._pruned).prune(sparsity)
+        self._pruned = self._problem.rank(parameters, self._pruned).prune(sparsity)
         return self._problem.masks(self._pruned)
 
 

@@ -223,6 +223,43 @@ def test_units_as_torch_ln_structured(norm, sparsity):
     assert_same_masks(pruned.masks, reference_weight_masks(coefs, kept_units))
 
 
+@pytest.mark.parametrize("sparsity", SPARSITIES)
+def test_weights_into_each_unit_ranked_by_themselves_as_torch_prunes_each_row(sparsity):
+    coefs = random_coefs()
+    pruned = Pruner(Choices(per_output=True, prune_output=True), coefs).prune(sparsity)
+    for coef, mask in zip(coefs, pruned.masks, strict=True):
+        for weights, kept in zip(coef.T, mask.T, strict=True):
+            row = torch.nn.Linear(len(weights), 1, bias=False)
+            row.weight.data = torch.tensor(weights[None].copy())
+            torch_prune.l1_unstructured(row, "weight", amount=sparsity)
+            np.testing.assert_array_equal(kept, row.weight_mask.numpy().astype(bool)[0])
+
+
+@given(
+    scores=st.lists(
+        hnp.arrays(
+            np.float32, st.tuples(st.integers(1, 6), st.integers(1, 5)), elements=st.sampled_from([0.0, 0.5, 1.0])
+        ),
+        min_size=1,
+        max_size=3,
+    ),
+    sparsities=st.lists(st.floats(0, 1), min_size=2, max_size=4).map(sorted),
+    output=st.sampled_from([True, "half"]),
+    order=st.sampled_from(["smallest", "largest"]),
+)
+@QUICK
+def test_each_unit_loses_exactly_its_part_and_masks_are_nested(scores, sparsities, output, order):
+    ranked = RemovalOrder(scores, order=order, output=output, per_output=True)
+    path = [ranked.masks(sparsity) for sparsity in sparsities]
+    for sparsity, masks in zip(sparsities, path, strict=True):
+        for layer, mask in enumerate(masks):
+            is_half = output == "half" and layer == len(masks) - 1
+            share = output_sparsity(sparsity) if is_half else sparsity
+            assert set((~mask).sum(axis=0).tolist()) == {round(share * len(mask))}
+    for lower, higher in pairwise(path):
+        assert not any((after & ~before).any() for before, after in zip(lower, higher, strict=True))
+
+
 # -- criteria --------------------------------------------------------------------------------------------
 
 
@@ -320,6 +357,8 @@ def test_every_combination_removes_exactly_what_it_should(criterion, granularity
         if criterion == "magnitude":
             weights = [np.abs(coef.astype(np.float64)) for coef in coefs[:n_prunable]]
             units = [np.linalg.norm(scores, ord=norm, axis=0) for scores in weights]
+            if scope == "global":
+                units = [scores / scores.mean() for scores in units]
             scores = units if granularity == "unit" else weights
             assert_same_masks(entries[:n_prunable], reference_masks(scores, sparsity, scope, order))
 

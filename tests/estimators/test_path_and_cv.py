@@ -309,7 +309,7 @@ def made_up_frame() -> pd.DataFrame:
             for sparsity in (0.9, 0.0):
                 accuracy = 0.95 - 0.1 * sparsity * (1 + (granularity == "unit")) + 0.01 * seed
                 sparsities = [sparsity, sparsity, sparsity]
-                figures = [accuracy, 0.1, 100, 2.0, 90, 3.0, 4, 5, 1000]
+                figures = [accuracy, 0.1, 100, 2.0, 90, 3.0, 4, 5, 1000, 45]
                 values = [seed, "magnitude", granularity, "layer", *sparsities, *figures]
                 rows.append(dict(zip(COLUMNS, values, strict=True)))
     return to_frame(rows)

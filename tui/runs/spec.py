@@ -20,6 +20,13 @@ EXCLUDED = ("sparsity", "random_state", "verbose", "warm_start", *WAYS)
 
 MAX_POINTS = 100_000
 
+#: The version of the methods that a run is made with. 1: units are ranked across the network by raw scores, SynFlow by
+#: one ranking for all sparsities, and data are sampled without regard to their classes.
+METHODS = 2
+
+#: Criteria that rank as they did in version 1.
+_UNCHANGED = ("magnitude", "random")
+
 
 class SpecError(ValueError):
     """A run cannot be described so; the message says why. `field` is what to mend."""
@@ -55,6 +62,8 @@ class RunSpec:
         The preset it came from, or nothing.
     name : str
         What the user calls it, or nothing.
+    methods : int
+        The version of the methods it is made with; see `METHODS`.
     """
 
     dataset: str = "digits"
@@ -67,6 +76,7 @@ class RunSpec:
     data_root: str | None = None
     preset: str = ""
     name: str = ""
+    methods: int = METHODS
 
     @classmethod
     def from_preset(cls, name: str, /, **changes: Any) -> RunSpec:
@@ -93,10 +103,24 @@ class RunSpec:
         """The ways of pruning, a mapping of parameters each, in the order in which they run."""
         return variants_of(self.ways)
 
+    @property
+    def is_outdated(self) -> bool:
+        """Whether this version would compute other numbers."""
+        return self.methods < METHODS and not set(all_ways(self)["criterion"]) <= set(_UNCHANGED)
+
     def is_like(self, other: RunSpec) -> bool:
         """Whether it computes the same, apart from the seeds."""
-        mine, theirs = (replace(spec, seeds=(), preset="", name="", data_root=None) for spec in (self, other))
+        if self.is_outdated != other.is_outdated:
+            return False
+        mine, theirs = (
+            replace(spec, seeds=(), preset="", name="", data_root=None, methods=METHODS) for spec in (self, other)
+        )
         return mine.to_json() == theirs.to_json()
+
+    def with_ways(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """A row of results with a value of each of `WAYS`, also of those that the version which wrote it lacked."""
+        known = {name: values[0] for name, values in all_ways(self).items() if len(values) == 1}
+        return {**known, **row}
 
     @property
     def points_per_seed(self) -> int:
@@ -181,6 +205,7 @@ class RunSpec:
             "data_root": self.data_root,
             "preset": self.preset,
             "name": self.name,
+            "methods": self.methods,
         }
 
     @classmethod
@@ -190,17 +215,19 @@ class RunSpec:
         Values that do not go together pass: what failed because of them is to be shown.
         """
         try:
+            methods = _typed(data.get("methods", 1), int)
             spec = cls(
                 dataset=_typed(data["dataset"], str),
                 pixels=_pixels_of(data),
                 options=DataOptions.from_json(data.get("options", {})),
                 parameters={name: _from_json(value) for name, value in data["parameters"].items()},
-                ways={name: tuple(_from_json(value) for value in values) for name, values in data["ways"].items()},
+                ways=_ways_then(data["ways"], methods),
                 sparsities=tuple(float(value) for value in data["sparsities"]),
                 seeds=tuple(_typed(value, int) for value in data["seeds"]),
                 data_root=None if data.get("data_root") is None else _typed(data["data_root"], str),
                 preset=_typed(data.get("preset", ""), str),
                 name=_typed(data.get("name", ""), str),
+                methods=methods,
             )
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise SpecError(f"this does not describe a run: {error!r}") from error
@@ -212,6 +239,14 @@ def _pixels_of(data: Mapping[str, Any]) -> str:
     """How pixels are scaled; what earlier versions called "signed" is "auto"."""
     pixels = _typed(data.get("pixels", "auto"), str)
     return "auto" if pixels == "signed" and "options" not in data else pixels
+
+
+def _ways_then(ways: Mapping[str, Sequence[Any]], methods: int) -> dict[str, tuple[Any, ...]]:
+    """The ways of a run, as this version calls them."""
+    known = {name: tuple(_from_json(value) for value in values) for name, values in ways.items()}
+    if methods < 2 and "unit" in known.get("granularity", ()) and "global" in known.get("scope", ()):
+        known.setdefault("normalize", ("none",))
+    return known
 
 
 def _raise_first(problems: Mapping[str, str]) -> None:

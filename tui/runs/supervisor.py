@@ -69,8 +69,14 @@ def resume(run: Run) -> None:
         raise RunError(f"{run.id} is finished: there is nothing to resume")
     if state == "running":
         raise RunError(f"{run.id} is running already")
+    spec = run.spec  # one that cannot be read is reported here, not in a log file
+    if spec.is_outdated and run.points():
+        raise RunError(
+            f"{run.id} was begun by an earlier version, which ranked by its criterion in another way: "
+            "the points to come would not compare with those that are there; run it again"
+        )
     try:
-        run.check_content(run.spec.source.content() if run.data else None)
+        run.check_content(spec.source.content() if run.data else None)
     except DatasetError as error:
         raise RunError(str(error)) from error
     spawn(run)

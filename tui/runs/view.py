@@ -227,7 +227,7 @@ class RunView:
         self._note(event, f"seed {event['seed']} is trained: {event['epochs']} epochs, {event['precision']}")
 
     def _take_point(self, event: dict[str, Any]) -> None:
-        row = event["row"]
+        row = self.spec.with_ways(event["row"])
         self.rows.append(row)
         self.layers.append(event["layers"])
         self.units.append(event["units"])

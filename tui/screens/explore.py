@@ -204,9 +204,7 @@ class ExploreScreen(LabScreenBase):
         self._ask()
 
     async def _read_points(self, run: Run) -> None:
-        # Runs of earlier versions do not say in which ways they had no choice.
-        usual = {name: DEFAULTS[name] for name in WAYS}
-        rows = [{**usual, **row} for row in await asyncio.to_thread(run.points)]
+        rows = [run.spec.with_ways(row) for row in await asyncio.to_thread(run.points)]
         if run is self._run and rows != self._rows:
             self._rows = rows
             self._show_curve()

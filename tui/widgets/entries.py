@@ -14,9 +14,16 @@ from typing import Any
 from ...estimators.backend import PRECISIONS
 from ...estimators.data.datasets import dataset_names, describe_datasets
 from ...estimators.data.source import DataOptions
-from ...estimators.parameters import DEFAULTS, DENSITY_DISTRIBUTIONS, SCHEDULES, USED_BY
+from ...estimators.parameters import (
+    CONTROLS,
+    DEFAULTS,
+    DENSITY_DISTRIBUTIONS,
+    FINE_TUNE_SCHEDULES,
+    SCHEDULES,
+    USED_BY,
+)
 from ...estimators.presets import ORIGINAL_SPARSITIES, WAYS
-from ...estimators.pruning.criteria import GRANULARITIES, NORMS, criterion_names
+from ...estimators.pruning.criteria import GRANULARITIES, NORMALIZATIONS, NORMS, REDUCTIONS, criterion_names
 from ...estimators.pruning.masks import ORDERS, SCOPES
 from ...estimators.studies.catalogue import EXPERIMENTS
 from .. import glossary
@@ -73,6 +80,14 @@ def _number(text: str) -> float:
     if not math.isfinite(number):
         raise ValueError("must be a number, such as 0.001")
     return number
+
+
+def _optional_number(text: str) -> float | None:
+    return _number(text) if text.strip() else None
+
+
+def _show_optional(number: float | None) -> str:
+    return "" if number is None else f"{number:g}"
 
 
 def _widths(text: str) -> tuple[int, ...]:
@@ -146,7 +161,16 @@ def _way_entries() -> list[Entry]:
         ChoiceEntry("granularity", "remove", _ways(GRANULARITIES, {"weight": "weights", "unit": "units"})),
         ChoiceEntry("scope", "rank within", _ways(SCOPES, {"layer": "each layer", "global": "the network"})),
         ChoiceEntry("norm", "norm of units", _ways(NORMS, {1: "L1", 2: "L2", math.inf: "largest"}, "all three")),
+        ChoiceEntry("reduce", "units scored", _ways(REDUCTIONS, every="all three"), glossary.REDUCTIONS),
+        ChoiceEntry("normalize", "divided by", _ways(NORMALIZATIONS, every="all four"), glossary.NORMALIZATIONS),
         ChoiceEntry("order", "first go the", _ways(ORDERS)),
+        ChoiceEntry("control", "control", _ways(CONTROLS, every="all four"), glossary.CONTROLS),
+        ChoiceEntry(
+            "fine_tune_schedule",
+            "retraining",
+            _ways(FINE_TUNE_SCHEDULES, every="all four"),
+            glossary.FINE_TUNE_SCHEDULES,
+        ),
     ]
     return [entry for entry in known if entry.name in WAYS]
 
@@ -156,7 +180,7 @@ def _rounds(text: str) -> int | str:
 
 
 def training_entries() -> list[Entry]:
-    """What is trained, on what."""
+    """What is trained, on what, and where."""
     names = dataset_names()
     return [
         ChoiceEntry(
@@ -175,22 +199,24 @@ def training_entries() -> list[Entry]:
         ChoiceEntry("fit_intercept", "biases", _NO_YES),
         TextEntry("seed", "seed", _seed, str),
         TextEntry("n_seeds", "seeds in all", _n_seeds, str),
+        ChoiceEntry("device", "device", [(name, name) for name in ("auto", "cpu", "cuda", "mps")]),
     ]
 
 
 def pruning_entries() -> list[Entry]:
-    """How it is pruned, and where that is computed."""
+    """How it is pruned, and how precisely that is computed."""
     return [
         *_way_entries(),
         TextEntry("sparsities", "sparsities", _sparsities, _show_sparsities, "0 50 90 %"),
+        ChoiceEntry("per_output", "rank per unit", _NO_YES),
         TextEntry("fine_tune_iter", "fine-tuning", _whole, str, "epochs after pruning"),
+        TextEntry("fine_tune_learning_rate", "its step size", _optional_number, _show_optional, "that of training"),
         TextEntry("n_rounds", "rounds", _rounds, str, "5, or auto"),
         TextEntry("rewind_step", "rewind to step", _whole, str),
         ChoiceEntry("density_distribution", "density", [(name, name) for name in DENSITY_DISTRIBUTIONS]),
         ChoiceEntry(
             "prune_output", "output layer", ((False, "left alone"), (True, "pruned too"), ("half", "at half the rate"))
         ),
-        ChoiceEntry("device", "device", [(name, name) for name in ("auto", "cpu", "cuda", "mps")]),
         ChoiceEntry("precision", "precision", [(name, name) for name in PRECISIONS]),
     ]
 
@@ -202,7 +228,9 @@ PARAMETERS = (
     "batch_size",
     "learning_rate_init",
     "fit_intercept",
+    "per_output",
     "fine_tune_iter",
+    "fine_tune_learning_rate",
     "n_rounds",
     "rewind_step",
     "density_distribution",
@@ -231,18 +259,40 @@ def values_of(spec: RunSpec) -> dict[str, Any]:
     }
 
 
-def is_used(name: str, schedules: Sequence[str]) -> bool:
-    """Whether any of these schedules uses a parameter."""
-    return name not in USED_BY or any(schedule in USED_BY[name] for schedule in schedules)
+#: Criteria for which it makes no difference, or only that of another norm, how weights make the score of a unit.
+_ONE_REDUCTION = {"magnitude", "random", "activation", "apoz", "activity"}
+
+#: When a field makes a difference, by the values of the others.
+_MATTERS: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {
+    **{name: lambda values, name=name: not set(USED_BY[name]).isdisjoint(values["schedule"]) for name in USED_BY},
+    "reduce": lambda values: (
+        "unit" in values["granularity"]
+        and (values["reduce"] != (DEFAULTS["reduce"],) or not set(values["criterion"]) <= _ONE_REDUCTION)
+    ),
+    "normalize": lambda values: "unit" in values["granularity"] and "global" in values["scope"],
+    "per_output": lambda values: values["granularity"] == ("weight",) and values["scope"] == ("layer",),
+    "fine_tune_learning_rate": lambda values: values.get("fine_tune_iter") != 0,
+    "fine_tune_schedule": lambda values: values.get("fine_tune_iter") != 0,
+}
+
+#: The fields that are there only while they make a difference.
+CONDITIONAL = tuple(_MATTERS)
+
+
+def is_used(name: str, values: Mapping[str, Any]) -> bool:
+    """Whether a field makes a difference, by the values of the others."""
+    return name not in _MATTERS or _MATTERS[name](values)
 
 
 def spec_of(values: Mapping[str, Any], like: RunSpec) -> RunSpec:
     """The experiment that the fields describe; what has no field is as in `like`."""
     parameters = {name: value for name, value in like.parameters.items() if name not in PARAMETERS}
     ways = {name: values.get(name, of_like) for name, of_like in all_ways(like).items()}
-    used = [name for name in PARAMETERS if is_used(name, ways["schedule"])]
-    parameters.update({name: values[name] for name in used if values[name] != DEFAULTS[name]})
-    ways = {name: chosen for name, chosen in ways.items() if name == "granularity" or chosen != (DEFAULTS[name],)}
+    used = {name: value for name, value in {**values, **ways}.items() if is_used(name, {**values, **ways})}
+    parameters.update({name: used[name] for name in PARAMETERS if name in used and used[name] != DEFAULTS[name]})
+    ways = {
+        name: used[name] for name in WAYS if name in used and (name == "granularity" or used[name] != (DEFAULTS[name],))
+    }
     dataset = values["path"] if values["dataset"] == FILE else values["dataset"]
     spec = RunSpec(
         dataset=dataset,

@@ -11,10 +11,10 @@ from textual.containers import Container, Vertical, VerticalScroll
 from textual.message import Message
 from textual.widgets import Button, Input, Static
 
-from ...estimators.parameters import USED_BY
 from ...estimators.studies.catalogue import EXPERIMENTS
 from ..runs.spec import RunSpec, preset_of
 from .entries import (
+    CONDITIONAL,
     FILE,
     PARAMETERS,
     STANDBY,
@@ -124,8 +124,8 @@ class RunForm(VerticalScroll, can_focus=False):
             return
         values, problems = self._read()
         unread = set(problems)
-        for name in USED_BY:
-            self._fields[name].display = is_used(name, values["schedule"])
+        for name in CONDITIONAL:
+            self._fields[name].display = is_used(name, values)
             if not self._fields[name].display:
                 problems.pop(name, None)
                 unread.discard(name)
