@@ -54,6 +54,8 @@ class Preset:
         How many networks are trained.
     pixels : {"auto", "signed", "unit", "standard"}
         How pixels are scaled; see `load_dataset`.
+    label_noise : float
+        The fraction of the training labels that are wrong.
     """
 
     title: str
@@ -64,6 +66,7 @@ class Preset:
     sparsities: Sequence[float] = ORIGINAL_SPARSITIES
     seeds: int = 1
     pixels: str = "auto"
+    label_noise: float = 0.0
 
 
 PRESETS = {

@@ -331,6 +331,9 @@ def _add_data_options(parser: argparse.ArgumentParser, of_study: bool = False) -
     _add_location_options(group)
     if not of_study:
         _add_pixels_option(group)
+        group.add_argument(
+            "--label-noise", type=float, metavar="PART", help="fraction of the training labels made wrong"
+        )
     _add_file_options(parser)
 
 

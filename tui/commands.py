@@ -277,7 +277,7 @@ def _spec(options: argparse.Namespace, several: bool) -> RunSpec:
         spec,
         dataset=options.dataset or spec.dataset,
         pixels=options.pixels or (spec.pixels if options.dataset in (None, spec.dataset) else "auto"),
-        options=options_of(options),
+        options=options_of(options, spec.options.label_noise),
         data_root=options.data_root,
         parameters={**spec.parameters, **given},
         name=(options.name or "").strip(),
@@ -304,11 +304,13 @@ def check_here(spec: RunSpec, options: argparse.Namespace) -> Bunch:
     return _load(spec.source, options)
 
 
-def options_of(options: argparse.Namespace) -> DataOptions:
-    """How to read a file, as the command line says."""
+def options_of(options: argparse.Namespace, label_noise: float = 0.0) -> DataOptions:
+    """How to read the data, from the command line; `label_noise` applies where none is given."""
     from ..estimators.data.source import DataOptions
 
-    return DataOptions(**{field.name: getattr(options, field.name) for field in dataclasses.fields(DataOptions)})
+    given = {field.name: getattr(options, field.name, None) for field in dataclasses.fields(DataOptions)}
+    noise = given.pop("label_noise")
+    return DataOptions(**given, label_noise=label_noise if noise is None else noise)  # type: ignore[arg-type]
 
 
 def from_anywhere(spec: RunSpec) -> RunSpec:

@@ -86,6 +86,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _specs(options: argparse.Namespace) -> dict[str, RunSpec]:
     """The experiments of a study."""
+    from ..estimators.data.datasets import dataset_names
     from .runs.spec import RunSpec
 
     study = STUDIES[options.study]
@@ -95,8 +96,8 @@ def _specs(options: argparse.Namespace) -> dict[str, RunSpec]:
         device = {} if options.device == "auto" else {"device": options.device}
         spec = RunSpec(
             dataset=options.dataset or preset.dataset,
-            pixels=preset.pixels if options.dataset in (None, preset.dataset) else "auto",
-            options=options_of(options),
+            pixels=preset.pixels if options.dataset in (None, *dataset_names()) else "auto",
+            options=options_of(options, preset.label_noise),
             parameters={**preset.parameters, **device},
             ways=preset.ways,
             sparsities=tuple(preset.sparsities),

@@ -19,6 +19,7 @@ import numpy as np
 from ..messages import as_text
 from .errors import DatasetError
 from .idx import IdxDataset, State, idx_folder, idx_state, load_idx
+from .noise import with_label_noise
 from .scaling import stratified_split
 from .source import FILE_SUFFIXES, PIXELS, DataOptions, DataSource
 
@@ -213,6 +214,7 @@ def load_dataset(
     header: bool | str = "auto",
     index: bool | str = "auto",
     test: float | str | os.PathLike[str] | None = None,
+    label_noise: float = 0.0,
     download: bool = False,
     progress: Callable[[str], object] | None = None,
     on_bytes: Callable[[int], object] | None = None,
@@ -255,6 +257,9 @@ def load_dataset(
     test : float, str or path-like, optional
         The fraction of the samples to set aside for testing (by default 0.2 of a file without a test part; the split is
         stratified and always the same), or the path of a file with test samples.
+    label_noise : float, default=0
+        The fraction of the training labels to replace by those of other classes, always in the same way; test labels
+        stay as they are. See `prunelab.estimators.data.noise.with_label_noise`.
     download : bool, default=False
         Download a named data set that is missing or damaged. Files that were damaged are replaced.
     progress : callable, optional
@@ -307,6 +312,7 @@ def load_dataset(
         header=header,
         index=index,
         test=os.fspath(test) if isinstance(test, os.PathLike) else test,
+        label_noise=label_noise,
     )
     source = DataSource(os.fspath(name), None if root is None else os.fspath(root), pixels, options)
     return load_source(source, download=download, progress=progress, on_bytes=on_bytes)
@@ -320,13 +326,27 @@ def load_source(
     on_bytes: Callable[[int], object] | None = None,
 ) -> Bunch:
     """Load what a `DataSource` describes; see `load_dataset`."""
+    bunch = _load_clean(source, download, progress, on_bytes)
+    if noise := source.options.label_noise:
+        bunch.y_train = with_label_noise(bunch.y_train, noise)
+        bunch.source += f"; {100 * noise:g} % of the training labels are wrong"
+    return bunch
+
+
+def _load_clean(
+    source: DataSource,
+    download: bool,
+    progress: Callable[[str], object] | None,
+    on_bytes: Callable[[int], object] | None,
+) -> Bunch:
+    """Load a data set with the labels that it has."""
     name, pixels = source.dataset, source.pixels
     if pixels not in PIXELS:
         raise DatasetError(f"pixels must be one of {', '.join(map(repr, PIXELS))}, got {as_text(pixels)}")
     source.options.check()
     try:
         if name in dataset_names():
-            for option in source.options.given:
+            for option in source.options.for_files:
                 raise DatasetError(f"{option} is for files, and {name} is a named data set: leave it out")
             scaling = "signed" if pixels == "auto" else pixels
             if name == "digits":

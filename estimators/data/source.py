@@ -54,6 +54,8 @@ class DataOptions:
         Whether the first column holds row names, which are left out; or the name of the column of row names.
     test : float or str, optional
         The fraction of the samples that is set aside for testing, or the path of a file of test samples.
+    label_noise : float, default=0
+        The fraction of the training labels that are replaced by those of other classes; of named data sets too.
     """
 
     label: str | None = None
@@ -62,6 +64,12 @@ class DataOptions:
     header: bool | str = "auto"
     index: bool | str = "auto"
     test: float | str | None = None
+    label_noise: float = 0.0
+
+    @property
+    def for_files(self) -> list[str]:
+        """The names of the given options that say how to read a file."""
+        return [name for name in self.given if name != "label_noise"]
 
     @property
     def given(self) -> dict[str, Any]:
@@ -93,6 +101,9 @@ class DataOptions:
             found["test"] = f"test must be a fraction or the path of a file, got {self.test!r}"
         elif isinstance(self.test, (int, float)) and not 0 < self.test < 1:
             found["test"] = f"test must be more than 0 and less than 1, or the path of a file, got {self.test!r}"
+        noise = self.label_noise
+        if isinstance(noise, bool) or not isinstance(noise, (int, float)) or not 0 <= noise <= 1:
+            found["label_noise"] = f"label_noise must be a number from 0 to 1, got {noise!r}"
         return found
 
     def check(self) -> None:

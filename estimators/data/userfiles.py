@@ -40,7 +40,7 @@ def load_file(source: DataSource, names: Sequence[str]) -> Bunch:
         parts, contents = [table.part for table in tables], [table.content for table in tables]
         feature_names = table.feature_names
     else:
-        unused = [name for name in options.given if name != "test"]
+        unused = [name for name in options.for_files if name != "test"]
         if unused:
             raise DatasetError(f"{unused[0]} is for .csv files, and {path} is an .npz file: leave it out")
         parts, content = read_npz(path, notes)

@@ -140,6 +140,9 @@ _OF_THE_PAPER: dict[str, Any] = {
 _STEEP = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95)
 _SPARSE = (0.0, 0.8, 0.9, 0.95, 0.98)
 _SPARSEST = (0.95, 0.98)
+_UP_TO_99 = (0.0, 0.5, 0.8, 0.9, 0.95, 0.97, 0.99)
+#: Epochs after which wrong labels are learnt by heart, and epochs of retraining.
+_MEMORISED, _RETRAINED = 20, 5
 _FEW = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.8)
 _AT_FIRST = {
     "schedule": ("before-training",),
@@ -198,6 +201,20 @@ STUDIES: dict[str, Study] = {
         {"": _mnist("Criteria", {"granularity": _BOTH, "criterion": _ALL_CRITERIA}, _STEEP)},
         baseline="magnitude",
         within=("granularity",),
+    ),
+    "noise": Study(
+        "Does pruning help a network that has learnt wrong labels?",
+        {
+            f"{noise:.0%} of the labels wrong{retrained}".replace("%", " %"): replace(
+                _for_epochs(_mnist("", {}, _UP_TO_99, **LENET, fine_tune_iter=epochs), _MEMORISED), label_noise=noise
+            )
+            for noise in (0.0, 0.2, 0.4)
+            for retrained, epochs in (("", 0), (", retrained", _RETRAINED))
+        },
+        baseline="0",
+        within=("part",),
+        compares_sparsities=True,
+        seeds=5,
     ),
     "biology": Study(
         "Is activity, by which microglia choose synapses, as good a guide as magnitude?",
@@ -280,7 +297,7 @@ def _experiments_of_studies() -> dict[str, Preset]:
 
 
 def _essence(preset: Preset) -> tuple[Any, ...]:
-    return preset.dataset, preset.pixels, preset.parameters, preset.ways, preset.sparsities
+    return preset.dataset, preset.pixels, preset.label_noise, preset.parameters, preset.ways, preset.sparsities
 
 
 #: All named experiments: the presets, and those of the studies.

@@ -163,7 +163,7 @@ def _rows_of(
     """The rows of one seed of an experiment, with the ways of pruning."""
     points = sweep(
         PrunedMLPClassifier(**preset.parameters, device=device),
-        load_dataset(dataset, data_root, pixels=preset.pixels),
+        load_dataset(dataset, data_root, pixels=preset.pixels, label_noise=preset.label_noise),
         sparsities=preset.sparsities,
         variants=variants_of(preset.ways),
         seeds=(seed,),

@@ -122,10 +122,10 @@ def _on_methods(differences: pd.DataFrame, frame: pd.DataFrame, study: Study, n_
         return ["There is nothing to compare yet."]
     sentences = []
     keys = [*study.within] if study.compares_sparsities else [*study.within, "method"]
-    against = "the dense network" if study.compares_sparsities else study.baseline
+    against = "the unpruned network" if study.compares_sparsities else study.baseline
     for values, group in groups_of(differences, keys):
         about = ", ".join(str(values[name]) for name in study.within)
-        subject = "Light pruning" if study.compares_sparsities else str(values["method"])
+        subject = "Pruning" if study.compares_sparsities else str(values["method"])
         subject += f" ({about})" if about else ""
         if not study.compares_sparsities:
             subject += _budgets(frame, study, values)
@@ -263,14 +263,14 @@ def _on_missing(differences: pd.DataFrame, frame: pd.DataFrame, study: Study) ->
     parts = [part for part in study.parts if "part" in frame and part not in set(frame["part"])]
     if parts:
         sentences.append(f"Missing: there are no results of {', '.join(parts)}.")
-    baseline = "the dense network" if study.compares_sparsities else study.baseline
+    baseline = "the unpruned network" if study.compares_sparsities else study.baseline
     if study.baseline not in set(frame["method"]):
         sentences.append(f"Missing: there are no results of {baseline}, with which the others are compared.")
     keys = [*study.within, *([] if study.compares_sparsities else ["method"])]
     where = "method" if study.compares_sparsities else "sparsity"
     for values, group in groups_of(differences, [*keys, "missing"]) if not differences.empty else ():
         if values["missing"]:
-            subject = ", ".join(str(values[key]) for key in keys) or "light pruning"
+            subject = ", ".join(str(values[key]) for key in keys) or "pruning"
             seeds = ", ".join(str(seed) for seed in values["missing"])
             several = "s" if len(values["missing"]) > 1 else ""
             sentences.append(

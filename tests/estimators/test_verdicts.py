@@ -204,7 +204,7 @@ def test_sparsities_can_be_the_methods():
     answer = analyse(study, frame)
     assert list(answer.differences["method"]) == ["0.5", "0.9"]
     (sentence,) = answer.verdict
-    assert sentence.startswith("Light pruning: worse than the dense network at 50, 90 %")
+    assert sentence.startswith("Pruning: worse than the unpruned network at 50, 90 %")
 
 
 def test_different_budgets_are_stated():

@@ -85,6 +85,7 @@ class RunSpec:
         fields = {
             "dataset": preset.dataset,
             "pixels": preset.pixels,
+            "options": DataOptions(label_noise=preset.label_noise),
             "parameters": dict(preset.parameters),
             "ways": dict(preset.ways),
             "sparsities": tuple(preset.sparsities),
