@@ -59,6 +59,8 @@ def training_epochs(
             total += n * epochs * (schedule != "rewind") + n * given["fine_tune_iter"]
         else:
             total += n * (epochs + given["fine_tune_iter"])
+        if given["control"] != "none":
+            total += n * epochs
     return total
 
 

@@ -179,7 +179,13 @@ def label_rows(
     names = method_names(rows, ways, part, study)
     changes = {"sparsity": study.counts_as[part]} if part in study.counts_as else {}
     labels = {**changes, "dataset": dataset, "part": part}
-    return [{**row, **labels, "method": name} for row, name in zip(rows, names, strict=True)]
+    labelled = [{**row, **labels, "method": name} for row, name in zip(rows, names, strict=True)]
+    if not study.shows_retraining:
+        return labelled
+    return [
+        *({**row, "accuracy": row["accuracy_before_fine_tuning"], "loss": float("nan")} for row in labelled),
+        *({**row, "part": f"{part}, retrained"} for row in labelled),
+    ]
 
 
 def method_names(rows: Sequence[Mapping[str, Any]], ways: Mapping[str, Sequence], part: str, study: Study) -> list[str]:

@@ -67,3 +67,20 @@ def test_small_networks_stand_beside_tickets_with_as_many_weights():
         assert sparsity in study.parts["ticket of 300-100"].sparsities
     rows = label_rows([{"sparsity": 0.0}], "38-12 from the beginning", {}, study, "mnist")
     assert rows[0]["sparsity"] == study.counts_as["38-12 from the beginning"]
+
+
+def test_networks_before_their_retraining_are_parts_of_their_own():
+    row = {"sparsity": 0.9, "accuracy": 0.8, "accuracy_before_fine_tuning": 0.3, "loss": 1.0}
+    before, after = label_rows([row], "some noise", {}, STUDIES["noise"], "mnist")
+    assert (before["part"], before["accuracy"]) == ("some noise", 0.3)
+    assert (after["part"], after["accuracy"], after["method"]) == ("some noise, retrained", 0.8, "0.9")
+
+
+def test_the_noise_study_compares_networks_with_the_same_wrong_labels():
+    answer = run_study("noise", quick=True, seeds=1)
+    noises = ("0 %", "20 %", "40 %")
+    parts = {f"{noise} of the labels wrong{how}" for noise in noises for how in ("", ", retrained")}
+    assert set(answer.frame["part"]) == set(answer.differences["part"]) == parts
+    assert set(answer.differences["method"]) == {"0.5", "0.8", "0.9", "0.95", "0.97", "0.99"}
+    dense = answer.frame[answer.frame["sparsity"] == 0].set_index("part")["accuracy"]
+    assert dense["0 % of the labels wrong"] > dense["40 % of the labels wrong"]
