@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from .messages import as_text
@@ -22,6 +23,10 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 #: ``precision="auto"`` chooses bfloat16 from this many weight visits an epoch (samples times weights)
 #: on. Below it training takes a moment in either precision, and float32 costs nothing worth having.
 BFLOAT16_PAYS_FROM = 10**10
+
+
+#: What to do where memory runs out.
+OUT_OF_MEMORY = "out of memory: use a smaller network, fewer samples, a smaller batch or another device"
 
 
 class DeviceError(ValueError):
@@ -52,8 +57,10 @@ def resolve_device(device: str) -> torch.device:
     """
     import torch
 
+    # CUDA cannot be used in a process that was forked from one that has used it.
+    is_forked = getattr(torch.cuda, "_is_in_bad_fork", lambda: False)()
     if device == "auto":
-        if torch.cuda.is_available():
+        if torch.cuda.is_available() and not is_forked:
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
@@ -63,6 +70,11 @@ def resolve_device(device: str) -> torch.device:
     if resolved is None or resolved.type not in ("cpu", "cuda", "mps"):
         raise DeviceError(f"device must be 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps', got {as_text(device)}")
     if resolved.type == "cuda":
+        if is_forked:
+            raise DeviceError(
+                f"device={as_text(device)} cannot be used in a process forked from one that has used the GPU: "
+                "use joblib's backend 'loky', the start method 'spawn', or device='cpu'"
+            )
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if count == 0:
             raise DeviceError(
@@ -105,6 +117,41 @@ def resolve_precision(precision: str, device: torch.device, work: float) -> str:
     if precision != "auto":
         return precision
     return "bfloat16" if work >= BFLOAT16_PAYS_FROM and multiplies_bfloat16(device) else "float32"
+
+
+@cache
+def prepare_forks() -> None:
+    """Let processes that are forked from now on compute with one thread; call it before computing with torch.
+
+    The threads of OpenMP do not survive a fork: where torch has computed with several, a child waits for them forever
+    as soon as it computes (``os.fork``, the start method "fork", joblib's backend "multiprocessing"). With a single
+    thread it does not need them. Processes that are started anew, as joblib's default backend does, are not affected.
+    """
+    import torch
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))
+
+
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """Raise MemoryError, with a sentence on what to do, where memory of the machine or of a GPU runs out.
+
+    Torch raises RuntimeError then, and NumPy an error that does not say what to do.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise MemoryError(OUT_OF_MEMORY) from error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that memory has run out."""
+    words = "out of memory", "can't allocate memory"  # of CUDA and MPS; of torch's allocator for the CPU
+    is_torch = isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+    return is_torch or isinstance(error, MemoryError)
 
 
 @contextmanager

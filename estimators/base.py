@@ -19,7 +19,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .accounting import count_cost
-from .backend import PRECISIONS, DeviceError, resolve_device, resolve_precision
+from .backend import PRECISIONS, DeviceError, memory_errors, resolve_device, resolve_precision
 from .cache import cache_in
 from .fitting import (
     DenseModel,
@@ -131,6 +131,7 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
 
     # -- fitting -------------------------------------------------------------------------------------
 
+    @memory_errors()
     def fit(
         self,
         X: ArrayLike,
@@ -160,7 +161,10 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If a parameter or the data cannot be used; the message says which and why.
+            If a parameter or the data cannot be used, or the training diverges (`TrainingDiverged`); the message
+            says which and why.
+        MemoryError
+            If memory runs out, also that of a GPU.
         """
         with all_or_nothing(self):
             vars(self).pop("preprocessing_", None)  # it was of the data of an earlier fit
@@ -177,6 +181,7 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
             self._publish(task, carry_out(problem, float(self.sparsity)))
         return self
 
+    @memory_errors()
     def partial_fit(
         self,
         X: ArrayLike,
@@ -446,6 +451,7 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
         """Predict the logarithms of the class probabilities; see `predict_proba`."""
         return log_softmax(self._logits(X).astype(np.float64), axis=1)
 
+    @memory_errors()
     def _logits(self, X: ArrayLike) -> NDArray[np.float32]:
         check_is_fitted(self)
         return self._evaluator(check_inputs(self, X)).logits(self.network_, self._parameters())

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from sklearn.model_selection import train_test_split
 
-from .backend import flushed_denormals
+from .backend import flushed_denormals, prepare_forks
 from .inference import Evaluator, as_tensor
 from .messages import as_text
 from .pruning.evidence import Evidence
@@ -334,6 +334,7 @@ def _split(task: Task, samples: Samples) -> list[NDArray]:
 
 def on_device(samples: Samples, task: Task) -> Data:
     """The samples as training data where and as the task computes."""
+    prepare_forks()
     device = torch.device(task.device)
     weights = None if samples.weights is None else as_tensor(samples.weights).to(device)
     inputs = as_tensor(samples.inputs).to(device, getattr(torch, task.precision))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from .backend import flushed_denormals
+from .backend import flushed_denormals, prepare_forks
 from .pruning.compact import compact
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class Evaluator:
     """
 
     def __init__(self, inputs: NDArray[np.float32], device: torch.device, precision: str):
+        prepare_forks()
         self.device, self.precision = device, precision
         self._dtype = getattr(torch, precision)
         self._inputs = as_tensor(inputs).to(device, self._dtype)

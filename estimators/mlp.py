@@ -194,6 +194,13 @@ class PrunedMLPClassifier(BasePrunedClassifier):
         A transformer from raw samples to what the network takes, and the names of the classes, in the order of
         `classes_`. Present in classifiers loaded from files that ``prunelab`` wrote; absent after `fit`.
 
+    Notes
+    -----
+    Processes that are forked after a training or a prediction (``os.fork``, joblib's backend "multiprocessing") compute
+    with one thread, and without the GPU if it was used before: neither OpenMP's threads nor CUDA survive a fork.
+    joblib's default backend "loky", which `GridSearchCV` and `PrunedMLPClassifierCV` use with ``n_jobs``, starts fresh
+    processes and has no such limit.
+
     See Also
     --------
     prunelab.estimators.sparsity_path : Many sparsities from one training.

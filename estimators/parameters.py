@@ -205,13 +205,17 @@ def _seed():
     return check, "a whole number of at least 0, a RandomState or None"
 
 
+#: Wider layers are no network that a machine could hold, and overflow NumPy's arithmetic of sizes.
+MAX_WIDTH = 10**9
+
+
 def _widths():
     def check(value: Any) -> bool:
         if not isinstance(value, (list, tuple, np.ndarray)):
-            return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) > 0
-        return all(isinstance(width, numbers.Integral) and int(width) > 0 for width in value)
+            return isinstance(value, numbers.Integral) and not isinstance(value, bool) and 0 < int(value) <= MAX_WIDTH
+        return all(isinstance(width, numbers.Integral) and 0 < int(width) <= MAX_WIDTH for width in value)
 
-    return check, "whole numbers above 0, such as (300, 100)"
+    return check, f"whole numbers from 1 to {MAX_WIDTH:,}, such as (300, 100)"
 
 
 _CHECKS = {

@@ -15,6 +15,7 @@ from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
 from .accounting import count_cost
+from .backend import memory_errors
 from .base import PruningWarning, warn_if_disconnected
 from .fitting import make_pruner, prune
 from .messages import as_text
@@ -156,8 +157,43 @@ def iter_sparsity_path(
     Raises
     ------
     ValueError
-        If a parameter, a sparsity or the data cannot be used; before anything is trained.
+        If a parameter, a sparsity or the data cannot be used, before anything is trained; or if a training diverges.
+    MemoryError
+        If memory runs out, also that of a GPU.
     """
+    with memory_errors():
+        yield from _points(
+            estimator,
+            X,
+            y,
+            sparsities=sparsities,
+            variants=variants,
+            X_test=X_test,
+            y_test=y_test,
+            sample_weight=sample_weight,
+            on_event=on_event,
+            checkpoint=checkpoint,
+            skip=skip,
+            watch=watch,
+        )
+
+
+def _points(
+    estimator: BasePrunedClassifier,
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    sparsities: Sequence[float],
+    variants: Sequence[Mapping[str, Any]],
+    X_test: ArrayLike | None,
+    y_test: ArrayLike | None,
+    sample_weight: ArrayLike | None,
+    on_event: Listener | None,
+    checkpoint: Checkpoint | None,
+    skip: int,
+    watch: bool,
+) -> Iterator[PathPoint]:
+    """The points of `iter_sparsity_path`."""
     sparsities = check_sparsities(sparsities)
     _check_variants(variants)
     if (X_test is None) != (y_test is None):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .accounting import Cost, count_cost
-from .backend import DeviceError, resolve_device
+from .backend import DeviceError, memory_errors, resolve_device
 from .fitting import DenseModel, Samples, make_pruner, prune
 from .inference import hits_and_losses
 from .parameters import check_value, conflicts
@@ -152,6 +152,7 @@ class WhatIf:
         If the data do not fit the classifier, or one of its parameters was set to an impossible value.
     """
 
+    @memory_errors()
     def __init__(
         self,
         classifier: BasePrunedClassifier,
@@ -186,6 +187,7 @@ class WhatIf:
         """Whether measuring on all test data takes so long that a person would like an estimate first."""
         return self.n_test > 2 * len(self.sample) and self.n_test * self._network.n_weights >= _ESTIMATE_FROM
 
+    @memory_errors()
     def prune(self, sparsity: float, **ways: Any) -> Cut:
         """Remove a fraction of the weights or units, in the classifier's own way but for what `ways` says.
 
@@ -239,11 +241,13 @@ class WhatIf:
     def iter_scores(self, cut: Cut) -> Iterator[Scores | None]:
         """Measure on all test data: None after each part of them, so that the caller may stop, then the scores."""
         blocks = []
-        for block in self._evaluator.iter_logits(self._network, cut.model.parameters):
-            blocks.append(block)
-            yield None
+        with memory_errors():
+            for block in self._evaluator.iter_logits(self._network, cut.model.parameters):
+                blocks.append(block)
+                yield None
         yield self._score(np.concatenate(blocks), self.codes)
 
+    @memory_errors()
     def estimate(self, cut: Cut) -> Scores:
         """Measure on the sample, and conclude to all test data.
 

@@ -30,6 +30,9 @@ EXAMPLES = """examples:
   prunelab data mnist                           one image a class, drawn in the terminal
 
 Where standard output is not a terminal, it carries nothing but data (CSV): prunelab sweep > results.csv
+
+exit status: 0 finished; 1 failed, for example because memory ran out or a training diverged; 2 the command cannot be
+carried out as given; 130 stopped by Ctrl-C
 """
 
 JOBS_HELP = "seeds at a time (default: one a processor, up to 8; one on a GPU, and with --quick)"

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..estimators.backend import share_processors
+from ..estimators.backend import OUT_OF_MEMORY, share_processors
 from ..estimators.files import is_standard_output, write_output
 from ..estimators.presets import PRESETS, WAYS
 from .output import ADDED_LABELS, Terminal
@@ -56,7 +56,7 @@ def run_safely(command: Callable[[argparse.Namespace], int], options: argparse.N
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
     except MemoryError:
-        return _fail(options, "out of memory: use a smaller network, fewer samples or a smaller batch", EXIT_FAILED)
+        return _fail(options, OUT_OF_MEMORY, EXIT_FAILED)
     except OSError as error:
         return _fail(options, error, EXIT_FAILED)
 

@@ -18,12 +18,14 @@ import pandas as pd
 import pexpect
 import pytest
 from prunelab.estimators import PrunedMLPClassifier, load_dataset, sparsity_path
+from prunelab.estimators.backend import OUT_OF_MEMORY
 from prunelab.estimators.parameters import SCHEDULES
 from prunelab.estimators.path import COLUMNS, ORIGINAL_SPARSITIES
 from prunelab.estimators.presets import PRESETS
 from prunelab.estimators.pruning.criteria import criterion_names
 from prunelab.tui import glossary
 from prunelab.tui.cli import main
+from prunelab.tui.status import EXIT_FAILED, EXIT_USAGE
 
 QUICK = ["--layers", "64", "--epochs", "2", "--device", "cpu"]
 PRUNELAB = [sys.executable, "-m", "prunelab.tui.cli"]
@@ -35,6 +37,42 @@ def prunelab(*arguments: str, **settings) -> subprocess.CompletedProcess[str]:
 
 def rows_of(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text)))
+
+
+# -- how commands end ----------------------------------------------------------------------------------------
+
+#: 40 GB of weights, where a process may have 6 GB; ends with the status of the command line.
+TOO_LARGE = """
+import resource, sys
+from prunelab.tui.cli import main
+
+resource.setrlimit(resource.RLIMIT_AS, (6 * 2**30, 6 * 2**30))
+sys.exit(main(["fit", "--layers", "100000,100000", "--device", "cpu", "--epochs", "1"]))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits of address space are Linux's")
+def test_the_exit_status_is_1_where_memory_runs_out(tmp_path):
+    environment = {**os.environ, "PRUNELAB_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", TOO_LARGE], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == EXIT_FAILED, done.stderr
+    assert f"prunelab fit: {OUT_OF_MEMORY}; 0 of 2 points are finished" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_exit_status_is_1_where_a_training_diverges(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PRUNELAB_HOME", str(tmp_path))
+    assert main(["fit", "--layers", "8", "--lr", "1e30", "--epochs", "2", "--device", "cpu"]) == EXIT_FAILED
+    assert "training diverged in epoch 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["sweep", "--sparsities", "0,0.5"], ["fit", "--sparsity", "0.5"]], ids=str)
+def test_the_exit_status_is_2_where_nothing_can_be_pruned(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PRUNELAB_HOME", str(tmp_path))
+    assert main([*command, "--layers", ""]) == EXIT_USAGE
+    assert "prune_output must be True without hidden layers" in capsys.readouterr().err
 
 
 # -- sweep ---------------------------------------------------------------------------------------------------

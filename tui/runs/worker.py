@@ -33,7 +33,7 @@ import time
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from ...estimators.backend import share_processors
+from ...estimators.backend import OUT_OF_MEMORY, is_out_of_memory, share_processors
 from ...estimators.presets import WAYS
 from .store import EventReader, Run, RunError, write_json
 from .view import RunView
@@ -387,19 +387,14 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
-    # torch's CPU allocator raises a plain RuntimeError.
-    return isinstance(error, MemoryError) or "out of memory" in str(error) or "can't allocate memory" in str(error)
-
-
 def _is_expected(error: BaseException) -> bool:
     """Whether the message says all there is to say."""
-    return isinstance(error, (ValueError, OSError, RunError)) or _is_out_of_memory(error)
+    return isinstance(error, (ValueError, OSError, RunError)) or is_out_of_memory(error)
 
 
 def _reason(error: BaseException) -> str:
-    if _is_out_of_memory(error):
-        return "out of memory: use a smaller network, fewer samples, a smaller batch or another device"
+    if is_out_of_memory(error):
+        return OUT_OF_MEMORY
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return "the disk is full: make room, then resume the run"
     text = " ".join(str(error).split())
