@@ -142,7 +142,8 @@ def _results_table(rows: Sequence[Row], labels: Sequence[str]) -> tuple[list[str
         line.append(f"{_mean(group, 'loss'):.4f}")
         line.append(f"{_mean(group, 'nonzero'):,.0f}")
         line += [_times(_mean(group, name)) for name in ("compression", "speedup")]
-        line += [f"{_mean(group, 'updates'):,.0f}"] * counted
+        if counted:
+            line.append(f"{_mean(group, 'updates'):,.0f}")
         cells.append(line)
     return header, cells
 

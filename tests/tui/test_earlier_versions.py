@@ -45,9 +45,8 @@ def test_it_can_be_looked_at_and_exported(run, tmp_path, capsys):
 def test_exploring_it_shows_that_its_network_is_unverified(run):
     fields = {
         "model": str(run.model_path(0)),
-        "dataset": "digits",
-        "data_root": None,
-        "pixels": "signed",
+        "source": run.spec.source.to_json(),
+        "content": None,
         "sparsity": 0.5,
         "ways": {"granularity": "weight"},
         "first": 0,

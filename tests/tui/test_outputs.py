@@ -49,9 +49,8 @@ def explore_save(path):
     run = RunStore().find("one")
     fields = {
         "model": str(run.model_path(0)),
-        "dataset": "digits",
-        "data_root": None,
-        "pixels": "signed",
+        "source": run.spec.source.to_json(),
+        "content": None,
         "sparsity": 0.5,
         "ways": {"granularity": "weight"},
     }
@@ -68,7 +67,9 @@ def is_csv(data):
 
 
 def is_json(data):
-    return "accuracy" in json.loads(data)[0]
+    document = json.loads(data)
+    rows = document["rows"] if isinstance(document, dict) else document  # a study has more than its rows
+    return "accuracy" in rows[0]
 
 
 def is_svg(data):
