@@ -15,6 +15,7 @@ import os
 import re
 import secrets
 import stat
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -37,6 +38,7 @@ _MAX_HEADER_BYTES = 100 * 2**20
 
 _NO_CHECKSUM = b"0" * 64
 _CHECKSUM = re.compile(rb'"prunelab":"\{\\"sha256\\": \\"([0-9a-f]{64})\\"')
+_SEAL = re.compile(rb', "crc32": "([0-9a-f]{8})"\}\Z')
 _DESCRIPTOR = re.compile(r"/dev/(?:(stdout)|(stderr)|fd/(\d+))|/proc/self/fd/(\d+)")
 
 
@@ -79,6 +81,27 @@ def replace_file(path: str | os.PathLike[str], content: bytes, *, sync: bool = F
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+def make_private_folder(path: str | os.PathLike[str]) -> None:
+    """Create a folder, and those above it that are missing, with mode 0700 whatever the umask.
+
+    Raises
+    ------
+    OSError
+        If it cannot be created.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return
+    make_private_folder(path.parent)
+    try:
+        path.mkdir()
+    except FileExistsError:
+        if not path.is_dir():
+            raise
+    else:
+        path.chmod(0o700)
 
 
 def write_output(path: str | os.PathLike[str], content: str | bytes) -> None:
@@ -158,7 +181,7 @@ def open_regular(
     follow_links : bool, default=True
         Whether `path` may be a symbolic link. False for files in folders that others may have written.
     mode : int, default=0o600
-        Permissions of a file that is created.
+        Permissions of a file that is created, whatever the umask.
 
     Raises
     ------
@@ -168,11 +191,13 @@ def open_regular(
         If it cannot be opened.
     """
     look = os.stat if follow_links else os.lstat
+    is_new = False
     try:
         _require_regular(path, look(path).st_mode)
     except FileNotFoundError:
         if not flags & os.O_CREAT:
             raise
+        is_new = True
     extra = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     if not follow_links:
         extra |= getattr(os, "O_NOFOLLOW", 0)
@@ -184,6 +209,8 @@ def open_regular(
         raise
     try:
         _require_regular(path, os.fstat(descriptor).st_mode)
+        if is_new and hasattr(os, "fchmod"):
+            os.fchmod(descriptor, mode)
     except BaseException:
         os.close(descriptor)
         raise
@@ -242,6 +269,28 @@ def float_from_json(value: Any) -> float:
     if value in ("inf", "-inf") or (isinstance(value, (int, float)) and not isinstance(value, bool)):
         return float(value)
     raise TypeError(f"{value!r} is not a number")
+
+
+def sealed_json(value: Mapping[str, Any]) -> bytes:
+    """Encode a JSON object with at least one entry on one line, with a checksum as its last entry, ``"crc32"``."""
+    body = json_text(value).encode()[:-1]
+    return body + b', "crc32": "%08x"}' % zlib.crc32(body)
+
+
+def check_seal(data: bytes) -> bool:
+    """Whether the JSON object has the checksum that `sealed_json` added; False if it has none.
+
+    Raises
+    ------
+    ValueError
+        If the checksum is wrong.
+    """
+    match = _SEAL.search(data)
+    if match is None:
+        return False
+    if zlib.crc32(data[: match.start()]) != int(match[1], 16):
+        raise ValueError("its checksum is wrong: it was damaged or changed")
+    return True
 
 
 # Arrays -------------------------------------------------------------------------------------------------

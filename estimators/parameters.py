@@ -5,6 +5,7 @@ Importing this module loads neither torch nor scikit-learn, so that a form can c
 
 from __future__ import annotations
 
+import math
 import numbers
 import os
 import re
@@ -176,10 +177,18 @@ def _number(
     def check(value: Any) -> bool:
         if not isinstance(value, kind) or isinstance(value, (bool, np.bool_)):
             return False
-        number = float(value)
-        return (number > low if open_low else number >= low) and (number < high if open_high else number <= high)
+        try:
+            number = float(value)
+        except OverflowError:
+            return False
+        is_inside = (number > low if open_low else number >= low) and (number < high if open_high else number <= high)
+        return is_inside and math.isfinite(number)
 
-    return check, f"a {'whole ' if whole else ''}number {bounds}"
+    return check, f"a {'whole ' if whole else 'finite ' if high == float('inf') else ''}number {bounds}"
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_))
 
 
 def _one_of(choices: Sequence):
@@ -228,7 +237,7 @@ _CHECKS = {
     "learning_rate_init": _number(0, open_low=True),
     "momentum": _number(0, 1, open_high=True),
     "max_iter": _number(1, whole=True),
-    "tol": _number(float("-inf")),
+    "tol": (lambda value: _is_real(value) and not math.isnan(value), "a number"),  # infinite: never, or at once
     "n_iter_no_change": _number(1, whole=True),
     "early_stopping": _flag("measure"),
     "random_state": _seed(),

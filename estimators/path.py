@@ -28,7 +28,7 @@ from .training import PointEnded
 from .validation import check_inputs, check_labelled, check_parameters, check_weights, clone_with, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from typing import Self
 
     from numpy.typing import ArrayLike, NDArray
@@ -118,7 +118,7 @@ def iter_sparsity_path(
     sample_weight: ArrayLike | None = None,
     on_event: Listener | None = None,
     checkpoint: Checkpoint | None = None,
-    skip: int = 0,
+    skip: Collection[tuple[int, float]] = (),
     watch: bool = False,
 ) -> Iterator[PathPoint]:
     """Train once, then prune to one sparsity after the other, yielding each as it is done.
@@ -140,8 +140,8 @@ def iter_sparsity_path(
         Told the progress.
     checkpoint : Checkpoint, optional
         From an event of the same path, told before it was interrupted: its training goes on from there.
-    skip : int, default=0
-        Points at the beginning to leave out, because they are known already.
+    skip : collection of (int, float), default=()
+        Points to leave out because they are known already: the number of the variant, from 0, and the sparsity.
     watch : bool, default=False
         Whether to score the test data after every epoch, for the events alone.
 
@@ -190,7 +190,7 @@ def _points(
     sample_weight: ArrayLike | None,
     on_event: Listener | None,
     checkpoint: Checkpoint | None,
-    skip: int,
+    skip: Collection[tuple[int, float]],
     watch: bool,
 ) -> Iterator[PathPoint]:
     """The points of `iter_sparsity_path`."""
@@ -223,12 +223,12 @@ def _points(
     varying = [name for name in WAYS if name not in COLUMNS and len({getattr(v, name) for v in pruned_as}) > 1]
     dense_accuracy = np.nan if test is None else test.score_dense(network, dense)
     for v, variant in enumerate(pruned_as):
-        first = min(max(skip - v * len(sparsities), 0), len(sparsities))
-        if first == len(sparsities):
+        wanted = [(s, sparsity) for s, sparsity in enumerate(sparsities) if (v, sparsity) not in skip]
+        if not wanted:
             continue
         choices = variant._choices()
         pruner = make_pruner(dense, choices) if variant.schedule == "one-shot" else None
-        for s, sparsity in enumerate(sparsities[first:], first):
+        for s, sparsity in wanted:
             problem = variant._problem(task, lambda: (dense.samples, dense.validation), lambda: dense, on_event)
             problem.monitor, problem.memory = monitor, tickets.setdefault(problem.search, {})
             problem.pruner = pruner

@@ -21,12 +21,15 @@ from textual.app import App
 from textual.color import Color
 
 from ..estimators.data.datasets import data_home
+from ..estimators.files import make_private_folder
 from .garbage import IdleCollector
 from .keys import bindings, key_name
 from .plain import AsciiFilter, ColourlessFilter, brightness
 from .runs import supervisor, words
 from .runs.client import Service
-from .runs.store import Run, RunError, RunStore, read_json, write_json
+from .runs.records import RecordError, read_record, write_record
+from .runs.schemas import Settings
+from .runs.store import Run, RunError, RunStore
 from .screens.base import LabScreenBase
 from .screens.dialogs import Choice
 from .screens.lab import LabScreen
@@ -214,9 +217,10 @@ class PrunelabApp(App[None]):
 
     def on_mount(self) -> None:
         """Restore the theme, look for what is new four times a second, and end when the terminal is gone."""
-        settings = read_json(self._settings_path) or {}
-        if settings.get("theme") in self.available_themes:
-            self.theme = settings["theme"]
+        with contextlib.suppress(RecordError, FileNotFoundError):
+            theme = read_record(self._settings_path, Settings).get("theme")
+            if theme in self.available_themes:
+                self.theme = theme
         self.set_class(self.ascii_only, "-ascii")
         self.watch(self, "theme", self._keep_theme, init=False)
         if self.run_shown is None:
@@ -268,8 +272,8 @@ class PrunelabApp(App[None]):
 
     def _keep_theme(self, theme: str) -> None:
         with contextlib.suppress(OSError):
-            self._settings_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_json(self._settings_path, {"theme": theme})
+            make_private_folder(self._settings_path.parent)
+            write_record(self._settings_path, {"theme": theme})
 
     def _watch_terminal(self, loop: asyncio.AbstractEventLoop) -> None:
         """End the app when its terminal is gone: Textual would go on reading nothing, as fast as it can."""

@@ -20,6 +20,7 @@ from ..estimators.files import is_standard_output, write_output
 from ..estimators.presets import PRESETS, WAYS
 from .output import ADDED_LABELS, Terminal
 from .runs.store import RunError
+from .runs.supervisor import WorkerError
 from .status import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, UsageError
 from .tables import CsvStream, csv_text, json_text
 from .text import clean
@@ -48,6 +49,8 @@ def run_safely(command: Callable[[argparse.Namespace], int], options: argparse.N
     try:
         with warnings_as_notes():
             return command(options)
+    except WorkerError as error:
+        return _fail(options, error, EXIT_FAILED)
     except (UsageError, RunError) as error:
         return _fail(options, error, EXIT_USAGE)
     except KeyboardInterrupt:
@@ -90,7 +93,9 @@ def data(options: argparse.Namespace) -> int:
 
     terminal = Terminal.of(sys.stdout)
     if options.dataset is None:
-        terminal.print_datasets(describe_datasets(options.data_root))
+        with _usage_errors():
+            datasets = describe_datasets(options.data_root)
+        terminal.print_datasets(datasets)
         return 0
     bunch = _load(
         DataSource(options.dataset, options.data_root, options.pixels or "auto", options_of(options)), options
@@ -180,7 +185,14 @@ class _Study:
             _new_run(self._spec) as run,
             progress_on(sys.stderr if shows_progress else None, total, len(self._spec.seeds)) as progress,
         ):
-            worker = Worker(run, on_event=progress.tell, on_point=take, on_seed=progress.begin_seed, data=self._data)
+            worker = Worker(
+                run,
+                on_event=progress.tell,
+                on_point=take,
+                on_seed=progress.begin_seed,
+                data=self._data,
+                memory=_memory(self._options),
+            )
             try:
                 with stopped_by_interrupt(worker):
                     state = worker.work()
@@ -239,14 +251,19 @@ def _recipe_in_words(point: PathPoint) -> str:
     )
 
 
+def _memory(options: argparse.Namespace) -> str | None:
+    """The folder that caches trainings. It is no part of a run: what a run's files name is not trusted."""
+    memory = getattr(options, "memory", None)
+    return None if memory is None else str(Path(os.path.expanduser(memory)).absolute())
+
+
 def _forget(point: PathPoint) -> None:
     """Keep nothing of a point but its row."""
 
 
 def _spec(options: argparse.Namespace, several: bool) -> RunSpec:
     """What the options and the preset ask for; `several` if a sweep."""
-    from ..estimators.parameters import DEFAULTS
-    from .runs.spec import EXCLUDED, RunSpec, SpecError
+    from .runs.spec import PARAMETERS, RunSpec, SpecError, check_name
 
     if options.preset is None:
         spec = RunSpec()
@@ -254,7 +271,7 @@ def _spec(options: argparse.Namespace, several: bool) -> RunSpec:
         spec = RunSpec.from_preset(options.preset)
     else:
         raise UsageError(f"there is no preset {options.preset!r}; the presets are {', '.join(PRESETS)}")
-    given = {name: getattr(options, name) for name in DEFAULTS if name not in EXCLUDED and hasattr(options, name)}
+    given = {name: getattr(options, name) for name in PARAMETERS if hasattr(options, name)}
     ways = {name: getattr(options, name) for name in WAYS if hasattr(options, name)}
     ways = {name: tuple(map(_norm, value if several else [value])) for name, value in ways.items()}
     first_seed = getattr(options, "random_state", 0)
@@ -280,10 +297,10 @@ def _spec(options: argparse.Namespace, several: bool) -> RunSpec:
         options=options_of(options, spec.options.label_noise),
         data_root=options.data_root,
         parameters={**spec.parameters, **given},
-        name=(options.name or "").strip(),
         **changes,
     )
     try:
+        spec = dataclasses.replace(spec, name=check_name(options.name or ""))
         spec.check()
     except SpecError as error:
         raise UsageError(str(error)) from error
@@ -317,12 +334,12 @@ def from_anywhere(spec: RunSpec) -> RunSpec:
     """The same experiment for a process that looks from another folder."""
 
     def absolute(path: str) -> str:
-        return str(Path(path).expanduser().absolute())
+        return str(Path(os.path.expanduser(path)).absolute())
 
     test = spec.options.test
     return dataclasses.replace(
         spec,
-        dataset=absolute(spec.dataset) if Path(spec.dataset).expanduser().is_file() else spec.dataset,
+        dataset=absolute(spec.dataset) if os.path.isfile(os.path.expanduser(spec.dataset)) else spec.dataset,
         data_root=None if spec.data_root is None else absolute(spec.data_root),
         options=dataclasses.replace(spec.options, test=absolute(test) if isinstance(test, str) else test),
     )
@@ -336,7 +353,8 @@ def _detach(options: argparse.Namespace, spec: RunSpec) -> int:
     if options.save or options.csv or options.json:
         raise UsageError("--detach writes no files here: use prunelab runs export when the run is finished")
     check_here(spec, options)
-    run = supervisor.start(RunStore(), from_anywhere(spec))
+    run = supervisor.start(RunStore(), from_anywhere(spec), _memory(options))
+    supervisor.wait_until_ready(run)
     print(run.id)
     if sys.stdout.isatty():
         print(f"prunelab attach {run.id} shows it; prunelab runs lists all runs", file=sys.stderr)

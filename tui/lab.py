@@ -23,15 +23,15 @@ def open_lab(options: argparse.Namespace) -> int:
         return EXIT_USAGE
     from .runs.store import RunError, RunStore
 
-    store = RunStore()
     run = None
-    if options.command == "attach":
-        try:
+    try:
+        store = RunStore()
+        if options.command == "attach":
             run = store.find(options.run)
             _ = run.spec
-        except RunError as error:
-            print(f"prunelab attach: {error}", file=sys.stderr)
-            return EXIT_USAGE
+    except RunError as error:
+        print(f"prunelab {options.command or ''}".rstrip() + f": {error}", file=sys.stderr)
+        return EXIT_USAGE
     try:
         from .app import run_app
     except ImportError as error:

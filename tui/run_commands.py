@@ -12,6 +12,7 @@ from .output import ADDED_LABELS, Terminal
 from .runs import supervisor
 from .runs.export import FORMATS, default_name, export, export_text, model_bytes
 from .runs.store import Run, RunError, RunStore, numbers
+from .runs.view import doubt_about
 from .runs.words import title
 from .status import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, UsageError
 from .tables import json_text
@@ -26,6 +27,9 @@ def run(options: argparse.Namespace) -> int:
     action = options.action or "list"
     try:
         return _ACTIONS[action](options, RunStore())
+    except supervisor.WorkerError as error:
+        print(f"prunelab runs {action}: {error}", file=sys.stderr)
+        return EXIT_FAILED
     except (RunError, UsageError) as error:
         print(f"prunelab runs {action}: {error}", file=sys.stderr)
         return EXIT_USAGE
@@ -52,31 +56,40 @@ def _list(options: argparse.Namespace, store: RunStore) -> int:
         [
             one["id"],
             one["name"],
-            one["state"],
+            "not responding" if one["state"] == "running" and one["reason"] else one["state"],
             Path(one["dataset"]).name,
             f"{one['points']}/{one['n_points']}",
             "" if one["dense_accuracy"] is None else f"{100 * one['dense_accuracy']:.2f}",
-            _knees(list(one["knees"].values())),
-            time.strftime("%Y-%m-%d %H:%M", time.localtime(one["created"])),
+            _knees([knee for knee in one["knees"].values() if knee is not None]),
+            time.strftime("%Y-%m-%d %H:%M", time.localtime(one["created"])) if one["created"] else "",
             duration(one["seconds"]),
         ]
         for one in summaries
     ]
     Terminal.of(sys.stdout).print_table(header, rows, left={"run", "name", "state", "data"})
+    for one in summaries:
+        if one["state"] in ("unreadable", "running") and one["reason"]:
+            print(f"{one['id']}: {one['reason']}", file=sys.stderr)
     return 0
 
 
 def _show(options: argparse.Namespace, store: RunStore) -> int:
     one = store.find(options.run)
-    rows = one.points()
+    points, reader = one.read_points()
+    rows = points.rows
+    if doubt := doubt_about(reader, len(rows), one.spec.n_points):
+        print(f"note: {doubt}", file=sys.stderr)
     if options.json:
-        sys.stdout.write(json_text({**summary(one), "spec": one.spec.to_json(), "rows": rows}))
+        counts = {"damaged_lines": reader.n_damaged, "unverified_lines": reader.n_unverified}
+        sys.stdout.write(json_text({**summary(one), "spec": one.spec.to_json(), **counts, "rows": rows}))
         return 0
     facts = summary(one)
     print(f"{facts['id']}{': ' + facts['name'] if facts['name'] else ''}")
     state = f"{facts['state']}, {facts['points']} of {facts['n_points']} points, {duration(facts['seconds'])}"
     print(f"{state}{': ' + facts['reason'] if facts['reason'] else ''}")
-    if facts["state"] in ("stopped", "interrupted", "failed"):
+    if facts["state"] in ("stopped", "interrupted", "failed", "unreadable") or (
+        facts["state"] == "finished" and not points.is_complete
+    ):
         print(f"prunelab runs resume {one.id} goes on from there")
     for name, value in facts["knees"].items():
         print(f"knee of {name}: {100 * value:.1f} % removed")
@@ -105,6 +118,7 @@ def _export(options: argparse.Namespace, store: RunStore) -> int:
 def _resume(options: argparse.Namespace, store: RunStore) -> int:
     one = store.find(options.run)
     supervisor.resume(one)
+    supervisor.wait_until_ready(one)
     print(one.id)
     return 0
 
@@ -156,14 +170,17 @@ _ACTIONS = {
 def summary(one: Run) -> dict[str, Any]:
     """How a run stands, as one flat object; also of a run that cannot be read."""
     status = one.status()
-    facts = {"id": one.id, "name": one.name, "state": status["state"], "reason": status.get("reason", "")}
+    if problem := one.problem(status):
+        status |= {"state": "unreadable", "reason": problem}
     try:
-        spec, created = one.spec, one.created
-    except RunError as error:
-        spec, created = None, 0.0
-        facts |= {"state": "failed", "reason": str(error)}
+        spec = one.spec
+    except RunError:
+        spec = None
     return {
-        **facts,
+        "id": one.id,
+        "name": one.name,
+        "state": status["state"],
+        "reason": status.get("reason", ""),
         "dataset": "" if spec is None else spec.dataset,
         "preset": "" if spec is None else spec.preset,
         "seeds": [] if spec is None else list(spec.seeds),
@@ -171,7 +188,7 @@ def summary(one: Run) -> dict[str, Any]:
         "n_points": 0 if spec is None else spec.n_points,
         "dense_accuracy": status.get("dense_accuracy"),
         "knees": status.get("knees", {}),
-        "created": created,
+        "created": one.created,
         "seconds": status.get("seconds", 0.0),
         "device": status.get("device", ""),
         "path": str(one.path),

@@ -125,13 +125,15 @@ def shares_of(store: RunStore, spec: RunSpec, jobs: int = 1, again: bool = False
     for run in () if again else store.runs():
         try:
             theirs = run.spec
+            if not theirs.is_like(spec) or (run.state == "finished" and not run.read_points()[0].is_complete):
+                continue
+            if (run.data or {}).get("content") != content:  # computed from another state of the file
+                continue
         except RunError:
             continue
         seeds = set(theirs.seeds)
-        if (run.data or {}).get("content") != content:  # computed from another state of the file
-            continue
         # One that is not finished would compute all of its seeds, so they have to be wanted.
-        if not seeds & missing or not theirs.is_like(spec):
+        if not seeds & missing:
             continue
         if run.state == "finished" or seeds <= missing:
             found.append(Share(store, theirs, run))

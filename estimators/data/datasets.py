@@ -184,11 +184,22 @@ def describe_datasets(root: str | os.PathLike[str] | None = None) -> list[Datase
 
 
 def data_home() -> Path:
-    """Return prunelab's own folder: the environment variable `PRUNELAB_HOME`, else the platform's for user data."""
+    """Return prunelab's own folder: the environment variable `PRUNELAB_HOME`, else the platform's for user data.
+
+    Raises
+    ------
+    DatasetError
+        If neither `PRUNELAB_HOME` nor a home directory is there.
+    """
     import platformdirs
 
-    home = os.environ.get("PRUNELAB_HOME")
-    return Path(os.path.expanduser(home) if home else platformdirs.user_data_dir("prunelab"))
+    try:
+        home = os.path.expanduser(os.environ.get("PRUNELAB_HOME") or platformdirs.user_data_dir("prunelab"))
+    except RuntimeError:  # of platformdirs; `expanduser` leaves the ~
+        home = "~"
+    if home.startswith("~"):
+        raise DatasetError("there is no home directory to keep files in: set PRUNELAB_HOME to a folder")
+    return Path(home)
 
 
 def data_folder(root: str | os.PathLike[str] | None = None) -> Path:

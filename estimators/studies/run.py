@@ -17,7 +17,7 @@ from .catalogue import parts_of
 from .verdicts import Answer, analyse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from sklearn.utils import Bunch
 
@@ -36,7 +36,7 @@ def sweep(
     seeds: Sequence[int] = (0,),
     on_seed: Callable[[int], None] | None = None,
     on_event: Callable[[Event], None] | None = None,
-    done: Mapping[int, int] | None = None,
+    done: Collection[tuple[int, int, float]] = (),
     checkpoint_of: Callable[[int], Checkpoint | None] | None = None,
     watch: bool = False,
 ) -> Iterator[PathPoint]:
@@ -59,8 +59,8 @@ def sweep(
         Called with each seed before it starts.
     on_event : callable, optional
         Told the progress of training and the points done.
-    done : mapping of int to int, optional
-        How many points of a seed are known from before; they are left out.
+    done : collection of (int, int, float), default=()
+        Points that are known already and left out: the seed, the number of the variant, from 0, and the sparsity.
     checkpoint_of : callable, optional
         The checkpoint to go on from, of a seed whose training was interrupted; see `iter_sparsity_path`.
     watch : bool, default=False
@@ -73,8 +73,8 @@ def sweep(
     """
     variants = variants_of(BOTH_GRANULARITIES) if variants is None else variants
     for seed in seeds:
-        skip = 0 if done is None else done.get(seed, 0)
-        if skip >= len(variants) * len(sparsities):
+        skip = {(variant, sparsity) for of, variant, sparsity in done if of == seed}
+        if len(skip) == len(variants) * len(sparsities):
             continue
         if on_seed is not None:
             on_seed(seed)

@@ -110,8 +110,10 @@ def test_patience_is_remembered(monkeypatch):
 def test_points_that_are_known_are_left_out():
     classifier = PrunedMLPClassifier((10,), max_iter=2, random_state=0, device="cpu")
     rows = [point.row for point in path(classifier)]
-    for skip in range(len(rows) + 1):
-        assert [point.row for point in path(classifier, skip=skip)] == rows[skip:]
+    keys = [(variant, sparsity) for variant in range(len(WAYS)) for sparsity in SPARSITIES]
+    for known in [[], keys[:3], keys[1::2], keys[-1:], keys[::-1]]:
+        expected = [row for key, row in zip(keys, rows, strict=True) if key not in known]
+        assert [point.row for point in path(classifier, skip=known)] == expected
 
 
 def test_watching_the_test_data_changes_nothing_and_tells_the_accuracy():

@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 from prunelab.estimators.parameters import DEFAULTS
 from prunelab.estimators.presets import WAYS
+from prunelab.tui.runs.events import EventLog
+from prunelab.tui.runs.records import read_record, write_record
+from prunelab.tui.runs.schemas import Record
 from prunelab.tui.runs.spec import RunSpec
-from prunelab.tui.runs.store import Run, RunStore, read_json, write_json
+from prunelab.tui.runs.store import Run, RunStore
 from prunelab.tui.runs.view import RunView
-from prunelab.tui.runs.worker import EventLog
 
 RunMaker = Callable[..., Run]
 
@@ -91,8 +93,8 @@ def make_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> RunMaker:
         spec = RunSpec(**{"sparsities": (0.0, 0.5, 0.9), **fields})
         run = store.create(spec)
         then = time.time() - age
-        write_json(run.path / "run.json", {**(read_json(run.path / "run.json") or {}), "created": then})
-        view, log = RunView(spec), EventLog(run)
+        write_record(run.path / "run.json", {**read_record(run.path / "run.json", Record), "created": then})
+        view, log = RunView(spec), EventLog(run.events_path)
 
         def tell(kind: str, **event: Any) -> None:
             event = {"type": kind, "t": then, **event}
@@ -116,7 +118,7 @@ def make_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> RunMaker:
             tell(state, **({"reason": reason} if state == "failed" else {}))
         log.close()
         told = "running" if state == "interrupted" else state
-        write_json(run.path / "status.json", {"state": told, "reason": reason, **view.figures()})
+        write_record(run.path / "status.json", {"state": told, "reason": reason, **view.figures()})
         if name:
             run.rename(name)
         return run

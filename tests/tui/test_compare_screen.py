@@ -12,8 +12,9 @@ from typing import Any
 import prunelab.tui.app
 import pytest
 from prunelab.tui.app import PrunelabApp
-from prunelab.tui.runs.store import Run, write_json
-from prunelab.tui.runs.worker import EventLog
+from prunelab.tui.runs.events import EventLog
+from prunelab.tui.runs.records import write_record
+from prunelab.tui.runs.store import Run
 from prunelab.tui.screens.compare import CompareScreen
 from prunelab.tui.screens.lab import LabScreen
 from prunelab.tui.screens.picker import RunPicker
@@ -318,11 +319,11 @@ def test_points_of_a_running_run_come_by_themselves(make_run):
 
     async def act(seat: Seat) -> None:
         assert len(seat.names[0].split()) == 3
-        log = EventLog(run)
+        log = EventLog(run.events_path)
         for row in later.points()[1:]:
-            log.append({"type": "point", "row": row})
+            log.append({"type": "point", "t": 0, "row": row, "point": 1, "points": 6, "layers": [], "units": []})
         log.close()
-        write_json(run.path / "status.json", {"state": "finished"})
+        write_record(run.path / "status.json", {"state": "finished"})
         await seat.see(lambda: len(seat.names[0].split()) == 5)
 
     lock = run.lock()
@@ -347,8 +348,9 @@ def test_a_run_that_is_deleted_leaves_the_comparison(make_run):
 def test_runs_without_points_and_points_without_accuracy(make_run):
     runs = [make_run(name="one", ways=WEIGHT), make_run("running", name="two", ways=WEIGHT, points=0)]
     third = make_run(name="three", ways=WEIGHT, points=2)
-    log = EventLog(third)
-    log.append({"type": "point", "row": {**runs[0].points()[2], "accuracy": None, "loss": None}})
+    log = EventLog(third.events_path)
+    row = {**runs[0].points()[2], "accuracy": None, "loss": None}
+    log.append({"type": "point", "t": 0, "row": row, "point": 3, "points": 3, "layers": [], "units": []})
     log.close()
 
     async def act(seat: Seat) -> None:

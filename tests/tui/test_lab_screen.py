@@ -14,9 +14,10 @@ import pytest
 from prunelab.estimators.studies.catalogue import EXPERIMENTS
 from prunelab.tui.app import PrunelabApp
 from prunelab.tui.runs import supervisor
+from prunelab.tui.runs.events import EventLog
+from prunelab.tui.runs.records import write_record
 from prunelab.tui.runs.spec import RunSpec
-from prunelab.tui.runs.store import Run, RunStore, write_json
-from prunelab.tui.runs.worker import EventLog
+from prunelab.tui.runs.store import Run, RunStore
 from prunelab.tui.screens.lab import LabScreen
 from prunelab.tui.widgets.entries import pruning_entries, spec_of, training_entries, values_of
 from prunelab.tui.widgets.field import Cycle, Field
@@ -98,8 +99,8 @@ class FakeWorker:
     def __init__(self, run: Run):
         self.run = run
         self.lock = run.lock()
-        self.log = EventLog(run)
-        write_json(run.path / "status.json", {"state": "running"})
+        self.log = EventLog(run.events_path)
+        write_record(run.path / "status.json", {"state": "running"})
         self.tell("started", device="auto", precision="auto", pid=1, host="here", resumed=False)
         self.tell("data", source="some digits", n_train=1437, n_test=360, n_features=64, classes=list("0123456789"))
         self.tell("seed", seed=run.spec.seeds[0])
@@ -128,7 +129,15 @@ class FakeWorker:
     def point(self, number: int, granularity: str, sparsity: float, accuracy: float | None) -> None:
         """Finish a point."""
         ways = {"criterion": "magnitude", "granularity": granularity, "scope": "layer", "norm": 2, "order": "smallest"}
-        row = {"seed": 0, "sparsity": sparsity, "accuracy": accuracy, **ways}
+        figures = {
+            "achieved_sparsity": sparsity,
+            "loss": 1.0,
+            "nonzero": 1,
+            "compression": 1.0,
+            "macs": 1,
+            "speedup": 1.0,
+        }
+        row = {"seed": 0, "sparsity": sparsity, "accuracy": accuracy, **ways, **figures}
         kept = round(2048 * (1 - sparsity))
         layers = [[kept, 2048], [320, 320]]
         self.tell("point", row=row, point=number, points=4, layers=layers, units=[[32, 32], [10, 10]])
@@ -136,7 +145,7 @@ class FakeWorker:
     def end(self, state: str, **fields: Any) -> None:
         """End with this state."""
         self.tell(state, **fields)
-        write_json(self.run.path / "status.json", {"state": state, **fields})
+        write_record(self.run.path / "status.json", {"state": state, **fields})
         self.die()
 
     def die(self) -> None:
@@ -159,7 +168,7 @@ class FakeWorker:
 def workers(monkeypatch):
     """Workers that the app starts; none of them is a process."""
     started: list[FakeWorker] = []
-    monkeypatch.setattr(supervisor, "spawn", lambda run: started.append(FakeWorker(run)))
+    monkeypatch.setattr(supervisor, "spawn", lambda run, **_: started.append(FakeWorker(run)))
     return started
 
 
@@ -428,10 +437,10 @@ def test_a_run_is_shown_as_it_goes(size):
         await until(pilot, lambda: shows(app, "2/4", "70.00", "weight 5 %"))  # the knee
         worker.point(3, "unit", 0.0, None)
         await until(pilot, lambda: shows(app, "3/4", "none"))
-        worker.point(4, "unit", 0.123, 0.5)  # of somebody else's making
+        worker.point(4, "unit", 0.123, 0.5)  # not a point of this run
         worker.point(4, "unit", 0.5, 0.6)
         worker.end("finished")
-        await until(pilot, lambda: shows(app, "finished", "5 points in", "dense 90.00 %"))
+        await until(pilot, lambda: shows(app, "finished", "4 points in", "dense 90.00 %"))
 
     play(test, size)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 
 from prunelab.tui.progress import RunsFollower
+from prunelab.tui.runs.records import write_record
 from prunelab.tui.runs.several import Share
-from prunelab.tui.runs.store import Run, RunStore, write_json
+from prunelab.tui.runs.store import Run, RunStore
 from rich.console import Console
 from rich.progress import Progress
 
@@ -16,7 +17,7 @@ from .conftest import RunMaker
 def says(run: Run, points: int, **place: object) -> None:
     """Let the status of a run say where it is."""
     status = {"state": "running", "points": points, "seed": run.spec.seeds[0]}
-    write_json(run.path / "status.json", {**status, "batch": place or None})
+    write_record(run.path / "status.json", {**status, "batch": place or None})
 
 
 def bars_of(bars: Progress) -> dict[str, tuple[float, float | None, str]]:
@@ -35,7 +36,8 @@ def test_a_bar_for_all_points_and_one_for_each_run_that_is_computed(make_run: Ru
     assert bars_of(bars) == {"points": (each, 3 * each, "")}
 
     says(first, 0)
-    says(second, 1, phase="training", epoch=3, epochs=5, batch=2, batches=4)
+    place = {"phase": "training", "epoch": 3, "epochs": 5, "batch": 2, "batches": 4, "samples": 1, "seconds": 1.0}
+    says(second, 1, **place)
     follower.tell([first, second])
     assert bars_of(bars) == {
         "points": (each + 1, 3 * each, ""),
@@ -43,7 +45,7 @@ def test_a_bar_for_all_points_and_one_for_each_run_that_is_computed(make_run: Ru
         "part 2": (2.5, 5, "seed 2, training"),
     }
 
-    says(first, 2, phase="fine-tuning", epoch=1, epochs=2)  # the end of an epoch
+    says(first, 2, phase="fine-tuning", epoch=1, epochs=2, samples=1, seconds=1.0)  # the end of an epoch
     says(second, each)
     follower.tell([first])
     assert bars_of(bars) == {

@@ -16,8 +16,10 @@ import pytest
 from prunelab.tui.app import PrunelabApp
 from prunelab.tui.runs import supervisor
 from prunelab.tui.runs.listing import Listing
+from prunelab.tui.runs.records import read_record, write_record
+from prunelab.tui.runs.schemas import Status
 from prunelab.tui.runs.spec import RunSpec
-from prunelab.tui.runs.store import RunError, RunStore, read_json, write_json
+from prunelab.tui.runs.store import RunError, RunStore
 from prunelab.tui.screens.compare import CompareScreen
 from prunelab.tui.screens.dialogs import Choice, Prompt
 from prunelab.tui.screens.lab import LabScreen
@@ -584,7 +586,7 @@ def test_the_listing_reads_the_newest_first_and_leaves_off_in_time(make_run):
     assert not listing.is_complete
     assert listing.refresh()
     assert listing.is_complete
-    assert list(listing.entries) == sorted((run.id for run in runs), reverse=True)
+    assert list(listing.entries) == [run.id for run in reversed(runs)]
 
 
 def test_the_listing_reads_again_only_what_has_changed(make_run):
@@ -601,13 +603,13 @@ def test_the_listing_reads_again_only_what_has_changed(make_run):
 
 def test_the_listing_survives_damaged_files(make_run):
     run = make_run()
-    status = read_json(run.path / "status.json")
-    assert status is not None
-    write_json(run.path / "status.json", {**status, "knees": [1], "points": "many", "dense_accuracy": "x"})
+    status = read_record(run.path / "status.json", Status)
+    write_record(run.path / "status.json", {**status, "knees": [1], "points": "many", "dense_accuracy": "x"})
     listing = Listing(RunStore())
     listing.refresh()
     entry = listing.entries[run.id]
-    assert (entry.points, entry.dense, entry.knees) == (0, None, [None, None])
+    assert (entry.state, entry.points, entry.dense, entry.knees) == ("unreadable", 0, None, [None, None])
+    assert "status.json is damaged" in entry.reason
 
 
 @pytest.mark.parametrize("width", [20, 40, 74, 114, 194])

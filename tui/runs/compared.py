@@ -7,7 +7,9 @@ from dataclasses import replace
 
 from . import words
 from .compare import Curve, curves_of, sort_rows
-from .store import EventReader, Run
+from .events import EventReader
+from .points import Points
+from .store import Run
 
 
 class ComparedRun:
@@ -20,8 +22,6 @@ class ComparedRun:
         What it is called.
     state : str
         One of `STATES`, or "gone" if it was deleted.
-    n_rows : int
-        How many points are done.
 
     Raises
     ------
@@ -33,7 +33,7 @@ class ComparedRun:
         self.run, self.spec = run, run.spec
         self.title = words.title(run)
         self.state = "running"
-        self.n_rows = 0
+        self._points = Points(run.spec)
         self._curves = curves_of(run.id, self.title, self.spec)
         self._reader = EventReader(run.events_path, only="point")
         self._stamp = -1
@@ -49,10 +49,21 @@ class ComparedRun:
         self._stamp = _stamp(self.run)
         self.state = "gone" if self._stamp < 0 else self.run.state
         self.title = self.title if self.state == "gone" else words.title(self.run)
-        rows = [event["row"] for event in self._reader.read()]
+        try:
+            events = self._reader.read()
+        except OSError:
+            events, self.state = [], "unreadable"
+        rows = []
+        for event in events:
+            if (at := self._points.insert(event["row"])) is not None:
+                rows.append(self._points.rows[at])
         sort_rows(self._curves, rows)
-        self.n_rows += len(rows)
         return bool(rows) or (self.title, self.state) != before
+
+    @property
+    def n_rows(self) -> int:
+        """How many points are done."""
+        return len(self._points.rows)
 
     def curves(self) -> list[Curve]:
         """Its curves, without names."""

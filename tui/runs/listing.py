@@ -7,10 +7,11 @@ import os
 import time
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from . import words
 from .store import Run, RunError
+from .supervisor import reason_of
 from .view import curve_name
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Entry:
     state : str
         One of `STATES`, or "unreadable".
     reason : str
-        Why it failed or cannot be read.
+        Why it failed, does not respond or cannot be read.
     spec : RunSpec or None
         None if it cannot be read.
     created, seconds : float
@@ -63,25 +64,25 @@ class Entry:
     def of(cls, run: Run) -> Entry:
         """Read a run."""
         name, status = run.name, run.status()
+        if problem := run.problem(status):
+            status |= {"state": UNREADABLE, "reason": problem}
         try:
             spec, created = run.spec, run.created
-        except RunError as error:
-            changed = os.stat(run.path).st_mtime if run.path.is_dir() else 0.0
-            return cls(run, name, UNREADABLE, str(error), None, changed, 0.0, 0, None, [])
-        knees = status.get("knees")
-        knees = knees if isinstance(knees, dict) else {}
+        except RunError:
+            return cls(run, name, UNREADABLE, problem, None, _changed(run), 0.0, 0, None, [])
+        knees = status.get("knees", {})
         curves = dict.fromkeys(curve_name({"granularity": "weight", **way}, spec) for way in spec.variants)
         return cls(
             run,
             name,
             status["state"],
-            str(status.get("reason") or ""),
+            status.get("reason") or reason_of(run),
             spec,
             created,
-            _number(status.get("seconds")) or 0.0,
-            int(_number(status.get("points")) or 0),
-            _number(status.get("dense_accuracy")),
-            [_number(knees.get(curve)) for curve in curves],
+            status.get("seconds", 0.0),
+            status.get("points", 0),
+            status.get("dense_accuracy"),
+            [knees.get(curve) for curve in curves],
         )
 
     @property
@@ -102,7 +103,7 @@ class Entry:
     @property
     def is_resumable(self) -> bool:
         """Whether there is something to go on with."""
-        return self.state in ("stopped", "interrupted", "failed")
+        return self.spec is not None and self.state in ("stopped", "interrupted", "failed", UNREADABLE)
 
     @cached_property
     def what(self) -> str:
@@ -177,7 +178,10 @@ class Listing:
             self._stamps[run.id] = _stamp(run.path)
             are_new |= run.id not in entries
             entries[run.id] = Entry.of(run)
-        self.entries = dict(sorted(entries.items(), reverse=True)) if are_new else entries
+        if are_new:
+            newest_first = sorted(entries.values(), key=lambda entry: (entry.created, entry.id), reverse=True)
+            entries = {entry.id: entry for entry in newest_first}
+        self.entries = entries
         return (self.entries, self.problem, self.is_complete) != before
 
     def _look_at_all(self) -> None:
@@ -202,7 +206,9 @@ def _stamp(folder: os.PathLike[str]) -> int:
         return -1
 
 
-def _number(value: Any) -> float | None:
-    """A number, or None for whatever else a damaged file may hold."""
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if is_number else None
+def _changed(run: Run) -> float:
+    """When a file was last made or removed in a folder, in seconds since 1970; 0 if it is gone."""
+    try:
+        return os.stat(run.path).st_mtime
+    except OSError:
+        return 0.0

@@ -6,7 +6,11 @@ Some file systems have no locks (FUSE, old network file systems), and neither ha
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import os
+import threading
+import time
 
 try:
     import fcntl
@@ -64,4 +68,59 @@ def _flock(descriptor: int, operation: int) -> bool:
         if error.errno in _NOT_SUPPORTED:
             return False
         raise
+    return True
+
+
+# The heartbeat of a worker ------------------------------------------------------------------------------
+
+#: Seconds between two signs of life: the modification time of the lock file.
+SECONDS_BETWEEN_BEATS = 2.0
+
+#: After so many seconds without one, a worker is shown as not responding.
+SILENT_AFTER = 20.0
+
+#: After so many, where there are no locks, it counts as gone.
+LOST_AFTER = 120.0
+
+
+class Heartbeat:
+    """A thread that gives a sign of life while the process can run, whatever its other threads compute."""
+
+    def __init__(self, descriptor: int):
+        self._descriptor = descriptor
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._ended.set()
+        self._thread.join()
+
+    def _beat(self) -> None:
+        while True:
+            with contextlib.suppress(OSError):
+                os.utime(self._descriptor)
+            if self._ended.wait(SECONDS_BETWEEN_BEATS):
+                return
+
+
+def seconds_since_beat(path: os.PathLike[str]) -> float:
+    """How long ago the last sign of life was; 0 if that cannot be seen."""
+    try:
+        return max(0.0, time.time() - os.stat(path, follow_symlinks=False).st_mtime)
+    except OSError:
+        return 0.0
+
+
+def process_exists(number: int) -> bool:
+    """Whether there is a process with this number on this host."""
+    if fcntl is None:  # there is no such question on Windows
+        return False
+    try:
+        os.kill(number, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
     return True

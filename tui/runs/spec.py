@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
+import msgspec
+
 from ...estimators.data.datasets import dataset_names
+from ...estimators.data.errors import DatasetError
 from ...estimators.data.source import PIXELS, DataOptions, DataSource
 from ...estimators.messages import as_text
-from ...estimators.parameters import DEFAULTS, check_sparsities, check_value, conflicts
+from ...estimators.parameters import DEFAULTS, STORED, check_sparsities, check_value, conflicts
 from ...estimators.presets import BOTH_GRANULARITIES, ORIGINAL_SPARSITIES, WAYS, variants_of
 from ...estimators.studies.catalogue import EXPERIMENTS
+from .schemas import Spec
 
-#: Parameters of the classifier that a run does not take: they are said in other fields, or make no sense here.
-EXCLUDED = ("sparsity", "random_state", "verbose", "warm_start", *WAYS)
+#: Parameters of the classifier that a run does not take: they are given in other fields, or make no sense here.
+EXCLUDED = ("sparsity", "random_state", "verbose", "warm_start", "memory", *WAYS)
+
+#: Parameters that a run may set, and so a file may. None of them is a path.
+PARAMETERS = tuple(name for name in STORED if name not in EXCLUDED)
 
 MAX_POINTS = 100_000
+MAX_NAME_LENGTH = 200
+
+#: Control characters, and bytes of a path that are not UTF-8.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 #: The version of the methods that a run is made with. 1: units are ranked across the network by raw scores, SynFlow by
 #: one ranking for all sparsities, and data are sampled without regard to their classes.
@@ -29,7 +43,7 @@ _UNCHANGED = ("magnitude", "random")
 
 
 class SpecError(ValueError):
-    """A run cannot be described so; the message says why. `field` is what to mend."""
+    """A run cannot be described so; the message says why. `field` is what has to change."""
 
     def __init__(self, message: str, field: str = ""):
         super().__init__(message)
@@ -45,7 +59,7 @@ class RunSpec:
     dataset : str
         A name or the path of a file, as `load_dataset` takes it.
     parameters : mapping
-        The classifier's parameters that differ from its defaults; those in `EXCLUDED` are not among them.
+        The classifier's parameters that differ from its defaults, out of `PARAMETERS`.
     ways : mapping of str to sequence
         Values of the parameters `WAYS`; every combination is a curve.
     sparsities : sequence of float
@@ -57,7 +71,7 @@ class RunSpec:
     options : DataOptions
         How to read a file.
     data_root : str or None
-        Where the named data sets lie.
+        Where the named data sets are.
     preset : str
         The preset it came from, or nothing.
     name : str
@@ -109,6 +123,23 @@ class RunSpec:
         """Whether this version would compute other numbers."""
         return self.methods < METHODS and not set(all_ways(self)["criterion"]) <= set(_UNCHANGED)
 
+    @cached_property
+    def _places(self) -> dict[tuple[Any, ...], int]:
+        """The number of every point, in the order in which they are computed."""
+        variants = [_way_of(variant) for variant in self.variants]
+        points = itertools.product(self.seeds, variants, self.sparsities)
+        return {(seed, way, sparsity): place for place, (seed, way, sparsity) in enumerate(points)}
+
+    def place_of(self, row: Mapping[str, Any]) -> int | None:
+        """Which point of this run a row of the table of results is, counted from 0; None if it is none of them."""
+        return self._places.get((row["seed"], _way_of(self.with_ways(row)), float(row["sparsity"])))
+
+    def point_at(self, place: int) -> tuple[int, int, float]:
+        """Seed, number of the variant, and sparsity of a point; the inverse of `place_of`."""
+        seed, rest = divmod(place, self.points_per_seed)
+        variant, sparsity = divmod(rest, len(self.sparsities))
+        return self.seeds[seed], variant, self.sparsities[sparsity]
+
     def is_like(self, other: RunSpec) -> bool:
         """Whether it computes the same, apart from the seeds."""
         if self.is_outdated != other.is_outdated:
@@ -120,8 +151,12 @@ class RunSpec:
 
     def with_ways(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """A row of results with a value of each of `WAYS`, also of those that the version which wrote it lacked."""
-        known = {name: values[0] for name, values in all_ways(self).items() if len(values) == 1}
-        return {**known, **row}
+        return {**row, **{name: value for name, value in self._common_ways.items() if name not in row}}
+
+    @cached_property
+    def _common_ways(self) -> dict[str, Any]:
+        """The ways that all points share."""
+        return {name: values[0] for name, values in all_ways(self).items() if len(values) == 1}
 
     @property
     def points_per_seed(self) -> int:
@@ -155,19 +190,23 @@ class RunSpec:
 
     def _wrong_values(self) -> dict[str, str]:
         found: dict[str, str] = {}
-        if not self.dataset.strip():
-            found["dataset"] = "dataset must be a name or the path of a file"
+        if not self.dataset.strip() or _CONTROL.search(self.dataset):
+            found["dataset"] = "dataset must be a name or the path of a file, without control characters"
+        if isinstance(self.options.test, str) and _CONTROL.search(self.options.test):
+            found["test"] = "test must be a fraction or the path of a file, without control characters"
         if self.pixels not in PIXELS:
             found["pixels"] = f"pixels must be one of {', '.join(map(repr, PIXELS))}, got {as_text(self.pixels)}"
         found |= self.options.problems()
         for name, value in self.parameters.items():
-            if name not in DEFAULTS or name in EXCLUDED:
-                found[name] = f"there is no parameter {name}"
+            if name not in PARAMETERS:
+                found[name] = f"a run has no parameter {name!r}"
+            elif isinstance(value, float) and not math.isfinite(value):
+                found[name] = f"{name} must be a finite number, got {value}"
             else:
                 _note(found, name, value)
         for name, values in self.ways.items():
             if name not in WAYS:
-                found[name] = f"there is no way of pruning called {name}"
+                found[name] = f"there is no way of pruning called {name!r}"
             elif not values:
                 found[name] = f"{name} must have at least one value"
             elif len(set(map(str, values))) < len(values):
@@ -213,41 +252,54 @@ class RunSpec:
     def from_json(cls, data: Any) -> RunSpec:
         """The inverse of `to_json`; SpecError if the data are something else.
 
-        Values that do not go together pass: what failed because of them is to be shown.
+        Values that do not go together pass: what failed because of them is to be shown. The parameter `memory`, which
+        runs of earlier versions may have, is ignored: a file must not name a folder to read or write.
         """
         try:
-            methods = _typed(data.get("methods", 1), int)
-            spec = cls(
-                dataset=_typed(data["dataset"], str),
-                pixels=_pixels_of(data),
-                options=DataOptions.from_json(data.get("options", {})),
-                parameters={name: _from_json(value) for name, value in data["parameters"].items()},
-                ways=_ways_then(data["ways"], methods),
-                sparsities=tuple(float(value) for value in data["sparsities"]),
-                seeds=tuple(_typed(value, int) for value in data["seeds"]),
-                data_root=None if data.get("data_root") is None else _typed(data["data_root"], str),
-                preset=_typed(data.get("preset", ""), str),
-                name=_typed(data.get("name", ""), str),
-                methods=methods,
-            )
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise SpecError(f"this does not describe a run: {error!r}") from error
+            fields = msgspec.convert(data, Spec)
+            options = DataOptions.from_json(fields.pop("options", {}))
+        except (msgspec.MsgspecError, RecursionError, TypeError, DatasetError) as error:
+            raise SpecError(f"it does not describe a run: {error}") from error
+        methods = fields.get("methods", 1)
+        fields["parameters"].pop("memory", None)
+        fields |= {"ways": _ways_then(fields["ways"], methods), "methods": methods}
+        spec = cls(**{**fields, "options": options, "pixels": _pixels_of(data)})
         _raise_first(spec._wrong_values())
         return spec
 
 
 def _pixels_of(data: Mapping[str, Any]) -> str:
     """How pixels are scaled; what earlier versions called "signed" is "auto"."""
-    pixels = _typed(data.get("pixels", "auto"), str)
+    pixels = data.get("pixels", "auto")
     return "auto" if pixels == "signed" and "options" not in data else pixels
 
 
 def _ways_then(ways: Mapping[str, Sequence[Any]], methods: int) -> dict[str, tuple[Any, ...]]:
     """The ways of a run, as this version calls them."""
-    known = {name: tuple(_from_json(value) for value in values) for name, values in ways.items()}
+    known = {name: tuple(values) for name, values in ways.items()}
     if methods < 2 and "unit" in known.get("granularity", ()) and "global" in known.get("scope", ()):
         known.setdefault("normalize", ("none",))
     return known
+
+
+def check_name(text: str) -> str:
+    """Return the name that a user gives a run, with single spaces between its words; SpecError if it cannot be one."""
+    name = " ".join(text.split())
+    if len(name) > MAX_NAME_LENGTH or not name.isprintable():
+        raise SpecError(f"the name of a run must have at most {MAX_NAME_LENGTH} characters, all printable", "name")
+    return name
+
+
+def _way_of(ways: Mapping[str, Any]) -> tuple[str, ...]:
+    """The values of `WAYS` in the one spelling that a spec and the rows of its table share."""
+    return tuple(_spelled(name, ways.get(name, DEFAULTS[name])) for name in WAYS)
+
+
+def _spelled(name: str, value: Any) -> str:
+    if name == "norm":
+        with contextlib.suppress(TypeError, ValueError):
+            return f"{float(value):g}"
+    return str(value)
 
 
 def _raise_first(problems: Mapping[str, str]) -> None:
@@ -289,17 +341,7 @@ def _note(found: dict[str, str], name: str, value: Any) -> None:
         found[name] = str(error)
 
 
-def _typed(value: Any, kind: type) -> Any:
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise TypeError(f"{value!r} is not of type {kind.__name__}")
-    return value
-
-
 def _to_json(value: Any) -> Any:
     if isinstance(value, float) and math.isinf(value):
         return "inf"
     return list(value) if isinstance(value, tuple) else value
-
-
-def _from_json(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value

@@ -1,36 +1,49 @@
 """Run directories: making, finding, reading and deleting them.
 
-``run.json`` says what to run, and, once they are loaded, what its data are; ``status.json`` is how it stands, replaced
-as a whole; ``events.jsonl`` is what happened, only ever appended to; ``name`` is what the user calls it. The file
-``lock`` is locked for as long as a worker lives, which the kernel sees to: a lock cannot outlive its process.
+``run.json`` is what to run and, once they are loaded, what its data are; ``status.json`` is a summary of how it stands;
+``events.jsonl`` is what happened, only ever appended to (the others are replaced as a whole); ``name`` is what the user
+calls it; ``lock`` is locked for as long as a worker lives.
+
+A folder may come from elsewhere, so nothing in it is trusted: no file is read through a symbolic link or without a
+limit, and none names another file to read or write but the data set.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import os
 import secrets
 import shutil
 import socket
+import stat
 import time
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...estimators.data.datasets import data_home
-from ...estimators.files import json_text, replace_file
+from ...estimators.data.datasets import DatasetError, data_home
+from ...estimators.files import TEMPORARY_SUFFIX, make_private_folder, open_regular, read_file, replace_file
 from . import locks
-from .spec import RunSpec, SpecError
+from .events import EventReader, last_event
+from .points import Points
+from .records import RecordError, read_record, write_record
+from .schemas import Record, Status
+from .spec import MAX_NAME_LENGTH, RunSpec, SpecError, check_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-STATES = ("running", "finished", "stopped", "failed", "interrupted")
+#: How a run can stand. "unreadable" are those with a file that is damaged, or not of the kind it should be.
+STATES = ("running", "finished", "stopped", "failed", "interrupted", "unreadable")
 
-#: Larger files are not read: none of ours is, so they are damaged or somebody else's.
-_MAX_JSON_BYTES = 16 * 2**20
+_ENDS = ("finished", "stopped", "failed")
+
+#: Folders of runs whose deletion was interrupted.
+_DELETED = ".deleted-"
+
+#: No deletion takes longer.
+_SECONDS_TO_DELETE = 3600.0
 
 
 class RunError(Exception):
@@ -44,10 +57,19 @@ class RunStore:
     ----------
     folder : path-like, optional
         Another folder.
+
+    Raises
+    ------
+    RunError
+        If there is no data home.
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None = None):
-        self.folder = Path(folder) if folder is not None else data_home() / "runs"
+        try:
+            self.folder = Path(folder) if folder is not None else data_home() / "runs"
+        except DatasetError as error:
+            raise RunError(str(error)) from error
+        self._created: dict[str, float] = {}
 
     def create(self, spec: RunSpec) -> Run:
         """Make the directory of a new run.
@@ -57,15 +79,23 @@ class RunStore:
         RunError
             If it cannot be written.
         """
-        label = "".join(c for c in Path(spec.dataset).stem if c.isalnum() or c == "-")[:20] or "data"
+        label = "".join(c for c in Path(spec.dataset).stem if c.isascii() and (c.isalnum() or c == "-"))[:20] or "data"
         try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_folder(self.folder)
+            self._remove_deleted()
+            now = time.time()
             while True:
-                path = self.folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{label}-{secrets.token_hex(2)}"
+                when = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now))
+                path = self.folder / f"{when}-{label}-{secrets.token_hex(2)}"
                 with contextlib.suppress(FileExistsError):
                     path.mkdir(mode=0o700)
+                    path.chmod(0o700)
                     break
-            write_json(path / "run.json", {"format": 1, "created": time.time(), "spec": spec.to_json()}, sync=True)
+            try:
+                write_record(path / "run.json", {"created": now, "spec": spec.to_json()}, sync=True)
+            except OSError:
+                shutil.rmtree(path, ignore_errors=True)
+                raise
         except OSError as error:
             raise RunError(
                 f"cannot keep a run in {self.folder} ({error.strerror or error}): set PRUNELAB_HOME to a folder "
@@ -73,15 +103,23 @@ class RunStore:
             ) from error
         return Run(path)
 
+    def _remove_deleted(self) -> None:
+        """Finish deletions that were interrupted."""
+        with contextlib.suppress(OSError):
+            for entry in os.scandir(self.folder):
+                if entry.name.startswith(_DELETED) and time.time() - entry.stat().st_mtime > _SECONDS_TO_DELETE:
+                    shutil.rmtree(entry.path, ignore_errors=True)
+
     def runs(self) -> list[Run]:
-        """All runs, the newest first."""
+        """All runs, in the order of their creation, the newest first; then those whose creation is not known."""
         try:
             names = [entry.name for entry in os.scandir(self.folder) if entry.is_dir() and entry.name[0] not in "._"]
         except FileNotFoundError:
             return []
         except OSError as error:
             raise RunError(f"cannot list the runs in {self.folder}: {error.strerror or error}") from error
-        return [Run(self.folder / name) for name in sorted(names, reverse=True)]
+        self._created = {name: self._created.get(name) or Run(self.folder / name).created for name in names}
+        return [Run(self.folder / name) for name in sorted(names, key=lambda n: (self._created[n], n), reverse=True)]
 
     def find(self, text: str) -> Run:
         """The run with this id, name, or beginning of an id; "last" is the newest.
@@ -117,28 +155,44 @@ class Run:
 
     @property
     def events_path(self) -> Path:
-        """The log of what happened; see `prunelab.tui.runs.view`."""
+        """The log of what happened; see `prunelab.tui.runs.events`."""
         return self.path / "events.jsonl"
+
+    @property
+    def status_path(self) -> Path:
+        """The summary of how it stands."""
+        return self.path / "status.json"
 
     @property
     def log_path(self) -> Path:
         """What the worker process printed."""
         return self.path / "log.txt"
 
+    @property
+    def lock_path(self) -> Path:
+        """The file that is locked while a worker lives, with the worker's host and process number."""
+        return self.path / "lock"
+
+    @property
+    def stop_path(self) -> Path:
+        """A file by this name asks the worker to stop."""
+        return self.path / "stop"
+
     # -- what to run -----------------------------------------------------------------------------------------
 
     @cached_property
     def _record(self) -> dict[str, Any]:
-        record = read_json(self.path / "run.json")
-        if record is None:
-            raise RunError(f"{self.path} is not a run that can be read: its run.json is missing or damaged")
-        return record
+        try:
+            return read_record(self.path / "run.json", Record)
+        except (RecordError, FileNotFoundError) as error:
+            reason = "it has no run.json" if isinstance(error, FileNotFoundError) else str(error)
+            raise RunError(f"{self.path} is not a run that can be read: {reason}") from error
 
     @cached_property
     def spec(self) -> RunSpec:
         """What to run; RunError if it cannot be read."""
         try:
-            return RunSpec.from_json(self._record.get("spec"))
+            return RunSpec.from_json(self._record["spec"])
         except SpecError as error:
             raise RunError(f"{self.path} is not a run that can be read: {error}") from error
 
@@ -146,15 +200,17 @@ class Run:
     def data(self) -> dict[str, Any] | None:
         """What its data were when they were first loaded: ``content`` and ``assumptions`` of `load_dataset`.
 
-        None before that, and in runs of earlier versions.
+        None before that, and in runs of earlier versions. RunError if it cannot be read.
         """
-        data = (read_json(self.path / "run.json") or {}).get("data")
-        return data if isinstance(data, dict) else None
+        try:
+            return read_record(self.path / "run.json", Record).get("data")
+        except (RecordError, FileNotFoundError) as error:
+            raise RunError(f"{self.path} is not a run that can be read: {error}") from error
 
     def keep_data(self, content: str | None, assumptions: Sequence[str]) -> None:
         """Record what its data are."""
         record = {**self._record, "data": {"content": content, "assumptions": list(assumptions)}}
-        write_json(self.path / "run.json", record, sync=True)
+        write_record(self.path / "run.json", record, sync=True)
 
     def check_content(self, content: str | None) -> None:
         """Refuse data that are not those the run began with.
@@ -164,47 +220,75 @@ class Run:
         RunError
             If the content of a file has changed.
         """
-        if self.data is not None and self.data.get("content") != content:
+        if (data := self.data) is not None and data["content"] != content:
             raise RunError(
                 f"{self.spec.dataset} has changed since {self.id} began: put the file back, or start a new run with it"
             )
 
     @property
     def created(self) -> float:
-        """When it was made, in seconds since 1970."""
-        return float(self._record.get("created", 0.0))
+        """When it was made, in seconds since 1970 (UTC); 0 if that cannot be read."""
+        try:
+            return self._record["created"]
+        except RunError:
+            return 0.0
 
     @property
     def name(self) -> str:
         """What the user calls it; empty if nothing."""
-        with contextlib.suppress(OSError, UnicodeDecodeError):
-            return (self.path / "name").read_text("utf-8").strip()[:200]
         with contextlib.suppress(RunError):
-            return self.spec.name
+            return self.read_name()
         return ""
 
-    def rename(self, name: str) -> None:
-        """Call it something else."""
-        line = " ".join("".join(c if c.isprintable() else " " for c in name).split())[:200]
+    def read_name(self) -> str:
+        """What the user calls it; RunError if the file with the name cannot be read."""
         try:
-            replace_file(self.path / "name", line.encode())
-        except OSError as error:
-            raise RunError(f"cannot rename {self.id}: {error.strerror or error}") from error
+            text = read_file(self.path / "name", 4 * MAX_NAME_LENGTH, follow_links=False).decode()
+        except FileNotFoundError:
+            with contextlib.suppress(RunError):
+                return self.spec.name[:MAX_NAME_LENGTH]
+            return ""
+        except (OSError, ValueError) as error:
+            raise RunError(f"{self.path / 'name'} cannot be read: {error}") from error
+        return text.strip()[:MAX_NAME_LENGTH]
+
+    def rename(self, name: str) -> None:
+        """Call it something else; RunError if it cannot be called so."""
+        try:
+            name = check_name(name)
+        except SpecError as error:
+            raise RunError(f"cannot rename {self.id}: {error}") from error
+        for is_last in (False, True):
+            try:
+                replace_file(self.path / "name", name.encode())
+                return
+            except OSError as error:
+                # A worker that starts at this moment removes temporary files.
+                if is_last or not isinstance(error, FileNotFoundError):
+                    raise RunError(f"cannot rename {self.id}: {error.strerror or error}") from error
 
     # -- how it stands ---------------------------------------------------------------------------------------
 
     def status(self) -> dict[str, Any]:
-        """What `status.json` says, with ``state`` corrected: a run whose process is gone is "interrupted"."""
-        # The lock first: a worker that ends between the two reads has written its last word before it lets go.
+        """What ``status.json`` says, with the ``state`` as it is: one of `STATES`.
+
+        A run whose process is gone is what its log says that it came to, else "interrupted". A running one has a
+        ``reason`` if its process does not respond. An unreadable one has a ``reason``.
+        """
+        # The lock first: a worker that ends between the two reads has written its last word before it releases it.
         alive = self.is_alive()
-        status = read_json(self.path / "status.json") or {"state": "running"}
-        if status.get("state") not in STATES:
-            status["state"] = "failed"
-            status["reason"] = "its status.json is damaged"
-        if status["state"] == "running" and not alive:
-            status["state"] = "interrupted"
-        elif alive:
-            status["state"] = "running"
+        try:
+            status = read_record(self.status_path, Status)
+        except FileNotFoundError:
+            status = {}
+        except RecordError as error:
+            status = {} if alive else {"state": "unreadable", "reason": str(error)}
+        if alive:
+            status |= {"state": "running", "reason": self._silence()}
+        elif status.get("state") in (None, "running"):
+            last = last_event(self.events_path) or {}
+            status["state"] = last["type"] if last.get("type") in _ENDS else "interrupted"
+            status["reason"] = last.get("reason", "")
         return status
 
     @property
@@ -212,57 +296,122 @@ class Run:
         """One of `STATES`."""
         return self.status()["state"]
 
-    def is_alive(self) -> bool:
-        """Whether a process holds the lock."""
+    def problem(self, status: Mapping[str, Any]) -> str:
+        """Why the run, with this status, cannot be read, as far as a quick look shows; empty if it can."""
         try:
-            with open(self.path / "lock", "rb") as file:
-                return bool(locks.is_held(file.fileno()))
+            _ = self.spec
+            self.read_name()
+        except RunError as error:
+            return str(error)
+        if status["state"] == "unreadable":
+            return status["reason"]
+        for path in (self.events_path, self.lock_path):
+            with contextlib.suppress(OSError):
+                if not stat.S_ISREG(os.lstat(path).st_mode):
+                    return f"{path.name} is not a regular file"
+        return ""
+
+    def is_alive(self) -> bool:
+        """Whether a process computes it."""
+        try:
+            descriptor = open_regular(self.lock_path, follow_links=False)
         except OSError:
             return False
+        try:
+            is_held = locks.is_held(descriptor)
+            return self._seems_alive() if is_held is None else is_held
+        except OSError:
+            return False
+        finally:
+            os.close(descriptor)
+
+    def _seems_alive(self) -> bool:
+        """The same where there are no locks: by the worker's sign of life, and its process if that is on this host."""
+        holder = self._read_lock()
+        if holder is None or locks.seconds_since_beat(self.lock_path) > locks.LOST_AFTER:
+            return False
+        host, number = holder
+        return host != socket.gethostname() or locks.process_exists(number)
+
+    def _silence(self) -> str:
+        """A sentence about a worker on this host that has given no sign of life for a while; else empty."""
+        holder = self._read_lock()
+        if holder is None or holder[0] != socket.gethostname():
+            return ""  # the clocks of two hosts may differ
+        silent = locks.seconds_since_beat(self.lock_path)
+        if silent < locks.SILENT_AFTER:
+            return ""
+        return f"process {holder[1]} has not responded for {silent:.0f} s: it may be suspended"
 
     def lock(self) -> int:
         """Take the lock for as long as the returned descriptor stays open, in this process or one that inherits it.
+
+        Where the file system has no locks, the run counts as running while `sign_lock` and the worker's heartbeat
+        say so.
 
         Raises
         ------
         RunError
             If a process holds it.
+        OSError
+            If it cannot be taken.
         """
-        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        for attempt in range(20):
-            try:
-                locks.acquire(descriptor)
-                return descriptor
-            except BlockingIOError:  # perhaps a reader that only looks
-                if attempt < 19:
-                    time.sleep(0.05)
+        descriptor = open_regular(self.lock_path, os.O_RDWR | os.O_CREAT, follow_links=False)
+        try:
+            for attempt in range(20):
+                try:
+                    if not locks.acquire(descriptor) and self._seems_alive():
+                        break
+                    with contextlib.suppress(OSError):
+                        os.utime(descriptor)  # the first sign of life
+                    return descriptor
+                except BlockingIOError:  # perhaps a reader that only looks
+                    if attempt < 19:
+                        time.sleep(0.05)
+        except BaseException:
+            os.close(descriptor)
+            raise
         os.close(descriptor)
         raise RunError(f"{self.id} is running already")
 
     def holder(self) -> tuple[str, int] | None:
         """Host and process number of the worker, if it lives."""
-        if not self.is_alive():
-            return None
+        return self._read_lock() if self.is_alive() else None
+
+    def _read_lock(self) -> tuple[str, int] | None:
         with contextlib.suppress(OSError, ValueError):
-            host, number = (self.path / "lock").read_text("ascii").split()
-            return host, int(number)
+            host, number = read_file(self.lock_path, 1000, follow_links=False).decode("ascii").split()
+            if int(number) > 0:
+                return host, int(number)
         return None
 
-    def sign_lock(self, descriptor: int) -> None:
-        """Write into the lock who holds it."""
+    def sign_lock(self, descriptor: int, process: int | None = None) -> None:
+        """Write into the lock which process holds it; this one by default."""
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{socket.gethostname()} {os.getpid()}\n".encode("ascii", "replace"), 0)
-
-    @property
-    def stop_path(self) -> Path:
-        """Whoever makes this file asks the worker to stop."""
-        return self.path / "stop"
+        holder = f"{socket.gethostname()} {os.getpid() if process is None else process}\n"
+        os.pwrite(descriptor, holder.encode("ascii", "replace"), 0)
 
     # -- what came out ---------------------------------------------------------------------------------------
 
     def points(self) -> list[dict[str, Any]]:
-        """The rows of the points that are finished, in their order, each with the `WAYS` it was pruned in."""
-        return [event["row"] for event in EventReader(self.events_path, only="point").read()]
+        """The rows of the points that are finished, each once, in the order in which they are computed.
+
+        Raises
+        ------
+        RunError
+            If the run or its log cannot be read.
+        """
+        return self.read_points()[0].rows
+
+    def read_points(self) -> tuple[Points, EventReader]:
+        """The points that are finished, and the reader, which knows how many lines are damaged or unverified."""
+        points, reader = Points(self.spec), EventReader(self.events_path, only="point")
+        try:
+            for event in reader.read():
+                points.insert(event["row"])
+        except OSError as error:
+            raise RunError(f"{self.events_path} cannot be read: {error.strerror or error}") from error
+        return points, reader
 
     def events(self) -> Iterator[dict[str, Any]]:
         """Everything that happened so far."""
@@ -279,60 +428,56 @@ class Run:
     def models(self) -> list[int]:
         """Seeds whose dense network is there."""
         with contextlib.suppress(RunError):
-            return [seed for seed in self.spec.seeds if self.model_path(seed).is_file()]
+            return [seed for seed in self.spec.seeds if is_regular(self.model_path(seed))]
         return []
 
     def size(self) -> int:
         """Bytes on the disk."""
         with contextlib.suppress(OSError):
-            return sum(entry.stat().st_size for entry in os.scandir(self.path))
+            return sum(entry.stat(follow_symlinks=False).st_size for entry in os.scandir(self.path))
         return 0
 
+    def remove_leftovers(self) -> None:
+        """Remove temporary files of workers that were killed; to be called by the process that has the lock."""
+        names = ("run.json", "status.json", "name", "checkpoint-seed", "dense-seed")
+        with contextlib.suppress(OSError):
+            for entry in os.scandir(self.path):
+                # Those of earlier versions have the name of their file in front, and a random ending.
+                is_temporary = entry.name.endswith(TEMPORARY_SUFFIX) or entry.name[1:].startswith(names)
+                if entry.name[0] == "." and is_temporary and not entry.is_dir(follow_symlinks=False):
+                    os.unlink(entry.path)
+
     def delete(self) -> None:
-        """Remove the directory; RunError if the run is running."""
+        """Remove the directory, or the link if it is one.
+
+        Raises
+        ------
+        RunError
+            If the run is running, or cannot be deleted; then it is still listed.
+        """
         if self.is_alive():
             raise RunError(f"{self.id} is running: stop it before you delete it")
-        hidden = self.path.with_name(f".deleted-{self.id}")  # gone from the list at once, whatever happens
+        hidden = self.path.with_name(f"{_DELETED}{self.id}")  # off the list at once
         try:
+            if self.path.is_symlink():
+                self.path.unlink()
+                return
             os.rename(self.path, hidden)
-            shutil.rmtree(hidden)
+            try:
+                shutil.rmtree(hidden)
+            except OSError:
+                os.rename(hidden, self.path)
+                raise
         except OSError as error:
             raise RunError(f"cannot delete {self.id}: {error.strerror or error}") from error
 
 
-class EventReader:
-    """Reads an `events.jsonl` from where it left off. A line that is not finished yet waits for the next time.
-
-    With `only`, it gives events of this type only, which is many times faster where there are few of them.
-    """
-
-    def __init__(self, path: Path, only: str = ""):
-        self._path = path
-        self._offset = 0
-        self._only, self._mark = only, f'"{only}"'.encode() if only else b""
-
-    def read(self) -> list[dict[str, Any]]:
-        """The events since the last call."""
-        try:
-            with open(self._path, "rb") as file:
-                size = os.fstat(file.fileno()).st_size
-                if size <= self._offset:
-                    return []
-                file.seek(self._offset)
-                data = file.read(size - self._offset)
-        except OSError:
-            return []
-        end = data.rfind(b"\n") + 1
-        self._offset += end
-        events = []
-        for line in data[:end].splitlines():
-            if self._mark not in line:
-                continue
-            with contextlib.suppress(ValueError):
-                event = json.loads(line)
-                if isinstance(event, dict) and isinstance(event.get("type"), str) and self._only in ("", event["type"]):
-                    events.append(event)
-        return events
+def is_regular(path: Path) -> bool:
+    """Whether there is a regular file, not a link to one."""
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return False
 
 
 def numbers(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -342,20 +487,3 @@ def numbers(row: Mapping[str, Any]) -> dict[str, Any]:
         name: special.get(value, value) if value is None or (isinstance(value, str) and name != "norm") else value
         for name, value in row.items()
     }
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """The object in a file, or None if there is none that can be read."""
-    try:
-        with open(path, "rb") as file:
-            if os.fstat(file.fileno()).st_size > _MAX_JSON_BYTES:
-                return None
-            data = json.loads(file.read())
-    except (OSError, ValueError, RecursionError):
-        return None
-    return data if isinstance(data, dict) else None
-
-
-def write_json(path: Path, data: Mapping[str, Any], *, sync: bool = False) -> None:
-    """Replace a file completely or not at all; with `sync`, it is on the disk when this returns."""
-    replace_file(path, json_text(data).encode(), sync=sync)

@@ -10,14 +10,15 @@ import numpy as np
 
 from ...estimators.presets import WAYS
 from ...estimators.studies.statistics import knee
-from .store import EventReader, Run
+from .events import EventReader
+from .points import Points, Row
+from .store import Run
+from .supervisor import reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .spec import RunSpec
-
-Row = dict[str, Any]
 
 MAX_LOG_LINES = 500
 
@@ -55,7 +56,7 @@ def epochs_done(place: Mapping[str, Any] | None) -> float:
         return 0.0
     if "batch" not in place:  # at the end of an epoch
         return float(place["epoch"])
-    return place["epoch"] - 1 + place["batch"] / place["batches"]
+    return place["epoch"] - 1 + place["batch"] / place.get("batches", 1)
 
 
 class RunView:
@@ -64,8 +65,8 @@ class RunView:
     Attributes
     ----------
     spec : RunSpec
-    rows : list of dict
-        The points finished: rows of the table of results, with the `WAYS` in each.
+    points : Points
+        The points finished.
     layers, units : list
         For each point, ``[kept, total]`` of every layer's weights and units.
     curves : list of TrainingCurve
@@ -88,7 +89,7 @@ class RunView:
 
     def __init__(self, spec: RunSpec):
         self.spec = spec
-        self.rows: list[Row] = []
+        self.points = Points(spec)
         self._dense: dict[int, float] = {}
         self.layers: list[list[list[int]]] = []
         self.units: list[list[list[int]]] = []
@@ -118,6 +119,11 @@ class RunView:
             take(event)
 
     # -- figures ---------------------------------------------------------------------------------------------
+
+    @property
+    def rows(self) -> list[Row]:
+        """The points finished: rows of the table of results, with the `WAYS` in each."""
+        return self.points.rows
 
     @property
     def n_points(self) -> int:
@@ -227,11 +233,12 @@ class RunView:
         self._note(event, f"seed {event['seed']} is trained: {event['epochs']} epochs, {event['precision']}")
 
     def _take_point(self, event: dict[str, Any]) -> None:
-        row = self.spec.with_ways(event["row"])
-        self.rows.append(row)
-        self.layers.append(event["layers"])
-        self.units.append(event["units"])
         self.batch = None
+        if (at := self.points.insert(event["row"])) is None:
+            return
+        row = self.rows[at]
+        self.layers.insert(at, event["layers"])
+        self.units.insert(at, event["units"])
         self._note(
             event,
             f"point {event['point']}/{event['points']}: {curve_name(row, self.spec)}, sparsity {row['sparsity']:g}: "
@@ -303,13 +310,27 @@ class RunWatcher:
         """Whether more may come without anybody doing anything."""
         return self.state == "running"
 
+    @property
+    def reason(self) -> str:
+        """Why it failed, does not respond or cannot be read; empty if nothing is wrong."""
+        return self.status.get("reason") or self.view.reason or reason_of(self.run)
+
+    @property
+    def doubt(self) -> str:
+        """A sentence about lines of the log that are damaged, or have no checksum; else empty."""
+        return doubt_about(self._reader, len(self.view.rows), self.view.n_points)
+
     def poll(self) -> bool:
         """Read what is new; returns whether anything is."""
         if not self.run.path.is_dir():
             changed, self.state = self.state != "gone", "gone"
             return changed
         status = self.run.status()
-        events = self._reader.read()
+        try:
+            events = self._reader.read()
+        except OSError as error:
+            events = []
+            status |= {"state": "unreadable", "reason": f"events.jsonl cannot be read: {error.strerror or error}"}
         for event in events:
             self.view.apply(event)
         changed = bool(events) or status != self.status or status["state"] != self.state
@@ -319,6 +340,16 @@ class RunWatcher:
         if self.is_live and batch is not None and known is not None and batch["samples"] > known["samples"]:
             self.view._progress(batch)  # the status is written more often than the events
         return changed
+
+
+def doubt_about(reader: EventReader, n_done: int, n_points: int) -> str:
+    """A sentence about lines of a log that are damaged, or have no checksum; else empty."""
+    if reader.n_damaged:
+        missing = f"; {n_points - n_done} of {n_points} points are missing" if n_done < n_points else ""
+        return f"events.jsonl has damaged lines ({reader.n_damaged}), which are ignored{missing}"
+    if reader.n_unverified:
+        return "written by an earlier version without checksums: damage to it cannot be detected"
+    return ""
 
 
 def watch(run: Run) -> RunWatcher:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,5 +98,5 @@ def size(n_bytes: int) -> str:
 
 def folder(path: Path) -> str:
     """A path, with ~ for the home directory."""
-    home = Path.home()
+    home = Path(os.path.expanduser("~"))  # "~" itself where there is no home directory
     return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)

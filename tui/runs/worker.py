@@ -1,9 +1,5 @@
 """The process that computes a run: ``python -m prunelab.tui.runs.worker DIRECTORY``.
 
-It appends what happens to `events.jsonl` and keeps `status.json` up to date; nobody else writes there. The command
-line uses the same class in its own process. Events, one JSON object a line, each with ``t`` (seconds since 1970):
-
-======================  ============================================================================================
 ``started``             ``device``, ``precision`` ("auto" until the training begins), ``pid``, ``host``, ``resumed``
 ``data``                ``source``, ``n_train``, ``n_test``, ``n_features``, ``classes``, ``assumptions``
 ``seed``                ``seed``: its training or pruning begins
@@ -17,15 +13,18 @@ line uses the same class in its own process. Events, one JSON object a line, eac
 ``finished, stopped``   nothing more
 ``failed``              ``reason``
 ======================  ============================================================================================
+=======
+It appends what happens to `events.jsonl` and keeps `status.json` up to date; no other process writes there. The
+command line uses the same class in its own process. The events are described in `prunelab.tui.runs.schemas`.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import errno
-import json
-import math
 import os
+import select
 import signal
 import socket
 import sys
@@ -33,9 +32,16 @@ import time
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from ...estimators.backend import OUT_OF_MEMORY, is_out_of_memory, share_processors
+from ...estimators.backend import share_processors
+from ...estimators.files import open_regular, replace_file, sealed_json
 from ...estimators.presets import WAYS
-from .store import EventReader, Run, RunError, write_json
+from ..status import EXIT_FAILED
+from . import locks
+from .events import EventLog
+from .reasons import is_expected, reason_of
+from .records import FORMAT, write_record
+from .store import Run, RunError, is_regular
+from .supervisor import READY
 from .view import RunView
 
 if TYPE_CHECKING:
@@ -75,32 +81,55 @@ class Worker:
         Given every `PathPoint`, after it is on the disk.
     on_seed : callable, optional
         Told every seed before it begins.
+    on_ready : callable, optional
+        Called when the data are loaded and the computing begins.
     data : Bunch, optional
         The data of the run, if they are loaded already.
+    memory : str, optional
+        A folder that caches trainings; see `PrunedMLPClassifier`. It is not part of a run, whose files may come from
+        elsewhere and must not name a folder to read and write.
+
+    Raises
+    ------
+    RunError
+        If the run cannot be read, or is running.
+    OSError
+        If its files cannot be opened.
     """
 
     def __init__(
         self,
         run: Run,
         lock: int | None = None,
+        *,
         on_event: Callable[[Event], None] | None = None,
         on_point: Callable[[PathPoint], None] | None = None,
         on_seed: Callable[[int], None] | None = None,
+        on_ready: Callable[[], None] | None = None,
         data: Bunch | None = None,
+        memory: str | None = None,
     ):
         self.run = run
         self.data = data
         self.reason = ""
-        self._lock = run.lock() if lock is None else lock
-        run.sign_lock(self._lock)
-        self._on_event, self._on_point, self._on_seed = on_event, on_point, on_seed
-        self._stop_asked = False
-        self._log = EventLog(run)
+        self._memory = memory
+        self._on_event, self._on_point, self._on_seed, self._on_ready = on_event, on_point, on_seed, on_ready
+        self._stop_asked = self._is_status_lost = False
         self._view = RunView(run.spec)
+        self._lock = run.lock() if lock is None else lock
+        try:
+            with contextlib.suppress(OSError):  # a full disk will be noticed where it matters
+                run.sign_lock(self._lock)
+            run.remove_leftovers()
+            self._log = EventLog(run.events_path)
+        except BaseException:
+            os.close(self._lock)
+            raise
         for event in self._log.earlier:
             self._view.apply(event)
         self._seed = run.spec.seeds[0]
         self._status_written = self._checkpoint_written = self._batch_told = 0.0
+        self._heartbeat = locks.Heartbeat(self._lock)
 
     def stop(self) -> None:
         """Ask it to stop at the next step; may be called from a signal handler."""
@@ -111,26 +140,26 @@ class Worker:
         try:
             state = self._work()
         except Exception as error:
-            state, self.reason = "failed", _reason(error)
-            if not _is_expected(error):
+            state, self.reason = "failed", reason_of(error)
+            if not is_expected(error):
                 import traceback
 
                 traceback.print_exc()
         try:
             self._tell(state, sync=True, **({"reason": self.reason} if state == "failed" else {}))
-            self._write_status(state)
         except OSError as error:  # a full disk, or a folder that is gone: what is there stays readable
-            self.reason = self.reason or _reason(error)
-            with contextlib.suppress(OSError):
-                self._write_status("failed")
-            return "failed"
+            state, self.reason = "failed", self.reason or reason_of(error)
+        self._write_status(state)
         with contextlib.suppress(OSError):
             self.run.stop_path.unlink(missing_ok=True)
         return state
 
     def close(self) -> None:
-        """Let go of the run."""
+        """Release the run."""
+        self._heartbeat.stop()
         self._log.close()
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._lock, 0)
         os.close(self._lock)
 
     def _work(self) -> str:
@@ -146,15 +175,32 @@ class Worker:
         self._write_status("running")
         try:
             with self._warnings_noted():
+                self._report_doubts()
                 self._compute()
         except Stopped:
             return "stopped"
+        for seed in spec.seeds:
+            self.run.checkpoint_path(seed).unlink(missing_ok=True)
         return "finished"
+
+    def _report_doubts(self) -> None:
+        """Warn of what cannot be relied on."""
+        if self._log.n_damaged:
+            warnings.warn(
+                f"events.jsonl has damaged lines ({self._log.n_damaged}), which are ignored: points that they held are "
+                "computed again",
+                stacklevel=2,
+            )
+        if not locks.acquire(self._lock):
+            warnings.warn(
+                f"the file system of {self.run.path} has no locks, so nothing but its heartbeat protects a run from a "
+                "second worker",
+                stacklevel=2,
+            )
 
     def _compute(self) -> None:
         from ...estimators import PrunedMLPClassifier
         from ...estimators.backend import resolve_device
-        from ...estimators.checkpoints import CheckpointError, load_checkpoint
         from ...estimators.studies.run import sweep
 
         spec = self.run.spec
@@ -176,31 +222,45 @@ class Worker:
             classes=list(map(str, data.class_names)),
             assumptions=data.assumptions,
         )
-        done: dict[int, int] = {}
-        for row in self._view.rows:
-            done[row["seed"]] = done.get(row["seed"], 0) + 1
-
-        def checkpoint_of(seed: int) -> Checkpoint | None:
-            path = self.run.checkpoint_path(seed)
-            try:
-                return load_checkpoint(path) if path.is_file() else None
-            except CheckpointError as error:
-                self._tell("note", text=f"{error}; the training of seed {seed} begins again")
-                return None
-
+        if self._on_ready is not None:
+            self._on_ready()
         for point in sweep(
-            PrunedMLPClassifier(**spec.parameters),
+            PrunedMLPClassifier(**spec.parameters, memory=self._memory),
             data,
             sparsities=spec.sparsities,
             variants=spec.variants,
             seeds=spec.seeds,
             on_seed=self._begin_seed,
             on_event=self._take,
-            done=done,
-            checkpoint_of=checkpoint_of,
+            done=self._points_done(),
+            checkpoint_of=self._checkpoint_of,
             watch=True,
         ):
             self._end_point(point)
+
+    def _points_done(self) -> set[tuple[int, int, float]]:
+        """Points that are known; without the first one of a seed whose network is damaged, so that it is trained."""
+        from ...estimators import PrunedMLPClassifier
+
+        done = self._view.points.keys()
+        for seed in self.run.models():
+            try:
+                with warnings.catch_warnings(action="ignore"):  # of files without a checksum
+                    PrunedMLPClassifier.load(self.run.model_path(seed))
+            except ValueError as error:
+                warnings.warn(f"{error}; seed {seed} is trained again", stacklevel=2)
+                done.discard(self.run.spec.point_at(self.run.spec.seeds.index(seed) * self.run.spec.points_per_seed))
+        return done
+
+    def _checkpoint_of(self, seed: int) -> Checkpoint | None:
+        from ...estimators.checkpoints import CheckpointError, load_checkpoint
+
+        path = self.run.checkpoint_path(seed)
+        try:
+            return load_checkpoint(path) if is_regular(path) else None
+        except CheckpointError as error:
+            warnings.warn(f"{error}; the training of seed {seed} begins again", stacklevel=2)
+            return None
 
     # -- what happens ----------------------------------------------------------------------------------------
 
@@ -241,6 +301,8 @@ class Worker:
             self._end_training(point)
         pruned, coefs = point.model.pruned, point.model.parameters[: point.network.n_layers]
         row = {**point.row, **{name: getattr(point.estimator, name) for name in WAYS}}
+        if row in self._view.points:  # computed for the sake of its training
+            return
         self._tell(
             "point",
             sync=True,  # on the disk before anybody is told
@@ -259,6 +321,7 @@ class Worker:
 
     def _end_training(self, point: PathPoint) -> None:
         """Keep the dense network, for whoever goes on from here and for the explorer."""
+        from ...estimators.persistence import dumps
         from ...estimators.training import Checkpoint, Training
 
         self._is_trained = True
@@ -267,10 +330,8 @@ class Worker:
             bare = Training(training.parameters, training.loss_curve, training.validation_scores)
             best, best_step = training.early_stop_parameters, training.early_stop_step or 0
             self._save_checkpoint(Checkpoint(bare, 0, task.recipe.max_iter, best=best, best_step=best_step))
-        path = self.run.model_path(self._seed)
-        is_wanted = len(self.run.spec.seeds) <= MODELS_KEPT or self._seed == self.run.spec.seeds[0]
-        if is_wanted and not path.exists():
-            point.to_dense_classifier().save(path)
+        if len(self.run.spec.seeds) <= MODELS_KEPT or self._seed == self.run.spec.seeds[0]:
+            replace_file(self.run.model_path(self._seed), dumps(point.to_dense_classifier()), sync=True)
         self._tell(
             "dense",
             seed=self._seed,
@@ -282,7 +343,7 @@ class Worker:
         )
 
     def _heed_stop(self, checkpoint: Callable[[], Checkpoint] | None = None) -> None:
-        if self._stop_asked or self.run.stop_path.exists():
+        if self._stop_asked or os.path.lexists(self.run.stop_path):
             if checkpoint is not None:
                 self._save_checkpoint(checkpoint())
             raise Stopped
@@ -303,9 +364,29 @@ class Worker:
         self._view.apply(event)
 
     def _write_status(self, state: str) -> None:
+        """Write the summary. It informs only, so a run does not fail because of it."""
         self._status_written = time.monotonic()
         status = {"state": state, "reason": self.reason, **self._view.figures()}
-        write_json(self.run.path / "status.json", status, sync=state != "running")
+        try:
+            write_record(self.run.status_path, status, sync=state != "running")
+        except OSError as error:
+            if state == "running" and not self._is_status_lost:
+                self._is_status_lost = True
+                self._tell("note", text=f"status.json cannot be written: {reason_of(error)}")
+            elif state != "running":
+                self._overwrite_status(status)
+
+    def _overwrite_status(self, status: dict[str, Any]) -> None:
+        """Write the last word into the file that is there: that needs no room on the disk."""
+        data = sealed_json({"format": FORMAT, **status})
+        with contextlib.suppress(OSError):
+            descriptor = open_regular(self.run.status_path, os.O_WRONLY, follow_links=False)
+            try:
+                os.pwrite(descriptor, data, 0)
+                os.ftruncate(descriptor, len(data))
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
     @contextlib.contextmanager
     def _warnings_noted(self):
@@ -323,101 +404,41 @@ class Worker:
             yield
 
 
-class EventLog:
-    """The writing end of `events.jsonl`.
-
-    Readers take whole lines only. So an event that has to be safe is put on the disk before the end of its line
-    is written: nobody is told what a power cut could take back. A last line that an earlier worker did not end
-    is ended if all of it is there, and cut off otherwise.
-
-    Attributes
-    ----------
-    earlier : list of dict
-        What was there.
-    """
-
-    def __init__(self, run: Run):
-        self._descriptor = os.open(run.events_path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        self._mend()
-        self.earlier = EventReader(run.events_path).read()
-
-    def append(self, event: dict[str, Any], *, sync: bool = False) -> None:
-        """Write a line; with `sync`, it is on the disk before anybody can read it."""
-        line = json.dumps(_finite(event), allow_nan=False).encode()
-        if sync:
-            self._write(line)
-            os.fsync(self._descriptor)
-            self._write(b"\n")
-        else:
-            self._write(line + b"\n")
-
-    def close(self) -> None:
-        """Close the file."""
-        os.close(self._descriptor)
-
-    def _write(self, data: bytes) -> None:
-        while data:
-            data = data[os.write(self._descriptor, data) :]
-
-    def _mend(self) -> None:
-        size = position = os.fstat(self._descriptor).st_size
-        tail = b""
-        while position and b"\n" not in tail:
-            position = max(0, position - 65536)
-            tail = os.pread(self._descriptor, size - position, position)
-        unfinished = tail[tail.rfind(b"\n") + 1 :]
-        if not unfinished:
-            return
-        try:
-            json.loads(unfinished)
-        except ValueError:
-            os.ftruncate(self._descriptor, size - len(unfinished))
-        else:
-            self._write(b"\n")
-
-
-def _finite(value: Any) -> Any:
-    """With None, or the name "inf", for the numbers that JSON does not know."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None if math.isnan(value) else "inf" if value > 0 else "-inf"
-    return value
-
-
-def _is_expected(error: BaseException) -> bool:
-    """Whether the message says all there is to say."""
-    return isinstance(error, (ValueError, OSError, RunError)) or is_out_of_memory(error)
-
-
-def _reason(error: BaseException) -> str:
-    if is_out_of_memory(error):
-        return OUT_OF_MEMORY
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return "the disk is full: make room, then resume the run"
-    text = " ".join(str(error).split())
-    return text if _is_expected(error) and text else f"{type(error).__name__}: {text} (see its log.txt)"
-
-
 def main(arguments: list[str]) -> int:
-    """Run as a process of its own: the directory, then the descriptor of the lock if it was taken already."""
+    """Run as a process of its own."""
+    parser = argparse.ArgumentParser(description="Compute a run.")
+    parser.add_argument("directory", help="of the run")
+    parser.add_argument("--lock", type=int, help="descriptor of its lock, if it was taken already")
+    parser.add_argument("--report", type=int, help="descriptor of a pipe: see `prunelab.tui.runs.supervisor`")
+    parser.add_argument("--memory", help="folder that caches trainings")
+    options = parser.parse_args(arguments)
+
+    def report(text: str) -> None:
+        if options.report is not None:
+            with contextlib.suppress(OSError):  # the other end may be closed
+                os.write(options.report, f"{text}\n".encode()[: select.PIPE_BUF])
+
+    def fail(reason: str) -> int:
+        report(reason)
+        with contextlib.suppress(OSError):  # the log may be on a full disk
+            print(reason, file=sys.stderr, flush=True)
+        return EXIT_FAILED
+
     share_processors()
     os.nice(NICENESS)
-    run = Run(arguments[0])
-    lock = int(arguments[1]) if len(arguments) > 1 else None
+    if options.report is not None:
+        os.set_inheritable(options.report, False)
     try:
-        worker = Worker(run, lock)
+        run = Run(options.directory)
+        worker = Worker(run, options.lock, on_ready=lambda: report(READY), memory=options.memory)
     except (RunError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 1
+        return fail(reason_of(error))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.stop())
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     state = worker.work()
     worker.close()
-    return 1 if state == "failed" else 0
+    return fail(worker.reason) if state == "failed" else 0
 
 
 if __name__ == "__main__":

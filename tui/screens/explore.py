@@ -204,7 +204,10 @@ class ExploreScreen(LabScreenBase):
         self._ask()
 
     async def _read_points(self, run: Run) -> None:
-        rows = [run.spec.with_ways(row) for row in await asyncio.to_thread(run.points)]
+        try:
+            rows = await asyncio.to_thread(run.points)
+        except RunError:  # it has become unreadable; the screens with lists of runs give the reason
+            return
         if run is self._run and rows != self._rows:
             self._rows = rows
             self._show_curve()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -324,7 +325,7 @@ def data_problem(dataset: str, root: str | None) -> str:
             if info.state == "not downloaded":
                 return f"not on this machine: F6 downloads it ({info.download_mb} MB)"
             return "" if info.state == "ready" else f"damaged: {info.checked}"
-    path = Path(dataset).expanduser()
+    path = Path(os.path.expanduser(dataset))
     if not dataset:
         return "must be the path of a .npz or .csv file"
     if path.suffix.lower() not in (".npz", ".csv"):

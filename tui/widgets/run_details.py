@@ -13,6 +13,7 @@ from ...estimators.presets import WAYS
 from ..plotting import plot_accuracy_curves
 from ..runs import words
 from ..runs.listing import Entry
+from ..runs.store import RunError
 from ..text import clean, duration
 from .plot import Plot
 
@@ -32,16 +33,18 @@ def describe(entry: Entry) -> list[str]:
 def _state(entry: Entry) -> str:
     if entry.spec is None:
         return f"unreadable: {entry.reason} (d deletes it)"
+    if entry.state == "unreadable":
+        return f"unreadable: {entry.reason} (u resumes it, d deletes it)"
     points = f"{entry.points} of {entry.spec.n_points} points, {duration(entry.seconds)}"
     match entry.state:
         case "failed":
             return f"failed: {entry.reason or 'the reason is not known'} ({points}; u resumes it)"
         case "interrupted":
-            return f"interrupted: its process is gone ({points}; u resumes it)"
+            return f"interrupted: {entry.reason or 'its process is gone'} ({points}; u resumes it)"
         case "stopped":
             return f"stopped ({points}; u resumes it)"
         case "running":
-            return f"running ({points}; s stops it)"
+            return f"{entry.reason or 'running'} ({points}; s stops it)"
     return f"finished ({points})"
 
 
@@ -104,7 +107,10 @@ class RunDetails(Horizontal):
         entry = self._entry
         if entry is None or not self.has_class("-roomy"):
             return
-        rows = [row for row in entry.run.points() if row.get("accuracy") is not None]
+        try:
+            rows = [row for row in entry.run.points() if row["accuracy"] is not None]
+        except RunError:
+            rows = []
         self.query_one(Plot).show(partial(plot_accuracy_curves, rows, title=None, group_by=WAYS))
 
 

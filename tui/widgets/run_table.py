@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from ..runs.listing import Entry
 
 
+#: The state of a run whose worker is suspended.
+NOT_RESPONDING = "not responding"
+
+
 class Kind(NamedTuple):
     """A column of the table of runs.
 
@@ -49,11 +53,15 @@ def _knees(entry: Entry) -> str:
     return "/".join(shown) if len(shown) <= 4 else "/".join([*shown[:3], ".."])
 
 
+def _state(entry: Entry) -> str:
+    return NOT_RESPONDING if entry.state == "running" and entry.reason else entry.state
+
+
 KINDS = {
     kind.key: kind
     for kind in (
         Kind("name", "name", lambda e: e.title, lambda e: e.title.lower(), most=40),
-        Kind("state", "state", lambda e: e.state, lambda e: e.state),
+        Kind("state", "state", _state, _state),
         Kind("data", "data", lambda e: e.dataset, lambda e: e.dataset.lower() or None),
         Kind("what", "what", lambda e: e.what, lambda e: e.what.lower() or None, most=34),
         Kind("ways", "prunes", lambda e: e.ways, lambda e: e.ways or None, most=34),
@@ -105,6 +113,7 @@ MARK = Column("mark", "", 1)
 
 STATE_STYLES = {
     "running": "strong",
+    NOT_RESPONDING: "wrong",
     "finished": "good",
     "failed": "wrong",
     "unreadable": "wrong",

@@ -25,6 +25,7 @@ _STATE_STYLES = {
     "stopped": "bold $text-warning",
     "interrupted": "bold $text-warning",
     "failed": "bold $text-error",
+    "unreadable": "bold $text-error",
 }
 
 #: Of the words after the bars, so that the bars keep their length.
@@ -39,7 +40,7 @@ def heading(watcher: RunWatcher, ascii_only: bool) -> Content:
         Content.assemble(
             (clean(title, ascii_only), "bold"),
             "  ",
-            (watcher.state, _STATE_STYLES.get(watcher.state, "bold")),
+            (_state(watcher), _STATE_STYLES.get(watcher.state, "bold")),
             "  ",
             ("  ".join(filter(None, beside)), "$text-muted"),
         ),
@@ -48,6 +49,11 @@ def heading(watcher: RunWatcher, ascii_only: bool) -> Content:
     if reason := _reason(watcher):
         lines.append(Content.assemble((clean(reason, ascii_only), "$text-error")))
     return Content("\n").join([*lines, Content(clean(_how(watcher), ascii_only))])
+
+
+def _state(watcher: RunWatcher) -> str:
+    """The state; of a worker that is suspended, that it does not respond."""
+    return "not responding" if watcher.state == "running" and watcher.status.get("reason") else watcher.state
 
 
 def _what(view: RunView) -> str:
@@ -61,9 +67,8 @@ def _what(view: RunView) -> str:
 
 
 def _reason(watcher: RunWatcher) -> str:
-    if watcher.state != "failed":
-        return ""
-    return watcher.view.reason or str(watcher.status.get("reason") or "")
+    parts = [watcher.reason if watcher.state in ("failed", "interrupted", "unreadable", "running") else ""]
+    return "; ".join(filter(None, [*parts, watcher.doubt]))
 
 
 def _how(watcher: RunWatcher) -> str:
