@@ -208,7 +208,8 @@ class WhatIf:
             if name not in ("sparsity", *WAYS):
                 raise ValueError(f"there is no way of pruning called {name}: there are {', '.join(WAYS)}")
             check_value(name, value)
-        alone = {"schedule": "one-shot", "control": "none", "fine_tune_iter": 0, "warm_start": False}
+        alone = {"schedule": "one-shot", "control": "none", "warm_start": False}
+        alone |= {"fine_tune_iter": 0, "fine_tune_schedule": "auto"}
         estimator = clone_with(self.classifier, sparsity=sparsity, **alone, **ways)
         choices = estimator._choices()
         n_prunable = choices.n_prunable(self._network.n_layers)

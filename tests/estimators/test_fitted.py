@@ -16,15 +16,17 @@ from prunelab.estimators.base import PruningWarning
 from prunelab.estimators.files import pack_arrays, unpack_arrays
 from prunelab.estimators.parameters import (
     ACTIVATIONS,
+    CONTROLS,
     DEFAULTS,
     DENSITY_DISTRIBUTIONS,
+    FINE_TUNE_SCHEDULES,
     INITS,
     LEARNING_RATES,
     SCHEDULES,
     SOLVERS,
 )
 from prunelab.estimators.persistence import FORMAT, VERSION
-from prunelab.estimators.pruning.criteria import criterion_names
+from prunelab.estimators.pruning.criteria import NORMALIZATIONS, REDUCTIONS, criterion_names
 from prunelab.estimators.whatif import WhatIf
 
 #: Values that each parameter can have. Everything that a classifier has must be here.
@@ -59,6 +61,12 @@ VALUES = {
     "n_rounds": st.one_of(st.integers(1, 9), st.just("auto")),
     "rewind_step": st.integers(0, 9),
     "density_distribution": st.sampled_from(DENSITY_DISTRIBUTIONS),
+    "reduce": st.sampled_from(REDUCTIONS),
+    "normalize": st.sampled_from(NORMALIZATIONS),
+    "per_output": st.booleans(),
+    "control": st.sampled_from(CONTROLS),
+    "fine_tune_learning_rate": st.one_of(st.none(), st.floats(1e-6, 1)),
+    "fine_tune_schedule": st.sampled_from(FINE_TUNE_SCHEDULES),
     "device": st.sampled_from(["cpu", "cuda:7"] if torch.cuda.is_available() else ["cpu", "auto", "cuda", "cuda:7"]),
     "precision": st.sampled_from(["auto", "float32", "bfloat16"]),
     "memory": st.sampled_from([None, "cache"]),
@@ -132,8 +140,9 @@ def test_parameters_set_after_the_fit_change_nothing_fitted(fitted, blobs, tmp_p
 @settings(max_examples=15, deadline=None)
 def test_pruning_by_hand_starts_from_what_was_fitted(fitted, blobs, tmp_path_factory, parameters):
     way = {"criterion": "magnitude", "granularity": "weight", "scope": "layer", "norm": 2, "order": "smallest"}
-    changed = copy.deepcopy(fitted).set_params(**{**parameters, "prune_output": True})
-    reference = copy.deepcopy(fitted).set_params(prune_output=True)
+    ranking = {"prune_output": True, "per_output": False, "reduce": "auto", "normalize": "auto"}
+    changed = copy.deepcopy(fitted).set_params(**{**parameters, **ranking})
+    reference = copy.deepcopy(fitted).set_params(**ranking)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PruningWarning)
         one, other = (WhatIf(classifier, *blobs, *blobs) for classifier in (changed, reference))
