@@ -100,6 +100,7 @@ KEYS: dict[str, list[Key]] = {
         Key("d", "download", "Download", "download the chosen data set"),
         Key("x", "cancel_download", "Cancel", "cancel the download"),
         Key("o", "open_file", "Open", "open a file of your own, .npz or .csv"),
+        Key("e", "edit_reading", "Reading", "how to read the file: label column, header line, delimiter, ..."),
         Key("t", "toggle_part", "Training/test", "show the training data or the test data"),
         Key("n,pagedown", "turn_page(1)", "Next", "the next page"),
         Key("p,pageup", "turn_page(-1)", "Previous", "the page before"),

@@ -99,7 +99,7 @@ class Preview:
     names : list of str
         Of the columns; empty if the table could not be cut into cells.
     roles : list of str
-        What each column is: "feature", "label", or why it is left out.
+        What each column is: "feature", "label", or why it is left out; "" while that is not known.
     rows : list of list of str
     assumptions : list of str
     problem : str
@@ -125,9 +125,8 @@ def preview_table(path: Path, options: DataOptions, n_rows: int) -> Preview:
     except DatasetError as error:
         problem = str(error)
     names = layout.names if any(layout.names) else []
-    roles = [
-        layout.dropped.get(place) or ("label" if place == layout.label else "feature") for place in range(len(names))
-    ]
+    others = "" if layout.label < 0 else "feature"  # not known yet
+    roles = [layout.dropped.get(place) or ("label" if place == layout.label else others) for place in range(len(names))]
     rows = [[cell.strip() for cell in record] for record in layout.records[:n_rows]]
     return Preview(names, roles, rows, notes.assumptions, problem, layout)
 

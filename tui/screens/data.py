@@ -18,6 +18,7 @@ from textual.widgets import OptionList, Static
 from textual.worker import Worker
 
 from ...estimators.data.datasets import data_folder
+from ...estimators.data.source import FILE_SUFFIXES, DataSource
 from ..features import draw_features
 from ..images import draw_gallery, fit_images
 from ..keys import bindings
@@ -30,6 +31,7 @@ from ..widgets.picture import Picture
 from ..widgets.plot import Plot, as_high_as_it_is
 from .base import LabScreenBase
 from .dialogs import Prompt
+from .reading import ReadingDialog
 
 #: So many images shall be on a page, if they can still be recognised: one of each class, most often.
 IMAGES_WANTED = 10
@@ -167,8 +169,12 @@ class DataScreen(LabScreenBase):
         self.refresh_bindings()
         self._show_classes(entry)
         about = self.query_one("#about", Static)
-        about.update(_sentence(clean(entry.about["source"], self.lab.ascii_only)))
-        about.display = self.size.height >= 30
+        assumptions = entry.about["assumptions"]
+        words = f"assumed (e changes it): {'; '.join(assumptions)}" if assumptions else entry.about["source"]
+        about.update(_sentence(clean(words, self.lab.ascii_only)))
+        is_high = self.size.height >= 30
+        about.styles.max_height = 3 if is_high else 1
+        about.display = bool(assumptions) or is_high
         self._show_page()
 
     async def _ask(self, op: str, entry: Entry, **fields: Any) -> dict[str, Any]:
@@ -310,6 +316,8 @@ class DataScreen(LabScreenBase):
             return entry is not None and entry.state != "ready" and bool(entry.download_mb) and self._download is None
         if action == "cancel_download":
             return self._download is not None
+        if action == "edit_reading":
+            return entry is not None and entry.is_file
         if action == "run":
             return entry is not None and entry.state == "ready"
         return True
@@ -323,18 +331,21 @@ class DataScreen(LabScreenBase):
     def _open_file(self, text: str | None) -> None:
         if text:
             path = Path(text).expanduser().absolute()
-            self.run_worker(partial(self._add_file, path), group="open", exclusive=True)
+            known = next((entry for entry in self._entries if entry.name == str(path)), None)
+            entry = known or Entry(str(path), path.name, "your own file")
+            self.run_worker(partial(self._add_file, entry), group="open", exclusive=True)
 
-    async def _add_file(self, path: Path) -> None:
-        entry = next((entry for entry in self._entries if entry.name == str(path)), None)
-        if entry is None:
-            entry = Entry(str(path), path.name, "your own file")
+    async def _add_file(self, entry: Entry) -> None:
+        path = Path(entry.name)
         try:
             entry.about = await self._ask("describe", entry)
         except Overtaken:
             return
         except ServiceError as error:
-            self.notify(_sentence(str(error)), severity="error", timeout=15, markup=False)
+            if path.suffix.lower() in FILE_SUFFIXES and path.is_file():
+                self._ask_how_to_read(entry, str(error))
+            else:
+                self.notify(_sentence(str(error)), severity="error", timeout=15, markup=False)
             return
         kind = "images" if entry.about["image_shape"] else f"{entry.about['n_features']:,} features"
         entry.description, entry.state, entry.trouble = f"your file, {kind}", "ready", ""
@@ -343,6 +354,19 @@ class DataScreen(LabScreenBase):
         self._list_entries(self._entries.index(entry))
         if entry is self._entry:
             self._show_entry()
+
+    def action_edit_reading(self) -> None:
+        """Ask how to read the chosen file."""
+        if self._entry is not None:
+            self._ask_how_to_read(self._entry)
+
+    def _ask_how_to_read(self, entry: Entry, problem: str = "") -> None:
+        def read(source: DataSource | None) -> None:
+            if source is not None:
+                entry.options, entry.pixels, entry.about = source.options, source.pixels, {}
+                self.run_worker(partial(self._add_file, entry), group="open", exclusive=True)
+
+        self.app.push_screen(ReadingDialog(entry.source(self.lab.data_root), problem), read)
 
     # -- downloads -------------------------------------------------------------------------------------------
 

@@ -55,6 +55,11 @@ class Entry:
         return DataSource(self.name, root, self.pixels, self.options)
 
     @property
+    def is_file(self) -> bool:
+        """Whether it is a file of the user's own."""
+        return bool(self.source(None).paths)
+
+    @property
     def is_table(self) -> bool:
         """Whether it is known not to be images."""
         return bool(self.about) and not self.about["image_shape"]

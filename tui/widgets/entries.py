@@ -149,7 +149,7 @@ def _ways(values: Sequence[Any], names: Mapping[Any, str] | None = None, every: 
     return [*each, (tuple(values), every)]
 
 
-_PIXELS = (("auto", "automatic"), ("signed", "-1 to 1"), ("unit", "0 to 1"), ("standard", "mean 0, dev. 1"))
+PIXEL_OPTIONS = (("auto", "automatic"), ("signed", "-1 to 1"), ("unit", "0 to 1"), ("standard", "mean 0, dev. 1"))
 
 _NO_YES = ((False, "no"), (True, "yes"))
 
@@ -192,7 +192,7 @@ def training_entries() -> list[Entry]:
         ),
         ChoiceEntry("dataset", "data", [*((name, name) for name in names), (FILE, "a file of yours")]),
         TextEntry("path", "path", str.strip, str, "a .npz or .csv file"),
-        ChoiceEntry("pixels", "pixels", _PIXELS),
+        ChoiceEntry("pixels", "pixels", PIXEL_OPTIONS),
         TextEntry("hidden_layer_sizes", "layers", _widths, _show_widths, "300 100"),
         TextEntry("max_iter", "epochs", _whole, str),
         TextEntry("batch_size", "batch", _whole, str),
