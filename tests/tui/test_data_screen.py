@@ -12,16 +12,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from prunelab.estimators.data.source import DataOptions
 from prunelab.tui.app import PrunelabApp
 from prunelab.tui.runs.client import ServiceError
 from prunelab.tui.runs.spec import RunSpec
 from prunelab.tui.screens.data import DataScreen
+from prunelab.tui.screens.reading import ReadingDialog
 from prunelab.tui.widgets.data_list import DataList
 from prunelab.tui.widgets.picture import Picture
 from prunelab.tui.widgets.plot import Plot
 from textual.containers import VerticalScroll
 from textual.pilot import Pilot
-from textual.widgets import Input
+from textual.widgets import Input, Static
 
 SIZES = [(80, 24), *(pytest.param(size, marks=pytest.mark.slow) for size in [(120, 40), (200, 60)])]
 
@@ -287,12 +289,12 @@ def test_own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def test(seat: Seat) -> None:
         await open_file(seat, table)
-        await seat.see("flowers.csv, training data | features 1 to 19 of 50")
+        await seat.see("flowers.csv, training data | features 1 to 18 of 50")
         assert seat.picture.split()[:4] == ["feature", "mean", "least", "largest"]
-        assert "feature 18" in seat.picture
+        assert "feature 17" in seat.picture
         assert len(seat.bars) == 2
         await seat.press("n")
-        await seat.see("features 20 to 38 of 50")
+        await seat.see("features 19 to 36 of 50")
         assert not seat.footer & {"Download", "Cancel"}
 
         await open_file(seat, tmp_path / "absent.npz")
@@ -307,6 +309,59 @@ def test_own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert edited[0].problems() == {}
 
     sit_down(test)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+def test_an_ambiguous_file_is_read_as_the_dialog_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size) -> None:
+    table = tmp_path / "flowers.csv"
+    rows = [f"{i};{i % 5},5;{i % 3};{'ab'[i % 2]};" for i in range(30)]
+    table.write_text("\n".join(["Id;length;count;kind;", *rows]))
+    edited: list[RunSpec] = []
+
+    async def edit_spec(self: PrunelabApp, spec: RunSpec) -> None:
+        edited.append(spec)
+
+    monkeypatch.setattr(PrunelabApp, "edit_spec", edit_spec)
+
+    async def test(seat: Seat) -> None:
+        app = seat.pilot.app
+
+        def shown(name: str) -> str:
+            return str(app.screen.query_one(name, Static).content) if app.screen.query(name) else ""
+
+        await seat.press("o")
+        await seat.see(lambda: app.screen is not seat.screen)
+        app.screen.query_one(Input).value = str(table)
+        await seat.press("enter")
+        await seat.see(lambda: isinstance(app.screen, ReadingDialog) and "0,5" in shown("#table"))
+        await seat.see(lambda: "index='Id'" in shown("#words"))
+        await seat.press("enter")  # which changes nothing: the question stays
+        await seat.see(lambda: isinstance(app.screen, ReadingDialog) and "index='Id'" in shown("#words"))
+        await seat.press("down", "I", "d")
+        await seat.see(lambda: "row names" in shown("#table"))
+        names, roles, *cells = shown("#table").splitlines()
+        assert names.split()[:4] == ["Id", "length", "count", "kind"]
+        assert roles.split()[:5] == ["row", "names", "feature", "feature", "label"]
+        assert cells[0].split()[:4] == ["0", "0,5", "0", "a"]
+        assert "decimal=','" in shown("#words")
+        assert all(len(line) <= app.screen.query_one("#table").size.width for line in (names, roles, *cells))
+        await seat.press("enter")
+        await seat.see("flowers.csv, training data | features 1 to 2 of 2")
+        assert "Reading" in seat.footer
+        about = str(seat.screen.query_one("#about", Static).content)
+        assert "decimal" in about
+        assert "label" in about
+        await seat.press("e")
+        await seat.see(lambda: isinstance(app.screen, ReadingDialog))
+        await seat.press("down", "down", "down", "down", "right")
+        await seat.see(lambda: "several columns" in shown("#words"))
+        await seat.press("enter")
+        await seat.see(lambda: isinstance(app.screen, ReadingDialog) and "several columns" in shown("#words"))
+        await seat.press("escape", "r")
+        await seat.see(lambda: edited)
+        assert edited[0].options == DataOptions(index="Id")  # what could not be read is not kept
+
+    sit_down(test, size)
 
 
 def test_the_process_of_the_screen_stays_light() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -170,12 +170,14 @@ class DataScreen(LabScreenBase):
         self._show_classes(entry)
         about = self.query_one("#about", Static)
         assumptions = entry.about["assumptions"]
-        words = f"assumed (e changes it): {'; '.join(assumptions)}" if assumptions else entry.about["source"]
-        about.update(_sentence(clean(words, self.lab.ascii_only)))
         is_high = self.size.height >= 30
-        about.styles.max_height = 3 if is_high else 1
+        options = ", ".join(line.partition("=")[0] for line in assumptions if "=" in line.split()[0])
+        assumed = f"assumed (e changes it): {'; '.join(assumptions)}" if is_high else f"assumed (e shows): {options}"
+        words = assumed if assumptions else entry.about["source"]
+        about.update(_sentence(clean(words, self.lab.ascii_only)))
+        about.styles.max_height = 5 if is_high else 1
         about.display = bool(assumptions) or is_high
-        self._show_page()
+        self.call_after_refresh(self._show_page)  # the room that is left is known then
 
     async def _ask(self, op: str, entry: Entry, **fields: Any) -> dict[str, Any]:
         return await self.lab.service.ask(
@@ -332,28 +334,31 @@ class DataScreen(LabScreenBase):
         if text:
             path = Path(text).expanduser().absolute()
             known = next((entry for entry in self._entries if entry.name == str(path)), None)
-            entry = known or Entry(str(path), path.name, "your own file")
+            entry = replace(known, about={}) if known else Entry(str(path), path.name, "your own file")
             self.run_worker(partial(self._add_file, entry), group="open", exclusive=True)
 
     async def _add_file(self, entry: Entry) -> None:
+        """List a file, instead of an entry that it has already; ask how to read it if it cannot be read so."""
         path = Path(entry.name)
         try:
             entry.about = await self._ask("describe", entry)
         except Overtaken:
             return
         except ServiceError as error:
-            if path.suffix.lower() in FILE_SUFFIXES and path.is_file():
+            if path.suffix.lower() in FILE_SUFFIXES and path.is_file() and self.app.screen is self:
                 self._ask_how_to_read(entry, str(error))
             else:
                 self.notify(_sentence(str(error)), severity="error", timeout=15, markup=False)
             return
         kind = "images" if entry.about["image_shape"] else f"{entry.about['n_features']:,} features"
         entry.description, entry.state, entry.trouble = f"your file, {kind}", "ready", ""
-        if entry not in self._entries:
-            self._entries.append(entry)
-        self._list_entries(self._entries.index(entry))
-        if entry is self._entry:
+        names = [known.name for known in self._entries]
+        at = names.index(entry.name) if entry.name in names else len(names)
+        self._entries[at : at + 1] = [entry]
+        if self._entry is not None and self._entry.name == entry.name:
+            self._entry = entry
             self._show_entry()
+        self._list_entries(at)
 
     def action_edit_reading(self) -> None:
         """Ask how to read the chosen file."""
@@ -363,8 +368,8 @@ class DataScreen(LabScreenBase):
     def _ask_how_to_read(self, entry: Entry, problem: str = "") -> None:
         def read(source: DataSource | None) -> None:
             if source is not None:
-                entry.options, entry.pixels, entry.about = source.options, source.pixels, {}
-                self.run_worker(partial(self._add_file, entry), group="open", exclusive=True)
+                changed = replace(entry, options=source.options, pixels=source.pixels, about={})
+                self.run_worker(partial(self._add_file, changed), group="open", exclusive=True)
 
         self.app.push_screen(ReadingDialog(entry.source(self.lab.data_root), problem), read)
 

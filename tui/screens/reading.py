@@ -56,7 +56,7 @@ class ReadingDialog(ModalScreen[DataSource | None]):
     ]
 
     DEFAULT_CSS = """
-    ReadingDialog .dialog { width: 96; padding: 0 1; }
+    ReadingDialog .dialog { width: 96; max-width: 100%; max-height: 100%; padding: 0 1; }
     ReadingDialog .fields { layout: grid; grid-size: 2; grid-gutter: 0 2; grid-rows: auto; height: auto; }
     ReadingDialog #table { height: auto; margin-top: 1; }
     ReadingDialog #words { height: auto; max-height: 6; margin-top: 1; color: $text-muted; }
@@ -70,13 +70,13 @@ class ReadingDialog(ModalScreen[DataSource | None]):
         self._is_table = source.paths[0].suffix.lower() == ".csv"
         options = source.options
         self._fields = {
-            "label": Field("label", "label column", text_input("automatic")),
-            "index": Field("index", "row names", text_input("automatic; yes, no or a column")),
-            "header": Field("header", "header line", Cycle(_HEADER, "header line")),
+            "label": Field("label", "label", text_input("automatic")),
+            "index": Field("index", "index", text_input("yes/no/name")),
+            "header": Field("header", "header", Cycle(_HEADER, "header line")),
             "delimiter": Field("delimiter", "delimiter", Cycle(_DELIMITER, "delimiter")),
-            "decimal": Field("decimal", "decimal mark", Cycle(_DECIMAL, "decimal mark")),
+            "decimal": Field("decimal", "decimal", Cycle(_DECIMAL, "decimal mark")),
             "pixels": Field("pixels", "pixels", Cycle(PIXEL_OPTIONS, "pixels")),
-            "test": Field("test", "test part", text_input("0.2, or a file")),
+            "test": Field("test", "test", text_input("0.2 or file")),
         }
         index = {True: "yes", False: "no", "auto": ""}.get(options.index, options.index)
         values = {**vars(options), "index": index, "delimiter": options.separator, "pixels": source.pixels}
@@ -156,14 +156,13 @@ class ReadingDialog(ModalScreen[DataSource | None]):
         )
         table.update(Text("\n").join(Text(line, style="bold" if i == 0 else "") for i, line in enumerate(drawn)))
         problem = found["problem"] or (self._problem if source == self._source else "")
-        assumed = f"assumed: {'; '.join(found['assumptions'])}" if found["assumptions"] else ""
+        assumed = f"Assumed: {'; '.join(found['assumptions'])}" if found["assumptions"] else ""
         self._say(problem or assumed, is_problem=bool(problem))
 
     def _say(self, words: str, *, is_problem: bool) -> None:
         line = self.query_one("#words", Static)
         line.set_class(is_problem, "-problem")
-        words = clean(words, self._ascii_only)
-        line.update(f"{words[:1].upper()}{words[1:]}{'.' if words else ''}")
+        line.update(f"{clean(words, self._ascii_only)}." if words else "")
 
     # -- going through it ------------------------------------------------------------------------------------
 
