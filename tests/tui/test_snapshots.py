@@ -94,6 +94,7 @@ class CannedService:
         names = list("0123456789")
         yield {
             "source": "digits made up",
+            "assumptions": [],
             "n_features": 64,
             "image_shape": [8, 8],
             "class_names": names,
