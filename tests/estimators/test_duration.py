@@ -74,3 +74,15 @@ def test_other_methods_have_the_updates_of_all_rounds_of_the_tickets(quick):
         label.removesuffix(EQUAL_TOTAL) for label, ratio in epochs.items() if ratio == 6
     }
     assert len(others) == 8
+
+
+def test_updates_are_equal_where_the_budgets_say_so():
+    data = load_dataset("digits")
+    recipe = {"max_iter": 2, "n_iter_no_change": 100, "batch_size": 300}
+    sparsity = 0.6
+    ticket = PrunedMLPClassifier(hidden_layer_sizes=(8,), schedule="rewind", n_rounds="auto", **recipe)
+    longer = {**recipe, "max_iter": 2 * (1 + rounds_of(sparsity))}
+    small = PrunedMLPClassifier(hidden_layer_sizes=(4,), **longer)
+    (of_ticket,) = sweep(ticket, data, sparsities=(sparsity,), variants=[{}])
+    (of_small,) = sweep(small, data, sparsities=(0.0,), variants=[{}])
+    assert of_ticket.row["updates"] == of_small.row["updates"]

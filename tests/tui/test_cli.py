@@ -206,6 +206,19 @@ def test_presets_are_the_experiment_and_options_add_to_them():
     assert int(rows_of(result.stdout)[0]["nonzero"]) == 64 * 64 + 64 * 10
 
 
+def test_wrong_labels_are_learnt(capsys):
+    arguments = ["sweep", *QUICK, "--granularity", "weight", "--sparsities", "0"]
+    accuracies = []
+    for options in ([], ["--label-noise", "1"]):
+        assert main([*arguments, *options]) == 0
+        accuracies.append(float(rows_of(capsys.readouterr().out)[0]["accuracy"]))
+    clean, wrong = accuracies
+    assert clean > 0.5
+    assert wrong < 0.1  # which chance would reach
+    assert main([*arguments, "--label-noise", "2"]) == 2
+    assert "label_noise must be a number from 0 to 1" in capsys.readouterr().err
+
+
 # -- fit -----------------------------------------------------------------------------------------------------
 
 

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 from prunelab.estimators import PrunedMLPClassifier, load_dataset, sparsity_path
+from prunelab.estimators.data.source import DataOptions
+from prunelab.estimators.studies.catalogue import EXPERIMENTS
 from prunelab.estimators.training import BatchEnded, EpochEnded
 from prunelab.tui.cli import main
 from prunelab.tui.runs import supervisor, words
@@ -489,3 +491,13 @@ def test_a_sweep_runs_where_nothing_can_be_kept(tmp_path, monkeypatch, capsys):
     output, errors = capsys.readouterr()
     assert len(output.splitlines()) == 3
     assert "will not be listed" in errors
+
+
+def test_the_label_noise_of_a_preset_is_kept():
+    name = next(name for name in EXPERIMENTS if EXPERIMENTS[name].label_noise == 0.4)
+    spec = RunSpec.from_preset(name, dataset="digits", seeds=(0,), sparsities=(0.0,))
+    assert spec.options.label_noise == 0.4
+    assert RunSpec.from_json(spec.to_json()).options.label_noise == 0.4
+    assert "40 % of the training labels are wrong" in spec.source.load().source
+    clean = dataclasses.replace(spec, options=DataOptions())
+    assert not spec.is_like(clean)
