@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from prunelab.estimators import PrunedMLPClassifier, PruningWarning, iter_sparsity_path, sparsity_path
 from prunelab.estimators.fitting import Retraining
-from prunelab.estimators.parameters import conflicts
+from prunelab.estimators.parameters import DEFAULTS, conflicts
 from prunelab.estimators.path import COLUMNS
+from prunelab.estimators.studies.catalogue import STUDIES, parts_of
 from prunelab.estimators.training import Recipe
 
 N_BATCHES = 2  # of the blobs, in batches of 50
@@ -135,3 +136,12 @@ def test_schedules_that_were_trained_longer_than_others_are_reported(blobs):
         equal = stops.set_params(n_iter_no_change=20)
         frame = [point.row for point in iter_sparsity_path(equal, *blobs, sparsities=(0.5,), variants=variants)]
     assert len({row["updates"] for row in frame}) == 1
+
+
+@pytest.mark.parametrize("quick", [False, True])
+@pytest.mark.parametrize("name", STUDIES)
+def test_no_training_of_a_study_stops_before_its_end(name, quick):
+    """So that methods are compared after equal numbers of epochs, whether or not their schedule can be stopped."""
+    for preset in parts_of(STUDIES[name], quick).values():
+        given = {**DEFAULTS, **preset.parameters}
+        assert given["early_stopping"] == "measure" or given["n_iter_no_change"] >= given["max_iter"]

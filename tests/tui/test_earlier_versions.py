@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import pytest
-from prunelab.estimators import PrunedMLPClassifier
+from prunelab.estimators import PrunedMLPClassifier, load_dataset
 from prunelab.estimators.files import unpack_arrays
 from prunelab.estimators.persistence import FORMAT, VERSION
 from prunelab.tui.cli import main
 from prunelab.tui.runs.explorer import OPERATIONS
 from prunelab.tui.runs.service import Request
-from prunelab.tui.runs.spec import RunSpec
+from prunelab.tui.runs.spec import METHODS, RunSpec
 from prunelab.tui.runs.store import RunStore
 from prunelab.tui.runs.worker import Worker
 
@@ -77,3 +78,63 @@ def test_the_points_that_it_computes_are_those_of_a_new_run(run, tmp_path):
         assert old_row["accuracy"] == pytest.approx(new_row["accuracy"], abs=0.01)
         assert old_row["nonzero"] == new_row["nonzero"]
     assert unpack_arrays(new.model_path(0).read_bytes(), FORMAT, VERSION).is_verified
+
+
+# -- methods that have changed -------------------------------------------------------------------------------------
+
+
+def old(**changes):
+    """The JSON of a spec as the version before the parameter `normalize` wrote it."""
+    written = RunSpec(parameters={"hidden_layer_sizes": (30, 10), "max_iter": 1, "device": "cpu"}).to_json()
+    return {name: value for name, value in {**written, **changes}.items() if name != "methods"}
+
+
+def test_units_are_still_ranked_across_the_network_by_raw_scores():
+    ways = {"granularity": ["weight", "unit"], "scope": ["layer", "global"]}
+    spec = RunSpec.from_json(old(ways=ways))
+    assert {variant["normalize"] for variant in spec.variants} == {"none"}
+    assert RunSpec.from_json(spec.to_json()) == spec
+    rows = [{"granularity": "unit", "scope": "global", "norm": 2}]
+    assert spec.with_ways(rows[0])["normalize"] == "none"
+    fresh = RunSpec.from_json({**old(ways=ways), "methods": METHODS})
+    assert "normalize" not in fresh.ways
+    assert not fresh.is_like(spec)
+    for other in ({"granularity": ["weight"], "scope": ["global"]}, {"granularity": ["unit"]}):
+        assert RunSpec.from_json(old(ways=other)).is_like(RunSpec.from_json({**old(ways=other), "methods": METHODS}))
+
+
+def test_a_run_that_is_resumed_keeps_the_ranking_it_began_with(tmp_path, monkeypatch):
+    monkeypatch.setenv("PRUNELAB_HOME", str(tmp_path))
+    written = old(ways={"granularity": ["unit"], "scope": ["global"]}, sparsities=[0.5])
+    begun = RunStore().create(RunSpec.from_json(written))
+    assert work(begun) == "finished"
+    data = load_dataset("digits")
+    settings = {**begun.spec.parameters, "random_state": 0, "granularity": "unit", "scope": "global", "sparsity": 0.5}
+    raw, by_mean = (
+        PrunedMLPClassifier(**settings, normalize=how).fit(data.X_train, data.y_train) for how in ("none", "mean")
+    )
+    (row,) = begun.points()
+    assert row["normalize"] == "none"
+    assert row["nonzero"] == raw.n_nonzero_ != by_mean.n_nonzero_
+
+
+@pytest.mark.parametrize("criterion", ["synflow", "taylor", "activation"])
+def test_a_run_whose_criterion_ranks_otherwise_now_is_not_resumed_and_no_study_counts_it(criterion, run, capsys):
+    ways = {"granularity": ["weight"], "criterion": [criterion]}
+    written, fresh = RunSpec.from_json(old(ways=ways)), RunSpec.from_json({**old(ways=ways), "methods": METHODS})
+    assert (written.is_outdated, fresh.is_outdated) == (True, False)
+    assert not written.is_like(fresh)
+    path = run.path / "run.json"
+    described = json.loads(path.read_text())
+    described["spec"]["ways"] = ways
+    path.write_text(json.dumps(described))
+    run.events_path.write_text(run.events_path.read_text().replace('"magnitude"', f'"{criterion}"'))
+    assert main(["runs", "resume", "earlier"]) == 2
+    printed = capsys.readouterr().err
+    assert "run it again" in printed
+    assert printed.count("\n") == 1
+
+
+def test_a_model_keeps_its_ranking(run):
+    with pytest.warns(UserWarning, match="without a checksum"):
+        assert PrunedMLPClassifier.load(run.model_path(0)).normalize == "none"

@@ -19,7 +19,7 @@ from prunelab.tui.runs.records import write_record
 from prunelab.tui.runs.spec import RunSpec
 from prunelab.tui.runs.store import Run, RunStore
 from prunelab.tui.screens.lab import LabScreen
-from prunelab.tui.widgets.entries import pruning_entries, spec_of, training_entries, values_of
+from prunelab.tui.widgets.entries import is_used, pruning_entries, spec_of, training_entries, values_of
 from prunelab.tui.widgets.field import Cycle, Field
 from prunelab.tui.widgets.form import RunForm
 from textual.pilot import Pilot
@@ -212,6 +212,38 @@ def test_what_cannot_be_read_says_what_could(name, text, says):
     parse = next(entry for entry in (*training_entries(), *pruning_entries()) if entry.name == name).parse
     with pytest.raises(ValueError, match=says):
         parse(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "without", "with_it"),
+    [
+        ("n_rounds", {"schedule": ("gradual",)}, {"schedule": ("one-shot", "iterative")}),
+        (
+            "normalize",
+            {"granularity": ("unit",), "scope": ("layer",)},
+            {"granularity": ("unit",), "scope": ("global",)},
+        ),
+        ("reduce", {"granularity": ("weight",), "criterion": ("taylor",)}, {"criterion": ("taylor",)}),
+        ("per_output", {}, {"granularity": ("weight",)}),
+        ("fine_tune_schedule", {"fine_tune_iter": 0}, {"fine_tune_iter": 2}),
+        ("fine_tune_learning_rate", {"fine_tune_iter": 0}, {"fine_tune_iter": 2}),
+    ],
+)
+def test_a_field_is_there_while_it_makes_a_difference(name, without, with_it):
+    values = values_of(RunSpec())
+    assert not is_used(name, {**values, **without})
+    assert is_used(name, {**values, **with_it})
+
+
+def test_the_fields_of_retraining_and_controls_describe_an_experiment():
+    spec = RunSpec(
+        parameters={"fine_tune_iter": 2, "fine_tune_learning_rate": 1e-4, "per_output": True},
+        ways={"granularity": ("weight",), "control": ("none", "shuffle"), "fine_tune_schedule": ("constant", "cosine")},
+    )
+    entries = {entry.name: entry for entry in pruning_entries()}
+    shown = entries["fine_tune_learning_rate"]
+    assert [shown.parse(shown.show(value)) for value in (1e-4, None)] == [1e-4, None]
+    assert spec_of(values_of(spec), spec).to_json() == spec.to_json()
 
 
 def test_what_has_no_field_is_kept():
