@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from .pruning.connectivity import Connectivity
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -49,21 +51,17 @@ class Cost:
         return self.dense_macs / self.macs if self.macs else float("inf")
 
 
-def count_cost(
-    coefs: Sequence[NDArray[np.floating]], intercepts: Sequence[NDArray[np.floating]], fit_intercept: bool
-) -> Cost:
+def count_cost(connectivity: Connectivity, biases: Sequence[NDArray[np.floating]]) -> Cost:
     """Count parameters and multiply-adds of a multi-layer perceptron.
 
     Parameters
     ----------
-    coefs, intercepts : sequences of ndarray
-        Zeros where pruned.
-    fit_intercept : bool
-        Whether the biases are parameters of the network at all.
+    connectivity : Connectivity
+        Of its weights, which have been counted for it.
+    biases : sequence of ndarray
+        Zeros where pruned; none if the network has no biases.
     """
-    dense_macs = sum(coef.size for coef in coefs)
-    macs = sum(int(np.count_nonzero(coef)) for coef in coefs)
-    biases = list(intercepts) if fit_intercept else []
+    dense_macs, macs = sum(connectivity.sizes), sum(connectivity.nonzero)
     return Cost(
         parameters=dense_macs + sum(bias.size for bias in biases),
         nonzero=macs + sum(int(np.count_nonzero(bias)) for bias in biases),

@@ -391,7 +391,6 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
         self.masks_ = model.pruned.masks
         self.intercept_masks_ = model.pruned.bias_masks
         self.sparsity_ = model.pruned.achieved_sparsity
-        self.n_nonzero_ = count_cost(self.coefs_, self.intercepts_, task.network.fit_intercept).nonzero
         self.loss_curve_ = list(model.training.loss_curve)
         self.loss_ = self.loss_curve_[-1]
         self.validation_scores_ = list(model.training.validation_scores) or None
@@ -405,7 +404,9 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
         self.early_stop_step_ = None if trained is None else trained.early_stop_step
         self._pruned_as = (self._choices(), self.sparsity)
         self._optimiser = None  # partial_fit leaves its optimiser's memory here
-        warn_if_disconnected(self._set_connectivity(), self.sparsity)
+        found = self._set_connectivity()
+        self.n_nonzero_ = count_cost(found, model.parameters[n_layers:]).nonzero
+        warn_if_disconnected(found, self.sparsity)
 
     def _set_connectivity(self) -> Connectivity:
         """Set the fitted attributes that follow from which weights are zero."""

@@ -236,7 +236,8 @@ def _points(
             pruned = model.pruned
             scores = (np.nan, np.nan) if test is None else test.score(network, model, dense)
             coefs, intercepts = model.parameters[: network.n_layers], model.parameters[network.n_layers :]
-            cost, connected = count_cost(coefs, intercepts, network.fit_intercept), connectivity(coefs)
+            connected = connectivity(coefs)
+            cost = count_cost(connected, intercepts)
             warn_if_disconnected(connected, sparsity)
             row = {
                 "seed": dense.task.seed,

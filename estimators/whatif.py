@@ -226,7 +226,7 @@ class WhatIf:
             achieved_sparsity=pruned.achieved_sparsity,
             layers=[[int(np.count_nonzero(mask)), mask.size] for mask in pruned.masks],
             units=[[int(np.count_nonzero((coef != 0).any(axis=0))), coef.shape[1]] for coef in coefs],
-            cost=count_cost(coefs, intercepts, self._network.fit_intercept),
+            cost=count_cost(connected, intercepts),
             effective_sparsity=connected.effective_sparsity(n_prunable),
             connectivity=connected,
             model=model,

@@ -22,6 +22,7 @@ from prunelab.estimators import (
 )
 from prunelab.estimators.accounting import count_cost
 from prunelab.estimators.path import COLUMNS, _choose, to_frame
+from prunelab.estimators.pruning.connectivity import connectivity
 from prunelab.estimators.training import EpochEnded, PointEnded
 from scipy import stats
 from sklearn.base import clone
@@ -135,13 +136,13 @@ def test_a_dense_network_is_not_compressed(blobs, make):
 
 
 def test_an_empty_network_is_compressed_without_limit():
-    cost = count_cost([np.zeros((2, 3)), np.zeros((3, 2))], [np.zeros(3), np.zeros(2)], True)
+    cost = count_cost(connectivity([np.zeros((2, 3)), np.zeros((3, 2))]), [np.zeros(3), np.zeros(2)])
     assert (cost.parameters, cost.dense_macs, cost.nonzero, cost.macs) == (17, 12, 0, 0)
     assert cost.compression == cost.speedup == float("inf")
 
 
 def test_biases_that_are_no_parameters_are_not_counted():
-    cost = count_cost([np.ones((2, 3))], [np.zeros(3)], False)
+    cost = count_cost(connectivity([np.ones((2, 3))]), [])
     assert (cost.parameters, cost.nonzero) == (6, 6)
 
 
