@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -28,6 +27,7 @@ from scipy import stats
 from sklearn.base import clone
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold
+from sklearn.utils import Bunch
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 SPARSITIES = [0.0, 0.3, 0.6, 0.9]
@@ -209,7 +209,7 @@ def test_a_point_becomes_a_classifier(digits, make, tmp_path, variant):
 
 
 def test_a_sweep_goes_over_seeds_and_granularities(digits, make):
-    data = SimpleNamespace(**digits._asdict())
+    data = Bunch(**digits._asdict())
     seeds = []
     points = sweep(make(max_iter=1), data, sparsities=[0.0, 0.5], seeds=(3, 4), on_seed=seeds.append)
     frame = to_frame([point.row for point in points])
