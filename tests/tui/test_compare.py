@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from prunelab.estimators.parameters import DEFAULTS
 from prunelab.estimators.presets import WAYS
-from prunelab.estimators.studies.statistics import mean_interval
+from prunelab.estimators.studies.paired import confidence_interval
 from prunelab.tui.runs.compare import (
     Curve,
     Difference,
@@ -68,15 +68,16 @@ def test_what_varies():
 
 
 def test_differences_of_common_seeds_are_taken_seed_by_seed():
-    base = curve("a", {(0.5, 0): 0.90, (0.5, 1): 0.80, (0.5, 2): 0.85, (0.9, 0): 0.5})
-    other = curve("b", {(0.5, 0): 0.91, (0.5, 1): 0.83, (0.5, 7): 0.10, (0.9, 0): 0.7, (0.95, 0): 0.4})
+    base = curve("a", {(0.5, 0): 0.90, (0.5, 1): 0.80, (0.5, 2): 0.85, (0.9, 0): 0.5, (0.9, 1): 0.5})
+    other = curve("b", {(0.5, 0): 0.91, (0.5, 1): 0.83, (0.5, 2): 0.87, (0.5, 7): 0.10, (0.9, 0): 0.7, (0.9, 1): 0.7})
+    other.rows.extend(curve("b", {(0.95, 0): 0.4}).rows)
     found = differences(other, base)
-    mean, low, high = mean_interval([0.01, 0.03])
-    assert found[0.5].mean == pytest.approx((0.91 + 0.83 + 0.10) / 3)
-    assert found[0.5].change == pytest.approx(mean)
+    low, high = confidence_interval([0.01, 0.03, 0.02])
+    assert found[0.5].mean == pytest.approx((0.91 + 0.83 + 0.87 + 0.10) / 4)
+    assert found[0.5].change == pytest.approx(0.02)
     assert found[0.5].half == pytest.approx((high - low) / 2)
     assert found[0.9].change == pytest.approx(0.2)
-    assert found[0.9].half is None  # one seed says nothing of the spread
+    assert found[0.9].half is None  # two seeds allow no interval
     assert found[0.95] == Difference(0.4)  # the base has no such point
 
 
@@ -88,7 +89,7 @@ def test_without_a_common_seed_it_is_the_difference_of_the_means():
 
 
 def test_equal_seeds_give_no_difference_and_an_interval_of_no_width():
-    base = curve("a", {(0.5, 0): 0.9, (0.5, 1): 0.8})
+    base = curve("a", {(0.5, 0): 0.9, (0.5, 1): 0.8, (0.5, 2): 0.7})
     [found] = differences(base, base).values()
     assert (found.change, found.half) == (0, 0)
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from ...estimators.parameters import DEFAULTS
 from ...estimators.presets import WAYS
+from ...estimators.studies.paired import MIN_PAIRS, confidence_interval
 from ...estimators.studies.statistics import mean_interval
 from .spec import RunSpec
 
@@ -96,7 +97,8 @@ class Difference(NamedTuple):
     change : float or None
         How much more that is than the other; None if the other has no such point.
     half : float or None
-        Half the 95 % interval of the mean of the seeds' differences; None with fewer than two common seeds.
+        Half the 95 % interval of the mean of the seeds' differences, which holds for skewed ones too, as in studies;
+        None with fewer than three common seeds.
     """
 
     mean: float
@@ -199,8 +201,12 @@ def differences(curve: Curve, other: Curve | None, measure: str = "accuracy") ->
         if not common:
             found[sparsity] = Difference(mean, mean - _mean(others.values()))
             continue
-        change, low, _ = mean_interval([values[seed] - others[seed] for seed in sorted(common)])
-        found[sparsity] = Difference(mean, change, change - low if math.isfinite(low) else None)
+        gaps = [values[seed] - others[seed] for seed in sorted(common)]
+        half = None
+        if len(gaps) >= MIN_PAIRS:
+            low, high = confidence_interval(gaps)
+            half = float(high - low) / 2
+        found[sparsity] = Difference(mean, _mean(gaps), half)
     return found
 
 
