@@ -16,7 +16,7 @@ from .runs.view import doubt_about
 from .runs.words import title
 from .status import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, UsageError
 from .tables import json_text
-from .text import duration
+from .text import clean, duration
 
 if TYPE_CHECKING:
     import argparse
@@ -81,7 +81,9 @@ def _show(options: argparse.Namespace, store: RunStore) -> int:
         print(f"note: {doubt}", file=sys.stderr)
     if options.json:
         counts = {"damaged_lines": reader.n_damaged, "unverified_lines": reader.n_unverified}
-        sys.stdout.write(json_text({**summary(one), "spec": one.spec.to_json(), **counts, "rows": rows}))
+        sys.stdout.write(
+            json_text({**summary(one), "spec": one.spec.to_json(), "data": one.data, **counts, "rows": rows})
+        )
         return 0
     facts = summary(one)
     print(f"{facts['id']}{': ' + facts['name'] if facts['name'] else ''}")
@@ -91,6 +93,8 @@ def _show(options: argparse.Namespace, store: RunStore) -> int:
         facts["state"] == "finished" and not points.is_complete
     ):
         print(f"prunelab runs resume {one.id} goes on from there")
+    for assumption in (one.data or {}).get("assumptions", ()):
+        print(f"assumed {clean(assumption, options.ascii)}")
     for name, value in facts["knees"].items():
         print(f"knee of {name}: {100 * value:.1f} % removed")
     if rows:

@@ -172,8 +172,10 @@ class Layout:
         return cell in _BOOLEANS or bool(_NUMBER.fullmatch(cell))
 
     def is_numeric(self, place: int) -> bool:
-        """Whether all cells of a column are numbers or missing values."""
-        return all(cell in MISSING or self.is_number(cell) for cell in self.column(place))
+        """Whether all cells of a column are numbers or missing values, and not all are words for missing values."""
+        cells = self.column(place)
+        are_words = any(cells) and all(cell in MISSING for cell in cells)
+        return not are_words and all(cell in MISSING or self.is_number(cell) for cell in cells)
 
     # -- the header line -------------------------------------------------------------------------------------
 

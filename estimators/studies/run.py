@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
 from joblib import Parallel, delayed, effective_n_jobs
 
-from ..data.datasets import load_dataset
+from ..data.source import DataSource
 from ..mlp import PrunedMLPClassifier
 from ..path import iter_sparsity_path
 from ..presets import BOTH_GRANULARITIES, ORIGINAL_SPARSITIES, WAYS, Preset, variants_of
@@ -101,7 +102,7 @@ def run_study(
     *,
     quick: bool = False,
     seeds: int | None = None,
-    dataset: str | None = None,
+    dataset: str | DataSource | None = None,
     data_root: str | None = None,
     device: str = "auto",
     n_jobs: int | None = None,
@@ -117,8 +118,11 @@ def run_study(
         On the digits, with a small network and few seeds.
     seeds : int, optional
         How many networks are trained, if not as many as the study asks for.
-    dataset, data_root : str, optional
-        Other data than the study's, and where they are; see `load_dataset`.
+    dataset : str or DataSource, optional
+        Other data than the study's: a name, a path, or a `prunelab.estimators.data.source.DataSource`, which also says
+        how a file is read.
+    data_root : str, optional
+        Where the named data sets are; see `load_dataset`.
     device : str
     n_jobs : int, optional
         Seeds and parts at a time, each in a process, as in scikit-learn; the answer does not depend on it.
@@ -140,30 +144,37 @@ def run_study(
     units = [(label, seed) for label in parts for seed in range(n_seeds)]
     in_this_process = n_jobs is None or effective_n_jobs(n_jobs) == 1
     listener = on_event if in_this_process else None
-    data = {label: (dataset or preset.dataset, data_root) for label, preset in parts.items()}
-    tasks = (delayed(_rows_of)(parts[label], seed, *data[label], device, listener) for label, seed in units)
+    data = {label: _source_of(preset, dataset, data_root) for label, preset in parts.items()}
+    tasks = (delayed(_rows_of)(parts[label], seed, data[label], device, listener) for label, seed in units)
     rows: list[dict[str, Any]] = []
     found = cast("Iterator[list[dict[str, Any]]]", Parallel(n_jobs=n_jobs, return_as="generator")(tasks))
     for (label, _), of_seed in zip(units, found, strict=True):
-        rows += label_rows(of_seed, label, parts[label].ways, study, data[label][0])
+        rows += label_rows(of_seed, label, parts[label].ways, study, data[label].dataset)
         if on_event is not None and not in_this_process:
             for point, row in enumerate(of_seed, 1):
                 on_event(PointEnded(row, point, len(of_seed)))
     return analyse(study, pd.DataFrame(rows))
 
 
+def _source_of(preset: Preset, dataset: str | DataSource | None, data_root: str | None) -> DataSource:
+    """The data of an experiment, or other data with its label noise."""
+    if not isinstance(dataset, DataSource):
+        pixels = preset.pixels if dataset in (None, preset.dataset) else "auto"
+        dataset = DataSource(dataset or preset.dataset, data_root, pixels)
+    return replace(dataset, options=replace(dataset.options, label_noise=preset.label_noise))
+
+
 def _rows_of(
     preset: Preset,
     seed: int,
-    dataset: str,
-    data_root: str | None,
+    source: DataSource,
     device: str,
     on_event: Callable[[Event], None] | None,
 ) -> list[dict[str, Any]]:
     """The rows of one seed of an experiment, with the ways of pruning."""
     points = sweep(
         PrunedMLPClassifier(**preset.parameters, device=device),
-        load_dataset(dataset, data_root, pixels=preset.pixels, label_noise=preset.label_noise),
+        source.load(),
         sparsities=preset.sparsities,
         variants=variants_of(preset.ways),
         seeds=(seed,),

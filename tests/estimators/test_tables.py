@@ -215,6 +215,11 @@ def test_class_names_are_names_whatever_they_are(tmp_path, names):
         assert load_dataset(path).class_names == sorted(names)
 
 
+def test_a_column_of_nothing_but_words_for_missing_values_holds_class_names(tmp_path):
+    rows = ["a,kind", *(f"{i * i},{('NA', ' None')[i % 2]}" for i in range(20))]
+    assert load_dataset(write(tmp_path / "d.csv", lines(*rows))).class_names == ["NA", "None"]
+
+
 def test_spaces_around_class_names_do_not_make_classes(tmp_path):
     rows = ["a,label", *(f"{i * i},{('fern', 'fern  ', ' moss', 'moss')[i % 4]}" for i in range(20))]
     data = load_dataset(write(tmp_path / "d.csv", lines(*rows)))

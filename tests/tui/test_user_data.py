@@ -67,6 +67,8 @@ def test_options_reach_the_file_and_assumptions_are_printed_and_kept(tmp_path, c
     assert [line for line in printed.splitlines() if "assumed" in line] == [
         "note: assumed pixels='auto': the values are features, each is standardised"
     ]
+    assert main(["runs", "show", run.id]) == 0
+    assert "assumed decimal=','" in capsys.readouterr().out
     options = RunStore().runs()[0].spec.options
     assert options == DataOptions("species", ";", ",", True, True, 0.3)
 

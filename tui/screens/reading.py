@@ -15,7 +15,7 @@ from textual.containers import Container, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
-from ...estimators.data.source import DataOptions, DataSource
+from ...estimators.data.source import DataSource
 from ..preview import draw_table
 from ..runs.client import Overtaken, ServiceError
 from ..text import clean
@@ -116,7 +116,8 @@ class ReadingDialog(ModalScreen[DataSource | None]):
     def read(self) -> DataSource:
         """What the fields say."""
         values = self._values()
-        options = DataOptions(
+        options = replace(
+            self._source.options,
             label=values["label"] or None,
             delimiter=values["delimiter"],
             decimal=values["decimal"],
