@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import os
 import time
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .checkpoints import DAMAGE, decode_training, encode_training
-from .files import MAX_ARRAY_BYTES, TEMPORARY_SUFFIX, pack_arrays, read_file, replace_file, unpack_arrays
+from .files import (
+    MAX_ARRAY_BYTES,
+    TEMPORARY_SUFFIX,
+    make_private_folder,
+    pack_arrays,
+    read_file,
+    replace_file,
+    unpack_arrays,
+)
 
 if TYPE_CHECKING:
     from .training import Training
@@ -63,7 +69,7 @@ class TrainingCache:
         """Keep a training."""
         arrays, header = encode_training(training)
         try:
-            _make_private(self._folder)
+            make_private_folder(self._folder)
             self._remove_leftovers()
             replace_file(self.path(key), pack_arrays(arrays, {"key": key, **header}, FORMAT, VERSION))
         except OSError as error:
@@ -81,17 +87,3 @@ class TrainingCache:
 def cache_in(memory: Any) -> TrainingCache | None:
     """The cache in what an estimator's parameter `memory` names; None if that is nothing."""
     return None if getattr(memory, "location", memory) is None else TrainingCache(memory)
-
-
-def _make_private(folder: Path) -> None:
-    """Create a folder and its parents with mode 0700, whatever the umask."""
-    for path in (*reversed(folder.parents), folder):
-        if path.is_dir():
-            continue
-        try:
-            path.mkdir(mode=0o700)
-        except FileExistsError:  # another process was faster, or it is a file
-            if not path.is_dir():
-                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path)) from None
-        else:
-            os.chmod(path, 0o700)

@@ -96,10 +96,10 @@ def make_private_folder(path: str | os.PathLike[str]) -> None:
         return
     make_private_folder(path.parent)
     try:
-        path.mkdir()
-    except FileExistsError:
+        path.mkdir(mode=0o700)
+    except FileExistsError:  # another process was faster, or it is a file
         if not path.is_dir():
-            raise
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path)) from None
     else:
         path.chmod(0o700)
 

@@ -347,9 +347,11 @@ def from_anywhere(spec: RunSpec) -> RunSpec:
 
 def _detach(options: argparse.Namespace, spec: RunSpec) -> int:
     """Let a process of its own compute the run, and say how to get at it."""
-    from .runs import supervisor
+    from .runs import locks, supervisor
     from .runs.store import RunStore
 
+    if not locks.HAS_WORKERS:
+        raise UsageError(locks.NO_WORKERS)
     if options.save or options.csv or options.json:
         raise UsageError("--detach writes no files here: use prunelab runs export when the run is finished")
     check_here(spec, options)

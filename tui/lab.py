@@ -14,6 +14,15 @@ if TYPE_CHECKING:
 
 def open_lab(options: argparse.Namespace) -> int:
     """``prunelab`` and ``prunelab attach``: the app, where there is a terminal for it."""
+    from .runs import locks
+
+    if not locks.HAS_WORKERS:
+        print(
+            "prunelab: the lab needs Linux, macOS or WSL; prunelab sweep, fit, study, data and runs work here "
+            "(see prunelab --help)",
+            file=sys.stderr,
+        )
+        return EXIT_USAGE
     if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.environ.get("TERM") == "dumb":
         print(
             "prunelab: the lab needs a terminal, and this is none; use prunelab sweep (see prunelab --help), "

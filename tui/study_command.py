@@ -19,7 +19,7 @@ from ..estimators.files import write_output
 from ..estimators.studies.catalogue import STUDIES, parts_of
 from .commands import check_can_write, check_here, from_anywhere, options_of, run_safely, stopped_by_interrupt
 from .output import Terminal
-from .runs import several
+from .runs import locks, several
 from .runs.several import Share
 from .runs.store import Run, RunError, RunStore, numbers
 from .status import EXIT_FAILED, EXIT_INTERRUPTED, UsageError
@@ -62,6 +62,8 @@ def _run(options: argparse.Namespace) -> int:
     checked = {_data_key(spec): spec for spec in specs.values()}
     # All of them, before hours go into the first.
     data = {key: check_here(spec, options) for key, spec in checked.items()}
+    if (options.jobs or 1) > 1 and not locks.HAS_WORKERS:
+        raise UsageError(locks.NO_WORKERS)
     jobs = options.jobs or (1 if options.quick else _jobs_that_pay(specs.values()))
     store = RunStore()
     shares = {label: shares_of(store, spec, jobs, options.again) for label, spec in specs.items()}
@@ -113,7 +115,7 @@ def _jobs_that_pay(specs: Collection[RunSpec]) -> int:
     """Processes for seeds and parts: a processor each; one on a GPU, which they would have to share."""
     from ..estimators.backend import resolve_device
 
-    if any(resolve_device(spec.parameter("device")).type != "cpu" for spec in specs):
+    if not locks.HAS_WORKERS or any(resolve_device(spec.parameter("device")).type != "cpu" for spec in specs):
         return 1
     return min(os.cpu_count() or 1, sum(len(spec.seeds) for spec in specs), MAX_JOBS)
 

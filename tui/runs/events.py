@@ -146,7 +146,7 @@ class EventLog:
         """
         line = sealed_json(event)
         end = os.fstat(self._descriptor).st_size
-        if end and os.pread(self._descriptor, 1, end - 1) != b"\n":  # a failed write that could not be taken back
+        if end and self._read(1, end - 1) != b"\n":  # a failed write that could not be taken back
             line = b"\n" + line
         try:
             if sync:
@@ -164,6 +164,10 @@ class EventLog:
         """Close the file."""
         os.close(self._descriptor)
 
+    def _read(self, size: int, position: int) -> bytes:
+        os.lseek(self._descriptor, position, os.SEEK_SET)  # Windows has no os.pread; writes go to the end anyway
+        return os.read(self._descriptor, size)
+
     def _write(self, data: bytes) -> None:
         while data:
             data = data[os.write(self._descriptor, data) :]
@@ -175,7 +179,7 @@ class EventLog:
             if len(tail) > MAX_LINE_BYTES:
                 raise FileError("the last line of the log is longer than any line can be")
             position = max(0, position - _CHUNK)
-            tail = os.pread(self._descriptor, size - position, position)
+            tail = self._read(size - position, position)
         unfinished = tail[tail.rfind(b"\n") + 1 :]
         if not unfinished:
             return

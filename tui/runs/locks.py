@@ -20,8 +20,13 @@ except ImportError:  # Windows
 _NOT_SUPPORTED = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 
-class PlatformError(OSError):
-    """Runs cannot be computed on this platform; the message says what to use instead."""
+#: Whether there can be background workers. Windows has neither these locks nor processes that inherit descriptors.
+HAS_WORKERS = fcntl is not None
+
+#: What is said where there are none.
+NO_WORKERS = (
+    "background runs need Linux, macOS or WSL; without --detach or --jobs, the commands compute in the foreground"
+)
 
 
 def acquire(descriptor: int) -> bool:
@@ -30,17 +35,15 @@ def acquire(descriptor: int) -> bool:
     Returns
     -------
     bool
-        False if the file system has no locks.
+        False if the file system, or the platform, has no locks.
 
     Raises
     ------
     BlockingIOError
         If another process has locked it.
-    PlatformError
-        If the platform has no locks.
     """
     if fcntl is None:
-        raise PlatformError("computing a run needs Linux or macOS (on Windows: WSL)")
+        return False
     return _flock(descriptor, fcntl.LOCK_EX)
 
 
@@ -86,8 +89,8 @@ LOST_AFTER = 120.0
 class Heartbeat:
     """A thread that gives a sign of life while the process can run, whatever its other threads compute."""
 
-    def __init__(self, descriptor: int):
-        self._descriptor = descriptor
+    def __init__(self, descriptor: int, path: os.PathLike[str]):
+        self._descriptor, self._path = descriptor, path
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         self._thread.start()
@@ -100,9 +103,14 @@ class Heartbeat:
     def _beat(self) -> None:
         while True:
             with contextlib.suppress(OSError):
-                os.utime(self._descriptor)
+                beat(self._descriptor, self._path)
             if self._ended.wait(SECONDS_BETWEEN_BEATS):
                 return
+
+
+def beat(descriptor: int, path: os.PathLike[str]) -> None:
+    """Give a sign of life: the present as the modification time of an open file; OSError if that cannot be."""
+    os.utime(descriptor if os.utime in os.supports_fd else path)
 
 
 def seconds_since_beat(path: os.PathLike[str]) -> float:
@@ -114,9 +122,9 @@ def seconds_since_beat(path: os.PathLike[str]) -> float:
 
 
 def process_exists(number: int) -> bool:
-    """Whether there is a process with this number on this host."""
-    if fcntl is None:  # there is no such question on Windows
-        return False
+    """Whether there is, or may be, a process with this number on this host."""
+    if fcntl is None:  # Windows cannot be asked: os.kill would end the process
+        return True
     try:
         os.kill(number, 0)
     except PermissionError:

@@ -363,7 +363,7 @@ class Run:
                     if not locks.acquire(descriptor) and self._seems_alive():
                         break
                     with contextlib.suppress(OSError):
-                        os.utime(descriptor)  # the first sign of life
+                        locks.beat(descriptor, self.lock_path)
                     return descriptor
                 except BlockingIOError:  # perhaps a reader that only looks
                     if attempt < 19:
@@ -389,7 +389,8 @@ class Run:
         """Write into the lock which process holds it; this one by default."""
         os.ftruncate(descriptor, 0)
         holder = f"{socket.gethostname()} {os.getpid() if process is None else process}\n"
-        os.pwrite(descriptor, holder.encode("ascii", "replace"), 0)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        os.write(descriptor, holder.encode("ascii", "replace"))
 
     # -- what came out ---------------------------------------------------------------------------------------
 

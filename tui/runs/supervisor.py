@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from ...estimators.data.errors import DatasetError
 from ...estimators.files import open_regular
+from . import locks
 from .store import Run, RunError, RunStore
 
 if TYPE_CHECKING:
@@ -94,6 +95,8 @@ def spawn(run: Run, threads: int | None = None, memory: str | None = None) -> Ch
     RunError
         If the run is running, or the process cannot be started.
     """
+    if not locks.HAS_WORKERS:
+        raise RunError(f"cannot start {run.id}: {locks.NO_WORKERS}")
     reap()
     try:
         lock = run.lock()

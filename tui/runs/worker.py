@@ -129,7 +129,7 @@ class Worker:
             self._view.apply(event)
         self._seed = run.spec.seeds[0]
         self._status_written = self._checkpoint_written = self._batch_told = 0.0
-        self._heartbeat = locks.Heartbeat(self._lock)
+        self._heartbeat = locks.Heartbeat(self._lock, self.run.lock_path)
 
     def stop(self) -> None:
         """Ask it to stop at the next step; may be called from a signal handler."""
@@ -382,7 +382,7 @@ class Worker:
         with contextlib.suppress(OSError):
             descriptor = open_regular(self.run.status_path, os.O_WRONLY, follow_links=False)
             try:
-                os.pwrite(descriptor, data, 0)
+                os.write(descriptor, data)
                 os.ftruncate(descriptor, len(data))
                 os.fsync(descriptor)
             finally:
