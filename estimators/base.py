@@ -535,5 +535,5 @@ def warn_if_disconnected(found: Connectivity, sparsity: float) -> None:
     warnings.warn(
         f"pruning to sparsity {sparsity:g} {did}: the network now gives the same answer to every input",
         PruningWarning,
-        stacklevel=4,
+        stacklevel=5,  # of who calls fit or sparsity_path, through what guards these
     )

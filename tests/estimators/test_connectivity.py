@@ -209,3 +209,11 @@ def test_partial_fit_and_pruning_by_hand_refuse_too(blobs, make):
 
 def test_the_sparsity_of_the_estimator_of_a_path_is_not_used(blobs, make):
     assert len(sparsity_path(make(hidden_layer_sizes=(), sparsity=0.5), *blobs, sparsities=[0]).frame) == 1
+
+
+def test_the_warning_points_at_the_caller(blobs, make):
+    classifier = make(sparsity=1.0, max_iter=1)
+    for call in (lambda: classifier.fit(*blobs), lambda: sparsity_path(classifier, *blobs, sparsities=[1.0])):
+        with pytest.warns(PruningWarning) as caught:
+            call()
+        assert {warning.filename for warning in caught} == {__file__}
