@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 #: So many characters and lines are looked at.
 HEAD_CHARACTERS = 2**20
-HEAD_LINES = 500
+HEAD_LINES = 200
 
 #: Names of a label column, each with its plural. `y` is one where there is no `x`, which would make it a coordinate.
 LABEL_COLUMNS = ("label", "labels", "target", "targets", "class", "classes")
