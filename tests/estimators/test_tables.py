@@ -332,6 +332,10 @@ NAMES = st.one_of(
 )
 
 
+#: A column without a name is called as pandas calls it, or is an index.
+COLUMN_NAMES = st.text("abcx 012.;,\"'", min_size=1, max_size=5).filter(str.strip)
+
+
 @settings(max_examples=200, deadline=None)
 @given(data=st.data())
 def test_any_table_of_pandas_is_read_back_or_refused(data: st.DataObject, tmp_path_factory: Any) -> None:
@@ -345,11 +349,7 @@ def test_any_table_of_pandas_is_read_back_or_refused(data: st.DataObject, tmp_pa
         "bool": st.booleans(),
     }[kind]
     n = n_classes * 5
-    columns = data.draw(
-        st.lists(
-            st.text("abcxyz 012.;,\"'", min_size=1, max_size=5), min_size=n_features, max_size=n_features, unique=True
-        )
-    )
+    columns = data.draw(st.lists(COLUMN_NAMES, min_size=n_features, max_size=n_features, unique=True))
     frame = pd.DataFrame(
         {name: data.draw(st.lists(values, min_size=n, max_size=n)) for name in columns if name.strip() != "label"}
     )
