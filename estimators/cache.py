@@ -8,8 +8,9 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .checkpoints import DAMAGE, decode_training, encode_training
+from .checkpoints import decode_training, encode_training
 from .files import (
+    DAMAGE,
     MAX_ARRAY_BYTES,
     TEMPORARY_SUFFIX,
     make_private_folder,

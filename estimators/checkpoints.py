@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .files import (
+    DAMAGE,
     MAX_ARRAY_BYTES,
     UnverifiedFileWarning,
     float_from_json,
@@ -32,9 +33,6 @@ _UNVERIFIED_VERSIONS = (2,)
 
 _INTEGERS = ("first_step", "epoch", "batch", "best_step", "samples")
 _FLOATS = ("total_loss", "best_loss", "seconds")
-
-#: What decoding a header of unexpected content raises.
-DAMAGE = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
 
 
 class CheckpointError(ValueError):

@@ -36,6 +36,9 @@ MAX_JSON_BYTES = 16 * 2**20
 #: Larger headers of array files are refused.
 _MAX_HEADER_BYTES = 100 * 2**20
 
+#: What decoding a header with other content than expected raises.
+DAMAGE = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
+
 _NO_CHECKSUM = b"0" * 64
 _CHECKSUM = re.compile(rb'"prunelab":"\{\\"sha256\\": \\"([0-9a-f]{64})\\"')
 _SEAL = re.compile(rb', "crc32": "([0-9a-f]{8})"\}\Z')

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from .files import (
+    DAMAGE,
     MAX_ARRAY_BYTES,
     UnverifiedFileWarning,
     float_from_json,
@@ -44,8 +45,6 @@ _PREPROCESSING = "preprocessing."
 
 #: Kinds of class labels that JSON and a NumPy dtype name together restore exactly.
 _LABEL_KINDS = "biufU"
-
-_DAMAGE = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
 
 
 class ModelFileError(ValueError):
@@ -123,7 +122,7 @@ def load(cls: type[Classifier], path: str | os.PathLike[str]) -> Classifier:
         raise ModelFileError(f"{path} holds a {held}, not a {cls.__name__}")
     try:
         classifier = _restore(cls, file.header, file.arrays)
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise ModelFileError(f"{path} is a damaged model file: {' '.join(str(error).split())}") from error
     if not file.is_verified:
         warnings.warn(
@@ -133,17 +132,6 @@ def load(cls: type[Classifier], path: str | os.PathLike[str]) -> Classifier:
             stacklevel=3,
         )
     return classifier
-
-
-def is_intact(cls: type[BasePrunedClassifier], path: str | os.PathLike[str]) -> bool:
-    """Whether a model file can be loaded, and its checksum, if it has one, is right."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UnverifiedFileWarning)
-            load(cls, path)
-    except ModelFileError:
-        return False
-    return True
 
 
 def _restore(cls: type[Classifier], header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Classifier:
