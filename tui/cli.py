@@ -11,6 +11,8 @@ import textwrap
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .status import EXIT_USAGE
+from .streams import prepare
+from .text import clean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,12 +70,13 @@ class _Parser(argparse.ArgumentParser):
     """A parser that tells an error in one sentence."""
 
     def error(self, message: str) -> NoReturn:
-        message = message.removeprefix("argument ")
+        message = clean(message.removeprefix("argument "))
         self.exit(EXIT_USAGE, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
+    prepare()
     parser = build_parser()
     options = parser.parse_args(arguments)
     if options.command in (None, "attach"):

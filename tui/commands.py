@@ -22,6 +22,7 @@ from .output import ADDED_LABELS, Terminal
 from .runs.store import RunError
 from .runs.supervisor import WorkerError
 from .status import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, UsageError
+from .streams import can_draw, tell
 from .tables import CsvStream, csv_text, json_text
 from .text import clean
 
@@ -101,16 +102,20 @@ def data(options: argparse.Namespace) -> int:
         DataSource(options.dataset, options.data_root, options.pixels or "auto", options_of(options)), options
     )
     counts = ", ".join(f"{len(y):,} {part}" for part, y in (("training", bunch.y_train), ("test", bunch.y_test)))
-    print(f"{bunch.name}: {counts} samples of {bunch.X_train.shape[1]:,} features, {len(bunch.class_names)} classes")
-    print(bunch.source)
-    names = [clean(name, options.ascii) for name in bunch.class_names]
+    tell(
+        f"{bunch.name}: {counts} samples of {bunch.X_train.shape[1]:,} features, {len(bunch.class_names)} classes",
+        sys.stdout,
+    )
+    tell(bunch.source, sys.stdout)
+    ascii_only = options.ascii or not can_draw(sys.stdout)
+    names = [clean(name, ascii_only) for name in bunch.class_names]
     first = one_per_class(bunch.X_train, bunch.y_train)
     images = None if bunch.image_shape is None else grey_images(bunch.X_train[first], bunch.image_shape)
     if images is None:
         print("classes: " + ", ".join(names))
         return 0
     print()
-    print(draw_gallery(list(images), names, width=terminal.width, colour=terminal.colour, ascii_only=options.ascii))
+    print(draw_gallery(list(images), names, width=terminal.width, colour=terminal.colour, ascii_only=ascii_only))
     return 0
 
 
@@ -371,7 +376,7 @@ def _new_run(spec: RunSpec) -> Iterator[Run]:
     try:
         run = RunStore().create(spec)
     except RunError as error:
-        print(f"note: {error}; this run will not be listed", file=sys.stderr)
+        tell(f"note: {error}; this run will not be listed")
         with tempfile.TemporaryDirectory(prefix="prunelab-") as folder:
             yield RunStore(folder).create(spec)
         return
@@ -400,14 +405,10 @@ def _norm(value: str) -> str | int:
 
 def _load(source: DataSource, options: argparse.Namespace) -> Bunch:
     """Load the data, and print what was inferred about a file."""
-
-    def tell(sentence: str) -> None:
-        print(sentence, file=sys.stderr)
-
     with _usage_errors():
         bunch = source.load(download=options.download, progress=tell)
     for assumption in bunch.assumptions:
-        print(f"note: assumed {clean(assumption, options.ascii)}", file=sys.stderr)
+        tell(f"note: assumed {assumption}")
     return bunch
 
 
@@ -450,7 +451,7 @@ def warnings_as_notes() -> Iterator[None]:
     def show(message: Warning | str, *_: object, **__: object) -> None:
         if str(message) not in seen:
             seen.add(str(message))
-            print(f"note: {message}", file=sys.stderr)
+            tell(f"note: {message}")
 
     with warnings.catch_warnings():
         warnings.showwarning = show
@@ -458,5 +459,5 @@ def warnings_as_notes() -> Iterator[None]:
 
 
 def _fail(options: argparse.Namespace, message: object, status: int) -> int:
-    print(f"prunelab {options.command}: {message}", file=sys.stderr)
+    tell(f"prunelab {options.command}: {message}")
     return status

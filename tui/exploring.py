@@ -9,9 +9,11 @@ import math
 import textwrap
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
+
 from .images import draw_gallery, fit_images
 from .plotting import draw_bars
-from .text import fitted, foreground, paint_line, shorten, width_of
+from .text import clean, fitted, foreground, paint_line, shorten, width_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -177,11 +179,11 @@ def _cut(lines: list[str], height: int, what: str, width: int) -> list[str]:
 
 def _caption(classes: Sequence[str], picture: Picture, width: int, ascii_only: bool) -> str:
     """The class, and the answer if it is another."""
-    truth, answer = classes[picture.truth], classes[picture.after]
+    truth, answer = clean(classes[picture.truth], ascii_only), clean(classes[picture.after], ascii_only)
     if truth == answer:
         return truth
     arrow = ">" if ascii_only else "→"
-    if len(truth) + len(answer) + 3 <= width:
+    if cell_len(truth) + cell_len(answer) + 3 <= width:
         return f"{truth} {arrow} {answer}"
     room = max(1, (width - 1) // 2)
     return f"{shorten(truth, room, ascii_only)}{arrow}{shorten(answer, width - 1 - room, ascii_only)}"

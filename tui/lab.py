@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from .status import EXIT_FAILED, EXIT_USAGE
+from .streams import can_draw, tell
 
 if TYPE_CHECKING:
     import argparse
@@ -39,11 +40,12 @@ def open_lab(options: argparse.Namespace) -> int:
             run = store.find(options.run)
             _ = run.spec
     except RunError as error:
-        print(f"prunelab {options.command or ''}".rstrip() + f": {error}", file=sys.stderr)
+        tell(f"prunelab {options.command or ''}".rstrip() + f": {error}")
         return EXIT_USAGE
     try:
         from .app import run_app
     except ImportError as error:
-        print(f"prunelab: the lab cannot start: {error}; install prunelab again", file=sys.stderr)
+        tell(f"prunelab: the lab cannot start: {error}; install prunelab again")
         return EXIT_FAILED
-    return run_app(run, data_root=options.data_root, ascii_only=options.ascii, store=store)
+    ascii_only = options.ascii or not can_draw(sys.__stderr__)  # where Textual draws
+    return run_app(run, data_root=options.data_root, ascii_only=ascii_only, store=store)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import math
 import os
 import shutil
-import textwrap
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
+
+from rich.cells import cell_len
+
+from .streams import can_draw, shown, tell
+from .text import padded, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -50,7 +54,8 @@ class Terminal:
     def print_paragraphs(self, paragraphs: Sequence[str]) -> None:
         """Sentences, wrapped to the width, and an empty line."""
         for paragraph in paragraphs:
-            print(textwrap.fill(paragraph, self.width), file=self.stream)
+            for line in wrapped(shown(paragraph, self.stream), self.width):
+                print(line, file=self.stream)
         print(file=self.stream)
 
     def print_results(self, rows: Sequence[Row], plot: bool, ascii_only: bool, ways: Sequence[str] = LABELS) -> None:
@@ -64,7 +69,7 @@ class Terminal:
                 width=min(self.width, 120),
                 height=max(12, min(28, self.height - 2)),
                 colour=self.colour,
-                ascii_only=ascii_only,
+                ascii_only=ascii_only or not can_draw(self.stream),
                 group_by=ways,
             )
             print("\n" + plot_text, file=self.stream)
@@ -87,11 +92,12 @@ class Terminal:
         self.print_table(header, rows, left={"name", "state", "what"})
         for info in datasets:
             if info.state != "ready":
-                print(f"{info.name}: {info.checked}", file=self.stream)
+                tell(f"{info.name}: {info.checked}", self.stream)
 
     def print_table(self, header: list[str], rows: list[list[str]], left: Collection[str] = ()) -> None:
         """Cells in columns, those named in `left` flush left; an empty row is an empty line."""
-        widths = [max(map(len, column)) for column in zip(header, *(row for row in rows if row), strict=True)]
+        rows = [[shown(cell, self.stream) for cell in row] for row in rows]
+        widths = [max(map(cell_len, column)) for column in zip(header, *(row for row in rows if row), strict=True)]
         for name in EXPENDABLE:
             if name in header and sum(widths) + 2 * (len(widths) - 1) > self.width and self.is_terminal:
                 i = header.index(name)
@@ -99,7 +105,7 @@ class Terminal:
                 rows = [row[:i] + row[i + 1 :] for row in rows]
         for i, row in enumerate([header, *rows]):
             cells = [
-                cell.ljust(width) if name in left else cell.rjust(width)
+                padded(cell, width, is_right=name not in left)
                 for name, cell, width in zip(header, row, widths, strict=False)
             ]
             line = "  ".join(cells).rstrip()

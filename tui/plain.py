@@ -8,6 +8,7 @@ widgets draw included.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -54,6 +55,21 @@ class AsciiFilter(LineFilter):
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:  # noqa: ARG002
         """Translate some segments."""
         return [Segment(to_ascii(text), style, control) for text, style, control in segments]
+
+
+class ControlFilter(LineFilter):
+    """Leaves no control characters: whatever a widget draws of a file's content, the terminal obeys none of it."""
+
+    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:  # noqa: ARG002
+        """Take the control characters from some segments; they have no width."""
+        return [
+            Segment(text if text.isprintable() else _without_controls(text), style, control)
+            for text, style, control in segments
+        ]
+
+
+def _without_controls(text: str) -> str:
+    return "".join(char for char in text if unicodedata.category(char) not in ("Cc", "Cf", "Cs"))
 
 
 class ColourlessFilter(LineFilter):

@@ -7,6 +7,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from ..estimators.training import BatchEnded, EpochEnded, PointEnded
 from .runs.view import epochs_done
+from .text import clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -98,7 +99,7 @@ class RunsFollower:
             self._bars.remove_task(self._tasks.pop(gone))
         for run in running:
             if run.id not in self._tasks:
-                self._tasks[run.id] = self._bars.add_task(run.name, total=None, detail="starting")
+                self._tasks[run.id] = self._bars.add_task(clean(run.name), total=None, detail="starting")
             status = run.status()
             if place := status.get("batch"):
                 fields: dict[str, Any] = {"total": place["epochs"], "completed": epochs_done(place)}
@@ -134,10 +135,10 @@ def _bars_on(stream: IO[str]) -> Progress:
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = [
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=20),
         TextColumn("{task.percentage:>3.0f}%"),
         TimeRemainingColumn(compact=True),
-        TextColumn("{task.fields[detail]}", table_column=None),
+        TextColumn("{task.fields[detail]}", markup=False),
     ]
     return Progress(*columns, console=Console(file=stream), transient=True)

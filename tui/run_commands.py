@@ -15,6 +15,7 @@ from .runs.store import Run, RunError, RunStore, numbers
 from .runs.view import doubt_about
 from .runs.words import title
 from .status import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, UsageError
+from .streams import shown, tell
 from .tables import json_text
 from .text import clean, duration
 
@@ -28,10 +29,10 @@ def run(options: argparse.Namespace) -> int:
     try:
         return _ACTIONS[action](options, RunStore())
     except supervisor.WorkerError as error:
-        print(f"prunelab runs {action}: {error}", file=sys.stderr)
+        tell(f"prunelab runs {action}: {error}")
         return EXIT_FAILED
     except (RunError, UsageError) as error:
-        print(f"prunelab runs {action}: {error}", file=sys.stderr)
+        tell(f"prunelab runs {action}: {error}")
         return EXIT_USAGE
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
@@ -39,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
     except OSError as error:
-        print(f"prunelab runs {action}: {error}", file=sys.stderr)
+        tell(f"prunelab runs {action}: {error}")
         return EXIT_FAILED
 
 
@@ -49,7 +50,7 @@ def _list(options: argparse.Namespace, store: RunStore) -> int:
         sys.stdout.write(json_text(summaries))
         return 0
     if not summaries:
-        print(f"no runs yet in {store.folder}; prunelab, or prunelab sweep, makes one", file=sys.stderr)
+        tell(f"no runs yet in {store.folder}; prunelab, or prunelab sweep, makes one")
         return 0
     header = ["run", "name", "state", "data", "points", "dense %", "knee %", "when", "took"]
     rows = [
@@ -78,7 +79,7 @@ def _show(options: argparse.Namespace, store: RunStore) -> int:
     points, reader = one.read_points()
     rows = points.rows
     if doubt := doubt_about(reader, len(rows), one.spec.n_points):
-        print(f"note: {doubt}", file=sys.stderr)
+        tell(f"note: {doubt}")
     if options.json:
         counts = {"damaged_lines": reader.n_damaged, "unverified_lines": reader.n_unverified}
         sys.stdout.write(
@@ -86,9 +87,9 @@ def _show(options: argparse.Namespace, store: RunStore) -> int:
         )
         return 0
     facts = summary(one)
-    print(f"{facts['id']}{': ' + facts['name'] if facts['name'] else ''}")
+    tell(f"{facts['id']}{': ' + facts['name'] if facts['name'] else ''}", sys.stdout)
     state = f"{facts['state']}, {facts['points']} of {facts['n_points']} points, {duration(facts['seconds'])}"
-    print(f"{state}{': ' + facts['reason'] if facts['reason'] else ''}")
+    tell(f"{state}{': ' + facts['reason'] if facts['reason'] else ''}", sys.stdout)
     if facts["state"] in ("stopped", "interrupted", "failed", "unreadable") or (
         facts["state"] == "finished" and not points.is_complete
     ):
@@ -96,10 +97,10 @@ def _show(options: argparse.Namespace, store: RunStore) -> int:
     for assumption in (one.data or {}).get("assumptions", ()):
         print(f"assumed {clean(assumption, options.ascii)}")
     for name, value in facts["knees"].items():
-        print(f"knee of {name}: {100 * value:.1f} % removed")
+        tell(f"knee of {name}: {100 * value:.1f} % removed", sys.stdout)
     if rows:
-        shown = [_with_numbers(row, one) for row in rows]
-        Terminal.of(sys.stdout).print_results(shown, plot=True, ascii_only=options.ascii)
+        numbered = [_with_numbers(row, one) for row in rows]
+        Terminal.of(sys.stdout).print_results(numbered, plot=True, ascii_only=options.ascii)
     return 0
 
 
@@ -115,7 +116,7 @@ def _export(options: argparse.Namespace, store: RunStore) -> int:
     elif options.output == "-":
         sys.stdout.write(export_text(one, kind))
     else:
-        print(export(one, kind, options.output or default_name(one, kind), options.seed))
+        tell(export(one, kind, options.output or default_name(one, kind), options.seed), sys.stdout)
     return 0
 
 
@@ -151,8 +152,8 @@ def _delete(options: argparse.Namespace, store: RunStore) -> int:
             raise RunError(f"{one.id} is running: stop it before you delete it")
     if not options.yes:
         if not sys.stdin.isatty():
-            raise UsageError("nobody is there to be asked: add --yes")
-        names = ", ".join(title(one) for one in chosen)
+            raise UsageError("standard input is not a terminal, so there is no one to ask: add --yes")
+        names = shown(", ".join(title(one) for one in chosen), sys.stdout)
         if input(f"Delete {names} and all their files? [y/N] ").strip().lower() not in ("y", "yes"):
             return EXIT_FAILED
     for one in chosen:

@@ -23,6 +23,7 @@ from .runs import locks, several
 from .runs.several import Share
 from .runs.store import Run, RunError, RunStore, numbers
 from .status import EXIT_FAILED, EXIT_INTERRUPTED, UsageError
+from .streams import tell
 from .tables import csv_text, json_text
 from .text import duration
 
@@ -184,7 +185,7 @@ def _compute(shares: Sequence[Share], jobs: int, options: argparse.Namespace) ->
         return
     for number, share in enumerate(shares, 1):
         if stream is not None and len(shares) > 1:
-            print(f"{number}/{len(shares)} {share.spec.name}", file=stream)
+            tell(f"{number}/{len(shares)} {share.spec.name}", stream)
         if _compute_here(share.begun(), stream) != "finished":
             return
 
@@ -306,5 +307,5 @@ def _print_differences(terminal: Terminal, answer: Answer, within: tuple[str, ..
 
 
 def _fail(message: object, status: int) -> int:
-    print(f"prunelab study: {message}", file=sys.stderr)
+    tell(f"prunelab study: {message}")
     return status

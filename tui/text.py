@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len, chop_cells, set_cell_size
 
 Segment = tuple[str, str]
 """A piece of a line: the text, and the parameters of its escape code ("" for none)."""
+
+#: Zero-width space, joiners and no-break space, the soft hyphen, and the selectors of text and emoji styles.
+_INVISIBLE = dict.fromkeys([0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF, 0xAD, 0xFE0E, 0xFE0F])
 
 
 def foreground(colour_number: int) -> str:
@@ -15,10 +18,23 @@ def foreground(colour_number: int) -> str:
     return f"38;5;{colour_number}"
 
 
-def clean(text: object, ascii_only: bool) -> str:
-    """Return text without control characters, so that it stays on its line and has a known width."""
-    printable = "".join(char if char.isprintable() else " " for char in str(text))
-    return printable.encode("ascii", "replace").decode() if ascii_only else printable
+def clean(text: object, ascii_only: bool = False) -> str:
+    r"""Return text that may come from anywhere as it can be displayed: on one line, and of a known width.
+
+    Control characters, which could move the cursor, change colours or reverse the direction of what follows, become
+    escapes such as ``\x1b``, all white space becomes blanks, and with `ascii_only` other characters become "?".
+    Invisible characters that join or vary others are left out: terminals disagree on how wide the result is.
+    """
+    text = str(text).translate(_INVISIBLE)
+    if not text.isprintable():
+        text = "".join(map(_printable, text))
+    return text if not ascii_only or text.isascii() else text.encode("ascii", "replace").decode()
+
+
+def _printable(char: str) -> str:
+    if char.isprintable():
+        return char
+    return " " if char.isspace() else char.encode("unicode_escape").decode()
 
 
 def shorten(text: str, width: int, ascii_only: bool) -> str:
@@ -33,6 +49,25 @@ def shorten(text: str, width: int, ascii_only: bool) -> str:
 def fitted(text: str, width: int, ascii_only: bool) -> str:
     """Cut or pad text to a width in columns."""
     return set_cell_size(shorten(text, width, ascii_only), max(width, 0))
+
+
+def padded(text: str, width: int, *, is_right: bool = False) -> str:
+    """Pad text to a width in columns, on its right side, or on its left."""
+    blanks = " " * (width - cell_len(text))
+    return blanks + text if is_right else text + blanks
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Break text into lines of at most a width in columns, between words; longer words are broken as well."""
+    lines = [""]
+    for word in text.split():
+        room = width - cell_len(lines[-1]) - bool(lines[-1])
+        if cell_len(word) <= room:
+            lines[-1] += f" {word}" if lines[-1] else word
+            continue
+        *whole, rest = chop_cells(word, max(width, 2))
+        lines += [*whole, rest]
+    return lines if lines[0] or len(lines) == 1 else lines[1:]
 
 
 def centred(text: str, width: int, ascii_only: bool) -> str:

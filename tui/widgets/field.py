@@ -14,6 +14,8 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Input, Label, Static
 
+from ..text import clean, shorten
+
 #: A cycle of more options than these has a list of them.
 FEW = 3
 
@@ -92,11 +94,11 @@ class Cycle(Widget, can_focus=True):
 
     def render(self) -> Text:
         """The value between arrows."""
-        left, right = "<>" if getattr(self.app, "ascii_only", False) else "‹›"  # noqa: RUF001
+        ascii_only = getattr(self.app, "ascii_only", False)
+        left, right = "<>" if ascii_only else "‹›"  # noqa: RUF001
         text = self.other or self._options[self.index][1]
         room = max(self.size.width - 4, 1)
-        if len(text) > room:
-            text = text[: room - 1] + ("~" if getattr(self.app, "ascii_only", False) else "…")
+        text = shorten(clean(text, ascii_only), room, ascii_only)
         return Text(f"{left} {text} {right}", no_wrap=True, end="")
 
     @property

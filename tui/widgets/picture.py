@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..text import centred, shorten
+from ..text import centred, clean, wrapped
 from .plot import Plot
 
 if TYPE_CHECKING:
@@ -27,15 +27,8 @@ class Picture(Plot):
         """Show sentences instead, in the middle."""
 
         def draw(*, width: int, height: int, ascii_only: bool, **_: bool) -> str:
-            lines = [line for text in paragraphs for line in (*_wrapped(text, width - 2, ascii_only), "")][:-1]
+            lines = [line for text in paragraphs for line in (*wrapped(clean(text, ascii_only), width - 2), "")][:-1]
             above = max(0, (height - len(lines)) // 2)
             return "\n".join([""] * above + [centred(line, width, ascii_only) for line in lines[: height - above]])
 
         self.show(draw)
-
-
-def _wrapped(text: str, width: int, ascii_only: bool) -> list[str]:
-    """Break a sentence into lines; a word that is too long, such as a path, is broken as well."""
-    import textwrap
-
-    return [shorten(line, width, ascii_only) for line in textwrap.wrap(text, max(width, 1))]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.cells import cell_len
 
-from ..text import duration
+from ..text import clean, duration
 from .table import GAP, Cell, Column, Table
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ class RunTable(Table):
         natural = {key: len(title) for key, title in titles.items()}
         for row in texts:
             for key, text in row.items():
-                if len(text) > natural[key]:
+                if 2 * len(text) > natural[key]:  # no character is wider than two columns
                     natural[key] = max(natural[key], min(cell_len(text), KINDS[key].most))
         widths = arrange(natural, self.scrollable_content_region.width - MARK.width - GAP)
         columns = [Column(key, titles[key], width, KINDS[key].is_right) for key, width in widths.items()]
@@ -263,7 +263,7 @@ class RunTable(Table):
     def _texts_of(self, entry: Entry) -> dict[str, str]:
         known = self._texts.get(entry.id)
         if known is None or known[0] is not entry:
-            known = self._texts[entry.id] = entry, {key: kind.text(entry) for key, kind in KINDS.items()}
+            known = self._texts[entry.id] = entry, {key: clean(kind.text(entry)) for key, kind in KINDS.items()}
         return known[1]
 
     def _sorted(self, entries: Iterable[Entry]) -> list[Entry]:

@@ -14,7 +14,7 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from ..text import clean, fitted, shorten
+from ..text import clean, fitted, padded, shorten
 
 GAP = 2
 
@@ -248,7 +248,7 @@ class Table(ScrollView, can_focus=True):
             cell = shown.get(column.key, Cell(""))
             text = clean(cell.text, ascii_only)
             if column.is_right:
-                text = shorten(text, column.width, ascii_only).rjust(column.width)
+                text = padded(shorten(text, column.width, ascii_only), column.width, is_right=True)
             text = fitted(text, column.width, ascii_only)
             segments += [Segment(text, base if is_plain else base + self._style(cell.style)), Segment(" " * GAP, base)]
         return Strip(segments).adjust_cell_length(self.scrollable_content_region.width, base)
