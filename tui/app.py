@@ -17,23 +17,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import events
-from textual.app import App
+from textual.app import App, ScreenStackError
 from textual.color import Color
+from textual.css.query import NoMatches
+from textual.dom import NoScreen
+from textual.worker import WorkerFailed
 
 from ..estimators.data.datasets import data_home
 from ..estimators.files import make_private_folder
 from .garbage import IdleCollector
+from .input_queue import InputQueue, Passed
 from .keys import bindings, key_name
-from .plain import AsciiFilter, ColourlessFilter, brightness
+from .plain import AsciiFilter, ColourlessFilter, ControlFilter, brightness
 from .runs import supervisor, words
 from .runs.client import Service
 from .runs.records import RecordError, read_record, write_record
 from .runs.schemas import Settings
 from .runs.store import Run, RunError, RunStore
-from .screens.base import LabScreenBase
+from .screens.base import Arrived, LabScreenBase
 from .screens.dialogs import Choice
 from .screens.lab import LabScreen
-from .widgets.navigation import Navigation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
     from textual.binding import Binding
     from textual.filter import LineFilter
     from textual.screen import Screen
+    from textual.widget import AwaitMount
 
     from .runs.spec import RunSpec
 
@@ -115,8 +119,10 @@ class PrunelabApp(App[None]):
         #: The runs that are compared.
         self.runs_compared: list[Run] = []
         self._collector: IdleCollector | None = None
+        self._input = InputQueue(self, super().on_event)
         self._settings_path = data_home() / "settings.json"
         self._plain_filters = [
+            ControlFilter(),
             *([ColourlessFilter(self._brightness)] if self.no_color else []),
             *([AsciiFilter()] if ascii_only else []),
         ]
@@ -127,6 +133,14 @@ class PrunelabApp(App[None]):
         """Show a screen."""
         if isinstance(self.screen, LabScreenBase):
             await self.switch_mode(place)
+
+    def switch_mode(self, mode: str) -> AwaitMount:
+        """Show another screen, and have it know."""
+        is_other = mode != self.current_mode
+        awaitable = super().switch_mode(mode)
+        if is_other:
+            self.screen_stack[0].post_message(Arrived())
+        return awaitable
 
     def delay_update(self, delay: float = 0.05) -> None:
         """Textual draws nothing for this long when screens change, to hide how they are built: ours are built fast."""
@@ -141,7 +155,7 @@ class PrunelabApp(App[None]):
         """Put an experiment into the form of the lab, to be changed and run."""
         await self.switch_mode("lab")
         if isinstance(self.screen, LabScreen):
-            self.screen.edit(spec)
+            await self.screen.edit(spec)
 
     async def explore_run(self, run: Run) -> None:
         """Prune the model of a run by hand."""
@@ -191,7 +205,7 @@ class PrunelabApp(App[None]):
         """Ask a run to stop; the second time, end its process at once."""
         try:
             if supervisor.stop(run):
-                self.notify("It finishes its step and stops. Stop it again to end it at once.")
+                self.notify("It finishes its step and stops. Stop it again to end it at once.", markup=False)
             else:
                 supervisor.kill(run)
         except RunError as error:
@@ -226,7 +240,9 @@ class PrunelabApp(App[None]):
         if self.run_shown is None:
             with contextlib.suppress(RunError):
                 self.run_shown = next((run for run in self.store.runs()[:50] if run.is_alive()), None)
+        self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))  # after ctrl+z and fg
         self.set_interval(TICK, self._tick)
+        self.run_worker(self._input.run(), name="input", group="input")
         if not self.is_headless:
             loop = asyncio.get_running_loop()
             for number in (signal.SIGHUP, signal.SIGTERM):
@@ -240,11 +256,25 @@ class PrunelabApp(App[None]):
             self._collector.end()
         await self.service.close()
 
+    def _handle_exception(self, error: Exception) -> None:
+        """End with an error, except for what was not found because the app ends: its widgets go one by one."""
+        cause = error.error if isinstance(error, WorkerFailed) else error
+        is_ending = self._exit or not self.is_running
+        if not (is_ending and isinstance(cause, (NoMatches, NoScreen, ScreenStackError))):
+            super()._handle_exception(error)
+
     async def on_event(self, event: events.Event) -> None:
-        """Note when the user does something."""
-        if self._collector is not None and isinstance(event, events.InputEvent):
+        """Let input wait its turn."""
+        if not InputQueue.takes(event):
+            await super().on_event(event)
+            return
+        if self._collector is not None:
             self._collector.note_input()
-        await super().on_event(event)
+        self._input.put(event)
+
+    def on_input_queue_passed(self, message: Passed) -> None:
+        """The input before this message has been handled."""
+        message.arrived.set()
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Everything drawn passes through these: no colours, or only ASCII, if that is asked for."""
@@ -265,10 +295,8 @@ class PrunelabApp(App[None]):
         supervisor.reap()
         if self._collector is not None:
             self._collector.tick()
-        if not self.is_running:  # it ends, and the screens lose their widgets one by one
-            return
         if isinstance(screen := next(reversed(self.screen_stack), None), LabScreenBase):  # none when the app ends
-            screen.tick()
+            screen.look()
 
     def _keep_theme(self, theme: str) -> None:
         with contextlib.suppress(OSError):
@@ -284,12 +312,6 @@ class PrunelabApp(App[None]):
             loop.call_soon_threadsafe(self.exit)
             # It may not get so far, with a driver that waits for the terminal: the run does not need us.
             threading.Timer(3.0, os._exit, args=(1,)).start()
-
-
-def say_activity(app: PrunelabApp, text: str) -> None:
-    """Say on the line on top what runs."""
-    for navigation in app.screen.query(Navigation):
-        navigation.show_activity(text)
 
 
 def run_app(

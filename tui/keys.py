@@ -15,6 +15,8 @@ class Key(NamedTuple):
     action: str
     label: str
     help: str
+    #: Whether it comes before whatever the focused widget and a dialog do with it.
+    is_first: bool = False
 
 
 #: The keys of each screen. Letters, digits and function keys only: multiplexers and terminals want most others.
@@ -28,10 +30,16 @@ KEYS: dict[str, list[Key]] = {
         Key("question_mark,f1", "help", "Help", "this help"),
         Key("f9", "next_theme", "", "the next colour theme (all of them: ctrl+p)"),
         Key("ctrl+p", "command_palette", "", "the command palette: everything by name"),
+        Key("ctrl+z", "suspend_process", "", "back to the shell; its command fg brings the lab back", is_first=True),
         Key("q", "quit", "Quit", "quit; a run that is running goes on unless you stop it"),
     ],
     "lab": [
-        Key("r,f7", "start", "Run", "run what the form says (F7 works while you type, too)"),
+        Key(
+            "r,f7",
+            "start",
+            "Run",
+            "run what the form says, named beside the key; a hidden form is shown first (F7 works while you type, too)",
+        ),
         Key("s,f8", "stop", "Stop", "stop the run; a second time ends it at once"),
         Key("u", "resume", "Resume", "go on with a run that was stopped, interrupted or failed"),
         Key(
@@ -135,6 +143,8 @@ def key_name(key: str, ascii_only: bool) -> str:
 def bindings(screen: str) -> list[BindingType]:
     """The bindings of a screen, as Textual takes them."""
     return [
-        Binding(key.key, key.action, key.label or key.help, show=bool(key.label), tooltip=key.help)
+        Binding(
+            key.key, key.action, key.label or key.help, show=bool(key.label), tooltip=key.help, priority=key.is_first
+        )
         for key in KEYS[screen]
     ]

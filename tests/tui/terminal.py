@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
 import time
@@ -28,9 +29,18 @@ class Terminal:
         The size of the terminal.
     environment : mapping
         What differs from that of the tests; an empty value unsets.
+    shell : bool
+        Whether it is started by a shell with job control, which is there when it is stopped or ends.
     """
 
-    def __init__(self, *arguments: str, columns: int = 80, rows: int = 24, environment: Mapping[str, str] = {}):
+    def __init__(
+        self,
+        *arguments: str,
+        columns: int = 80,
+        rows: int = 24,
+        environment: Mapping[str, str] = {},
+        shell: bool = False,
+    ):
         variables = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", "NO_COLOR": "", **environment}
         for name in (
             "COLUMNS",
@@ -42,7 +52,11 @@ class Terminal:
         self._stream = pyte.ByteStream(self._emulator)
         self.sent = b""
         self._has_hung_up = False
-        self.child = pexpect.spawn(COMMAND[0], [*COMMAND[1:], *arguments], dimensions=(rows, columns), env=variables)
+        command = ["/bin/bash", "--norc", "--noprofile", "--noediting", "-i"] if shell else [*COMMAND, *arguments]
+        variables["PS1"] = "shell> "
+        self.child = pexpect.spawn(command[0], command[1:], dimensions=(rows, columns), env=variables)
+        if shell:
+            self.child.send(f"clear; {shlex.join([*COMMAND, *arguments])}\r")
 
     @property
     def lines(self) -> list[str]:

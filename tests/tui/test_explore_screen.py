@@ -77,8 +77,12 @@ class ThreadService:
 async def until(pilot, condition, what="the condition"):
     deadline = time.monotonic() + 60
     while not condition():
-        assert time.monotonic() < deadline, f"{what} did not come true"
+        assert time.monotonic() < deadline, f"{what} did not come true:\n{screen_of(pilot.app)}"
         await pilot.pause(0.02)
+
+
+def screen_of(app):
+    return "\n".join(strip.text for strip in app.screen._compositor.render_strips())
 
 
 def text_of(pilot, selector):

@@ -693,3 +693,45 @@ def test_the_mouse_works_too(workers):
         await until(pilot, lambda: shows(app, "weights kept"))
 
     play(test)
+
+
+def key_of_run(app: PrunelabApp) -> str:
+    """What the footer says of the key that runs."""
+    return lab(app).active_bindings["r"].binding.description
+
+
+def test_the_key_names_what_it_runs_and_opening_a_run_fills_the_form(workers):
+    other = RunSpec(dataset="digits", parameters={"hidden_layer_sizes": (7, 5), "max_iter": 3}, sparsities=(0.0, 0.3))
+    run = RunStore().create(other)
+    write_record(run.path / "status.json", {"state": "stopped"})
+
+    async def test(app: PrunelabApp, pilot: Pilot) -> None:
+        await until(pilot, lambda: key_of_run(app) == "Run: 7-5 on digits")
+        assert shows(app, "r Run: 7-5 on digits")
+        spec = form(app).spec
+        assert spec is not None
+        assert spec.is_like(other)
+        await pilot.press("r")
+        await until(pilot, lambda: len(workers) == 1)
+        assert workers[0].run.spec.is_like(other)
+
+    play(test)
+
+
+def test_a_form_that_is_not_seen_is_shown_instead_of_run(workers):
+    run = RunStore().create(TINY)
+    write_record(run.path / "status.json", {"state": "stopped"})
+
+    async def test(app: PrunelabApp, pilot: Pilot) -> None:
+        await until(pilot, lambda: key_of_run(app) == "Run: 32 on digits")
+        await pilot.press("n", "right", "right")
+        await until(pilot, lambda: key_of_run(app) == "Run: quick on digits")
+        await pilot.press("escape", "r")
+        await until(pilot, lambda: form(app).display)
+        assert not workers
+        await until(pilot, lambda: any("not the settings of the run" in note.message for note in app._notifications))
+        await pilot.press("f7")
+        await until(pilot, lambda: len(workers) == 1)
+        assert workers[0].run.spec.preset == "quick"
+
+    play(test)

@@ -173,6 +173,29 @@ def test_the_end_of_standard_input_ends_the_app() -> None:
         process.wait()
 
 
+def test_ctrl_z_goes_back_to_the_shell_and_fg_to_the_lab() -> None:
+    with Terminal(shell=True) as terminal:
+        terminal.see("How much of a neural network can be deleted?")
+        for opened, seen in (("", "How much of"), ("?", "Escape closes")):
+            terminal.press(opened)
+            terminal.see(seen)
+            terminal.press("\x1a")
+            terminal.see("Stopped")
+            assert_restored(terminal.sent)
+            terminal.press("echo in the $((2 * 21)) shell\r")
+            terminal.see("in the 42 shell")
+            terminal.resize(100, 30)
+            terminal.press("fg\r")
+            terminal.see(lambda: "Stopped" not in terminal.text and "42" not in terminal.text)
+            terminal.see(seen)
+            terminal.see("F6 Data" if not opened else seen)
+        terminal.press("\x1b")
+        terminal.see(lambda: "Quit" in terminal.lines[29])
+        terminal.press("q")
+        terminal.see("shell>")
+        assert_restored(terminal.sent)
+
+
 def test_a_request_to_end_restores_the_terminal() -> None:
     with Terminal() as terminal:
         terminal.see("Quit")

@@ -55,6 +55,12 @@ def what(spec: RunSpec) -> str:
     return f"{widths(spec)}, {epochs} epoch{'s' * (epochs != 1)}"
 
 
+def short(spec: RunSpec) -> str:
+    """What is trained on what, in a few words: "300-100 on mnist"."""
+    name, data = preset_of(spec) or widths(spec), dataset(spec)
+    return name if name == data else f"{name} on {data}"
+
+
 def ways(spec: RunSpec) -> str:
     """How it prunes, in short: the values that are compared; if there is one way only, its granularity."""
     compared = [values for values in spec.ways.values() if len(values) > 1]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from textual import events
 from textual.app import ComposeResult
+from textual.message import Message
 from textual.screen import Screen
 
 from ..widgets.footer import KeyFooter
@@ -15,13 +16,20 @@ if TYPE_CHECKING:
     from ..app import PrunelabApp
 
 
+class Arrived(Message, bubble=False):
+    """The user has come to a screen from another one, and not only closed a dialog on top of it."""
+
+
 class LabScreenBase(Screen[None]):
     """A screen of the app. Subclasses set `NAME` and `BINDINGS`, and compose their `body`."""
 
     NAME = ""
 
-    #: The theme in which it was seen last.
-    _look: tuple[object, ...] = ()
+    def __init__(self) -> None:
+        super().__init__()
+        #: The theme in which it was seen last.
+        self._theme_seen: tuple[object, ...] = ()
+        self._is_composed = False
 
     @property
     def lab(self) -> PrunelabApp:
@@ -44,9 +52,23 @@ class LabScreenBase(Screen[None]):
         Nothing but another theme changes them meanwhile.
         """
         if isinstance(event, events.ScreenResume):
-            look = self.app.theme, self.app.ansi_color
-            event.refresh_styles, self._look = self._look != look, look
+            theme = self.app.theme, self.app.ansi_color
+            event.refresh_styles, self._theme_seen = self._theme_seen != theme, theme
         await super().on_event(event)
+
+    def on_mount(self) -> None:
+        """The widgets of `compose` are there from now on."""
+        self._is_composed = True
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the widgets are there: not before the screen is composed, nor while the app ends."""
+        return self._is_composed and self.is_attached and self.app.is_running
+
+    def look(self) -> None:
+        """Call `tick`, if the screen is ready for it: timers of the app know nothing of that."""
+        if self.is_ready:
+            self.tick()
 
     def on_screen_resume(self) -> None:
         """The screen is seen (again)."""

@@ -50,8 +50,8 @@ class CompareScreen(LabScreenBase):
     CompareScreen.-empty #curves, CompareScreen.-empty #differences { display: none; }
     """
 
-    def body(self) -> ComposeResult:
-        """What is wrong with the comparison, the plot, the table."""
+    def __init__(self) -> None:
+        super().__init__()
         self._runs: dict[str, ComparedRun] = {}
         self._curves: list[Curve] = []
         self._hidden: set[str] = set()
@@ -60,6 +60,9 @@ class CompareScreen(LabScreenBase):
         self._is_base_alone = False
         self._measure, self._axis = "accuracy", "sparsity"
         self._next_look = 0.0
+
+    def body(self) -> ComposeResult:
+        """What is wrong with the comparison, the plot, the table."""
         yield Static(id="warning", markup=False)
         yield Plot(id="curves")
         with Vertical(id="differences", classes="panel"):

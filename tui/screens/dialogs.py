@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from rich.text import Text
 from textual.app import ComposeResult
+from textual.await_complete import AwaitComplete
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 from textual.events import Key
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label, OptionList, Static
 
+Answer = TypeVar("Answer")
 
-class Choice(ModalScreen[str | None]):
+
+class Dialog(ModalScreen[Answer]):
+    """What every screen on top of another is: it answers once, and only while it is on top.
+
+    Textual removes whatever is on top when a screen is dismissed, be it another screen or the last one there is. But a
+    key, a click or a message may reach a dialog that has answered already.
+    """
+
+    def dismiss(self, result: Answer | None = None) -> AwaitComplete:
+        """Answer, unless that has been done."""
+        return super().dismiss(result) if self.is_active else AwaitComplete.nothing()
+
+
+class Choice(Dialog[str | None]):
     """Asks for one of a few answers; Escape is None.
 
     Parameters
@@ -60,7 +75,7 @@ class Choice(ModalScreen[str | None]):
         self.dismiss(event.button.id)
 
 
-class Prompt(ModalScreen[str | None]):
+class Prompt(Dialog[str | None]):
     """Asks for a line of text; Escape is None."""
 
     BINDINGS: ClassVar = [Binding("escape", "dismiss(None)", "Back", show=False)]
@@ -82,7 +97,7 @@ class Prompt(ModalScreen[str | None]):
         self.dismiss(event.value.strip())
 
 
-class PickOne(ModalScreen[int | None]):
+class PickOne(Dialog[int | None]):
     """Asks for one of many: the place of what is chosen in the list; Escape is None.
 
     Parameters

@@ -133,7 +133,6 @@ class ExploreScreen(LabScreenBase):
         self._said: tuple[str, ...] = ()
         self._view = VIEWS[0]
         self._ticks = 0
-        self._is_covered = False
 
     def body(self) -> ComposeResult:
         """The run, slider and switches, and the panels."""
@@ -150,17 +149,14 @@ class ExploreScreen(LabScreenBase):
 
     # -- which run -------------------------------------------------------------------------------------------
 
-    def on_screen_resume(self) -> None:
+    def on_arrived(self) -> None:
         """Show the run that is asked for; by default the newest that has a network."""
-        is_back_from_dialog, self._is_covered = self._is_covered, False
-        if self.lab.run_explored is not None or not is_back_from_dialog:  # what one works with stays
-            self._look_for_run()
+        self._look_for_run()
+
+    def on_screen_resume(self) -> None:
+        """Points may have come; the run stays where only a dialog has been closed."""
         if self._run is not None:
             self.run_worker(self._read_points(self._run))
-
-    def on_screen_suspend(self) -> None:
-        """Another screen is shown, or a dialog on top of this one."""
-        self._is_covered = self in self.app.screen_stack
 
     def tick(self) -> None:
         """Wait for the first network."""
@@ -423,7 +419,7 @@ class ExploreScreen(LabScreenBase):
             return
         if name == "seed":
             if len(self._seeds) == 1:
-                self.notify("This run has the network of one seed only.")
+                self.notify("This run has the network of one seed only.", markup=False)
                 return
             self._seed = _next(self._seeds, self._seed)
         else:

@@ -9,10 +9,10 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from ..keys import KEYS, TITLES, Key, key_name
+from .dialogs import Dialog
 
 #: Columns of the whole, with its border.
 WIDTH = 84
@@ -21,7 +21,7 @@ WIDTH = 84
 NAMES, AROUND = 18, 10
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(Dialog[None]):
     """The keys of the screen at hand first, then those that work everywhere, then the others'."""
 
     BINDINGS: ClassVar = [Binding("escape,question_mark,f1,q", "dismiss", "Close")]

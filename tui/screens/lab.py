@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
@@ -12,6 +13,7 @@ from ..keys import bindings
 from ..runs import supervisor, words
 from ..runs.store import Run, RunError
 from ..runs.view import RunWatcher, watch
+from ..text import shorten
 from ..widgets.field import Cycle
 from ..widgets.form import RunForm
 from ..widgets.navigation import Navigation
@@ -21,16 +23,18 @@ from .base import LabScreenBase
 from .dialogs import Choice, PickOne
 
 if TYPE_CHECKING:
+    from textual.binding import ActiveBinding
+
     from ..runs.spec import RunSpec
 
 #: From this many columns on, the form and the run stand side by side.
 WIDE = 120
 
-#: Seconds until another look whether the form is there, for keys that come before it.
-SOON = 0.05
-
 #: Ticks between two looks at a run that does not run: somebody may resume, rename or delete it.
 TICKS_AT_REST = 8
+
+#: Columns for the name of what `r` runs, in the footer.
+LONGEST_NAME = 30
 
 WELCOME = """[b]How much of a neural network can be deleted?[/b]
 
@@ -63,6 +67,8 @@ class LabScreen(LabScreenBase):
         self._form = RunForm(id="setup")
         self._panel = RunPanel(WELCOME, id="panel")
         self._run: Run | None = None
+        #: The run that was started here last: its settings come from the form.
+        self._started: Run | None = None
         self._watcher: RunWatcher | None = None
         self._has_model = self._is_editing = self._is_starting = False
         self._activity = ""
@@ -133,6 +139,9 @@ class LabScreen(LabScreenBase):
         self._arrange()
         self._panel.watch_run(watcher)
         self._take_news(watcher, "")
+        if run is not self._started:
+            await self._form.built.wait()
+            self._form.fill(run.spec)
 
     def _take_news(self, watcher: RunWatcher, state_before: str) -> None:
         self._panel.refresh_run()
@@ -155,10 +164,11 @@ class LabScreen(LabScreenBase):
 
     # -- the form --------------------------------------------------------------------------------------------
 
-    def edit(self, spec: RunSpec) -> None:
+    async def edit(self, spec: RunSpec) -> None:
         """Fill the form with an experiment, and go there."""
+        await self._form.built.wait()
         self._form.fill(spec)
-        self.action_edit()
+        await self.action_edit()
 
     def _arrange(self) -> None:
         is_wide = self.size.width >= WIDE
@@ -173,11 +183,9 @@ class LabScreen(LabScreenBase):
         self._is_editing = True
         self._arrange()
 
-    def action_edit(self) -> None:
+    async def action_edit(self) -> None:
         """Go to the form."""
-        if not self._form.is_built:
-            self.set_timer(SOON, self.action_edit)
-            return
+        await self._form.built.wait()
         self._show_form()
         self._form.focus_first()
 
@@ -199,18 +207,42 @@ class LabScreen(LabScreenBase):
         self.set_focus(self._panel)
         self.call_after_refresh(self._arrange)
 
+    def on_run_form_changed(self) -> None:
+        """The key says what it runs."""
+        self.refresh_bindings()
+
+    @property
+    def active_bindings(self) -> dict[str, ActiveBinding]:
+        """The keys with what they do; the one that runs the form says what that is."""
+        return {key: self._named(active) for key, active in super().active_bindings.items()}
+
+    def _named(self, active: ActiveBinding) -> ActiveBinding:
+        if active.binding.action != "start" or self._form.spec is None:
+            return active
+        what = shorten(words.short(self._form.spec), LONGEST_NAME, self.lab.ascii_only)
+        return active._replace(binding=dataclasses.replace(active.binding, description=f"Run: {what}"))
+
+    @property
+    def _is_form_hidden(self) -> bool:
+        """Whether the form holds something else than what can be seen: the run, or the welcome that names it."""
+        shown = self._watcher
+        return not self._form.display and shown is not None and not self._form.describes(shown.view.spec)
+
     # -- running ---------------------------------------------------------------------------------------------
 
     async def action_start(self) -> None:
         """Run what the form says, if that can be."""
-        if not self._form.is_built:
-            self.set_timer(SOON, self.action_start)
-            return
+        await self._form.built.wait()
         self._form.check()
         spec = self._form.spec
         if spec is None:
             self._show_form()
             self.notify(self._form.focus_wrong(), severity="error", markup=False)
+            return
+        if self._is_form_hidden:
+            self._show_form()
+            self._form.focus_first()
+            self.notify("These are not the settings of the run that was shown: press F7 to run them.", markup=False)
             return
         shown = self.lab.run_shown
         if shown is None or not shown.is_alive():
@@ -235,7 +267,7 @@ class LabScreen(LabScreenBase):
             return
         finally:
             self._is_starting = False
-        self.lab.run_shown = run
+        self.lab.run_shown = self._started = run
         self.action_watch()
         self.tick()
 

@@ -8,16 +8,16 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from ..runs.listing import Listing
 from ..runs.store import Run, RunStore
 from ..widgets.run_browser import RunBrowser
 from ..widgets.table import Table
+from .dialogs import Dialog
 
 
-class RunPicker(ModalScreen[list[Run] | None]):
+class RunPicker(Dialog[list[Run] | None]):
     """Asks for runs: those selected, else the one under the cursor; Escape is None.
 
     Parameters
@@ -73,7 +73,7 @@ class RunPicker(ModalScreen[list[Run] | None]):
         if readable:
             self.dismiss(readable)
         elif entries:
-            self.notify("This run cannot be read.", severity="error")
+            self.notify("This run cannot be read.", severity="error", markup=False)
 
     def on_table_chosen(self, _: Table.Chosen) -> None:
         """A click on the run under the cursor chooses it."""

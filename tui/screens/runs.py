@@ -41,10 +41,13 @@ class RunsScreen(LabScreenBase):
     RunsScreen.-high #details { height: 45%; max-height: 28; }
     """
 
-    def body(self) -> ComposeResult:
-        """The list and the details."""
+    def __init__(self) -> None:
+        super().__init__()
         self._listing = Listing(self.lab.store)
         self._next_look = 0.0
+
+    def body(self) -> ComposeResult:
+        """The list and the details."""
         yield RunBrowser(self._listing, id="browser")
         yield RunDetails(id="details")
 
@@ -192,8 +195,8 @@ class RunsScreen(LabScreenBase):
         for entry in resumable:
             await self._do(supervisor.resume, entry.run)
         if entries and not resumable:
-            state = entries[0].state if len(entries) == 1 else "not stopped, interrupted or failed"
-            self.notify(f"There is nothing to resume: {'it is' if len(entries) == 1 else 'they are'} {state}.")
+            they = f"it is {entries[0].state}" if len(entries) == 1 else "they are not stopped, interrupted or failed"
+            self.notify(f"There is nothing to resume: {they}.", markup=False)
 
     def action_stop(self) -> None:
         """Ask runs to stop."""
@@ -201,7 +204,7 @@ class RunsScreen(LabScreenBase):
         for entry in running:
             self.lab.stop_run(entry.run)
         if not running:
-            self.notify("It is not running.")
+            self.notify("It is not running.", markup=False)
 
     async def _do(self, change: Callable[..., object], *arguments: object) -> bool:
         """Change something on the disk, beside the screen; say if that cannot be done."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from typing import Any, ClassVar, cast
 
@@ -43,8 +44,8 @@ class RunForm(VerticalScroll, can_focus=False):
     ----------
     spec : RunSpec or None
         The experiment; None while a field is wrong.
-    is_built : bool
-        Whether the fields are there yet.
+    built : asyncio.Event
+        Set when the fields are there.
     """
 
     DEFAULT_CSS = """
@@ -66,10 +67,13 @@ class RunForm(VerticalScroll, can_focus=False):
     class Submitted(Message):
         """The button was pressed."""
 
+    class Changed(Message):
+        """The experiment is another one now."""
+
     def __init__(self, *, id: str | None = None):
         super().__init__(id=id, classes="-slim")
         self.spec: RunSpec | None = None
-        self.is_built = False
+        self.built = asyncio.Event()
         self._like = RunSpec.from_preset(next(iter(EXPERIMENTS)))
         self._columns = training_entries(), pruning_entries()
         self._entries: dict[str, Entry] = {entry.name: entry for column in self._columns for entry in column}
@@ -92,7 +96,7 @@ class RunForm(VerticalScroll, can_focus=False):
             Static(classes="summary", markup=False),
             Button("Run (F7)", id="run", variant="primary", compact=True),
         )
-        self.is_built = True
+        self.built.set()
         self.fill(self._like)
 
     @property
@@ -118,9 +122,14 @@ class RunForm(VerticalScroll, can_focus=False):
                     cast("Input", control).value = entry.show(value)
         self.check()
 
+    def describes(self, spec: RunSpec) -> bool:
+        """Whether the fields hold an experiment, as far as there are fields for it."""
+        shown = spec_of(values_of(spec), spec)
+        return self.spec is not None and self.spec.is_like(shown) and self.spec.seeds == shown.seeds
+
     def check(self) -> None:
         """Read all fields, and say what is wrong with them."""
-        if not self.is_built:
+        if not self.built.is_set():
             return
         values, problems = self._read()
         unread = set(problems)
@@ -139,7 +148,9 @@ class RunForm(VerticalScroll, can_focus=False):
         for name, field in self._fields.items():
             field.error = problems.pop(name, "")
         self._fields["path"].display = values["dataset"] == FILE
-        self.spec = None if self._wrong() or problems else spec
+        before, self.spec = self.spec, None if self._wrong() or problems else spec
+        if self.spec != before:
+            self.post_message(self.Changed())
         self._show_preset(preset_of(spec) if not unread else "")
         summary = _in_words(spec) if self.spec else ". ".join(problems.values())
         self.query_one(".summary", Static).update(summary)

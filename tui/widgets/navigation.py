@@ -43,7 +43,7 @@ class Navigation(Horizontal):
     def __init__(self, here: str):
         super().__init__()
         self._here = here
-        self._activity = Static("", id="activity")
+        self._activity = Static("", id="activity", markup=False)
 
     def compose(self) -> ComposeResult:
         """The entries, then what runs."""
