@@ -67,7 +67,8 @@ def test_a_flip_in_the_log_changes_no_event_silently(copy, n_flips):
         copy.events_path.write_bytes(flipped(data, chance))
         reader = EventReader(copy.events_path)
         found = reader.read()
-        assert found == events or reader.n_damaged or reader.n_unverified
+        is_unfinished = found == events[:-1]  # the end of the last line is gone, so readers wait for it
+        assert found == events or is_unfinished or reader.n_damaged or reader.n_unverified
         assert all(event in events for event in found) or reader.n_unverified  # never another event
         points, reader = copy.read_points()
         assert all(row in rows for row in points.rows)

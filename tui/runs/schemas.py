@@ -62,17 +62,22 @@ class Record(TypedDict):
     data: NotRequired[DataRecord]
 
 
-class Place(TypedDict):
-    """How far a training is: part of ``status.json``, and of the events ``batch`` and ``epoch``."""
+class Progress(TypedDict):
+    """How far a training is."""
 
     phase: Word
     epoch: Count
     epochs: AtLeastOne
+    samples: Count
+    seconds: Seconds
+
+
+class Place(Progress):
+    """The same in ``status.json``; at the end of an epoch it has no ``batch``."""
+
     batch: NotRequired[Count]
     batches: NotRequired[AtLeastOne]
     loss: NotRequired[Number]
-    samples: Count
-    seconds: Seconds
 
 
 class Status(TypedDict, total=False):
@@ -86,7 +91,7 @@ class Status(TypedDict, total=False):
     seed: Seed | None
     batch: Place | None
     dense_accuracy: Fraction | None
-    knees: dict[Word, Fraction | None]
+    knees: dict[Word, Fraction]
     started: Time | None
     updated: Time
     seconds: Seconds
@@ -134,13 +139,18 @@ class SeedBegan(Event):
     seed: Seed
 
 
-class Batch(Event, Place):
+class Batch(Event, Progress):
     """Progress within an epoch; ``loss`` is the mean of the epoch so far."""
 
+    batch: Count
+    batches: AtLeastOne
+    loss: Number
 
-class Epoch(Event, Place):
+
+class Epoch(Event, Progress):
     """The end of an epoch; ``monitored`` is the accuracy on the test data."""
 
+    loss: Number
     validation_score: NotRequired[Fraction | None]
     monitored: NotRequired[Fraction | None]
 

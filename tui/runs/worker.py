@@ -249,6 +249,7 @@ class Worker:
                     PrunedMLPClassifier.load(self.run.model_path(seed))
             except ValueError as error:
                 warnings.warn(f"{error}; seed {seed} is trained again", stacklevel=2)
+                self.run.model_path(seed).unlink(missing_ok=True)
                 done.discard(self.run.spec.point_at(self.run.spec.seeds.index(seed) * self.run.spec.points_per_seed))
         return done
 
@@ -330,8 +331,10 @@ class Worker:
             bare = Training(training.parameters, training.loss_curve, training.validation_scores)
             best, best_step = training.early_stop_parameters, training.early_stop_step or 0
             self._save_checkpoint(Checkpoint(bare, 0, task.recipe.max_iter, best=best, best_step=best_step))
-        if len(self.run.spec.seeds) <= MODELS_KEPT or self._seed == self.run.spec.seeds[0]:
-            replace_file(self.run.model_path(self._seed), dumps(point.to_dense_classifier()), sync=True)
+        path = self.run.model_path(self._seed)
+        is_wanted = len(self.run.spec.seeds) <= MODELS_KEPT or self._seed == self.run.spec.seeds[0]
+        if is_wanted and not is_regular(path):
+            replace_file(path, dumps(point.to_dense_classifier()), sync=True)
         self._tell(
             "dense",
             seed=self._seed,
