@@ -12,7 +12,6 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Container, Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
 from ...estimators.data.source import DataSource
@@ -21,7 +20,7 @@ from ..runs.client import Overtaken, ServiceError
 from ..text import clean
 from ..widgets.entries import PIXEL_OPTIONS
 from ..widgets.field import Cycle, Field, text_input
-from .dialogs import PickOne
+from .dialogs import Dialog, PickOne
 
 if TYPE_CHECKING:
     from ..app import PrunelabApp
@@ -38,7 +37,7 @@ _INDEX_WORDS = {"": "auto", "auto": "auto", "yes": True, "no": False}
 _OF_TABLES = ("label", "header", "delimiter", "decimal", "index")
 
 
-class ReadingDialog(ModalScreen[DataSource | None]):
+class ReadingDialog(Dialog[DataSource | None]):
     """Asks how to read a file; Escape is None.
 
     Parameters
@@ -189,7 +188,7 @@ class ReadingDialog(ModalScreen[DataSource | None]):
 
     def _submit(self) -> None:
         source = self.read()
-        if not source.options.problems() and self.is_active:
+        if not source.options.problems():
             self.dismiss(source)
 
     def on_input_changed(self, event: Input.Changed) -> None:
