@@ -152,9 +152,13 @@ class ExploreScreen(LabScreenBase):
     def on_arrived(self) -> None:
         """Show the run that is asked for; by default the newest that has a network."""
         self._look_for_run()
+        self._read_points_again()
 
     def on_screen_resume(self) -> None:
         """Points may have come; the run stays where only a dialog has been closed."""
+        self._read_points_again()
+
+    def _read_points_again(self) -> None:
         if self._run is not None:
             self.run_worker(self._read_points(self._run))
 
@@ -335,7 +339,8 @@ class ExploreScreen(LabScreenBase):
         if not figures.is_estimate:
             key = (self._seed, *self._ways.values(), figures.sparsity)
             row = {"seed": self._seed, "sparsity": figures.sparsity, "accuracy": figures.accuracy}
-            self._found[key] = {**row, **self._ways, "schedule": "one-shot"}
+            usual = {name: DEFAULTS[name] for name in WAYS}  # those without a switch here
+            self._found[key] = {**usual, **row, **self._ways, "schedule": "one-shot"}
         self._show_curve()
 
     def _show_pictures(self) -> None:
