@@ -112,7 +112,7 @@ def load_in_memory(args: argparse.Namespace):
 
 def prunelab(args: argparse.Namespace) -> dict:
     from prunelab.estimators import PrunedMLPClassifier, sweep
-    from prunelab.estimators.training import EpochEnded
+    from prunelab.estimators.training.events import EpochEnded
 
     estimator = PrunedMLPClassifier(SIZES[1:-1], max_iter=3, device="cpu")
     clock = Clock()

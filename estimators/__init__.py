@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .persistence import ModelFileError
     from .studies.run import run_study, sweep
     from .studies.statistics import knee, mean_interval, summarise
-    from .training import TrainingDiverged
+    from .training.loop import TrainingDiverged
 
 _HOME = {
     "DatasetError": "data.datasets",
@@ -28,7 +28,7 @@ _HOME = {
     "PrunedMLPClassifierCV": "path",
     "PruningWarning": "base",
     "SparsityPathDisplay": "display",
-    "TrainingDiverged": "training",
+    "TrainingDiverged": "training.loop",
     "UnverifiedFileWarning": "files",
     "iter_sparsity_path": "path",
     "knee": "studies.statistics",

@@ -38,11 +38,12 @@ from .inference import Evaluator
 from .messages import as_text
 from .parameters import REWINDING, conflicts
 from .pruning.connectivity import connectivity
-from .pruning.controls import carry_out
 from .pruning.masks import ORDERS
 from .pruning.pruner import Choices, Pruned
-from .pruning.schedules import Problem
-from .training import EpochEnded, Recipe, Training
+from .schedules.controls import carry_out
+from .schedules.problem import Problem
+from .training.events import EpochEnded
+from .training.state import Recipe, Training
 from .validation import check_inputs, check_labelled, check_parameters, check_weights, classes_of, encode
 
 if TYPE_CHECKING:
@@ -54,9 +55,12 @@ if TYPE_CHECKING:
 
     from .data.preprocessing import Preprocessing
     from .fitting import Monitor
-    from .network import MLPNetwork
+    from .networks.base import Network
     from .pruning.connectivity import Connectivity
-    from .training import Checkpoint, Event, Validation
+    from .pruning.masks import Mask
+    from .training.events import Event
+    from .training.loop import Validation
+    from .training.state import Arrays, Checkpoint
 
     Listener = Callable[[Event], None]
 
@@ -96,7 +100,6 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
     random_state: Any
     verbose: bool
     warm_start: bool
-    fit_intercept: bool
     init: str
     sparsity: float
     criterion: str
@@ -120,14 +123,22 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
     precision: str
     memory: Any
 
-    network_: MLPNetwork
+    _network_class: type[Network]
+
+    network_: Network
+    tensors_: Arrays
+    masks_: dict[str, Mask]
     n_features_in_: int  # set by scikit-learn's validation
     feature_names_in_: NDArray
     preprocessing_: Preprocessing  # set by what loads the data; absent otherwise
 
     @abstractmethod
-    def _make_network(self, n_features: int, n_classes: int) -> MLPNetwork:
-        """The network that this classifier trains."""
+    def _make_network(self, sample_shape: tuple[int, ...], n_classes: int) -> Network:
+        """The network for samples of this shape: the features, or what X has beyond its first axis."""
+
+    @abstractmethod
+    def _structure(self, network: Network) -> dict[str, Any]:
+        """The parameters that decide which tensors a network has, by name, with their values in a network."""
 
     # -- fitting -------------------------------------------------------------------------------------
 
@@ -222,8 +233,8 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
             )
         if self.control in ("shuffle", "reinit"):
             raise ValueError(f"partial_fit goes with control='none' or 'invert', got {as_text(self.control)}: use fit")
-        first = not hasattr(self, "coefs_")
-        X, y = check_labelled(self, X, y, reset=first)
+        first = not hasattr(self, "tensors_")
+        X, y, shape = check_labelled(self, X, y, reset=first)
         weights = check_weights(sample_weight, X)
         known = classes_of(y if classes is None else classes) if first or classes is not None else self.classes_
         if first:
@@ -233,17 +244,18 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
                 f"classes must be those of the first call to partial_fit, {as_text(self.classes_)}, "
                 f"got {as_text(known)}"
             )
-        start = None if first else self._start(going_on=True)
+        network = self._make_network(shape, len(self.classes_))
+        start = None if first else self._start(network, going_on=True)
         seed = self._draw_seed() if first else self.seed_
         samples = Samples(X, encode(y, self.classes_), weights)
         earlier_losses = [] if first else self.loss_curve_
-        dense = train_dense(self._task(samples, seed, epochs=1, early_stopping=False), samples, start)
+        dense = train_dense(self._task(network, samples, seed, epochs=1, early_stopping=False), samples, start)
         if not first and self._pruned_as == (self._choices(), self.sparsity):
-            pruned = Pruned(self.masks_, self.intercept_masks_, self.sparsity_)
+            pruned = Pruned(dense.masks or self.masks_, self.sparsity_, {})
         else:
             pruned = make_pruner(dense, self._choices()).prune(float(self.sparsity))
         self._publish(dense.task, prune(dense, pruned))
-        self._optimiser = (self._optimiser_key(), dense.training)
+        self._optimiser = (self._optimiser_key(network), dense.training)
         self.loss_curve_ = [*earlier_losses, *dense.training.loss_curve]
         self.n_iter_ = len(self.loss_curve_)
         return self
@@ -252,17 +264,19 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
     ) -> tuple[Task, Samples, Start | None]:
         """Validate the data, and describe what to train on them."""
-        start = self._start(going_on=False) if self.warm_start and hasattr(self, "coefs_") else None
-        X, y = check_labelled(self, X, y, reset=start is None)
+        goes_on = self.warm_start and hasattr(self, "tensors_")
+        X, y, shape = check_labelled(self, X, y, reset=not goes_on)
         weights = check_weights(sample_weight, X)
         classes = classes_of(y)
-        if start is not None and not np.array_equal(classes, self.classes_):
+        if goes_on and not np.array_equal(classes, self.classes_):
             raise ValueError(
                 f"with warm_start=True the classes must stay {as_text(self.classes_)}, got {as_text(classes)}"
             )
         self.classes_ = classes
         samples = Samples(X, encode(y, classes), weights)
-        return self._task(samples, self._draw_seed(), self.max_iter, self.early_stopping), samples, start
+        network = self._make_network(shape, len(classes))
+        task = self._task(network, samples, self._draw_seed(), self.max_iter, self.early_stopping)
+        return task, samples, self._start(network, going_on=False) if goes_on else None
 
     def _check_conflicts(self, sparsity: float) -> None:
         """Refuse parameters that do not go together when this much is to be removed."""
@@ -310,8 +324,7 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
         cache = cache_in(self.memory) if isinstance(self.random_state, numbers.Integral) else None
         return train_dense(task, samples, start, cache, self._listener(on_event), checkpoint, monitor)
 
-    def _task(self, samples: Samples, seed: int, epochs: int, early_stopping: bool | str) -> Task:
-        network = self._make_network(samples.inputs.shape[1], len(self.classes_))
+    def _task(self, network: Network, samples: Samples, seed: int, epochs: int, early_stopping: bool | str) -> Task:
         device = resolve_device(self.device)
         n_samples = len(samples.codes)
         recipe = Recipe(
@@ -326,32 +339,30 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
             early_stopping=early_stopping if isinstance(early_stopping, str) else bool(early_stopping),
             learning_rate=self.learning_rate,
         )
-        precision = resolve_precision(self.precision, device, n_samples * network.n_weights)
+        precision = resolve_precision(self.precision, device, n_samples * network.dense_macs)
         fraction = float(self.validation_fraction) if early_stopping else 0.0
         return Task(network, recipe, seed, fraction, str(device), precision)
 
-    def _start(self, going_on: bool) -> Start:
-        """Where the fitted network stands; `going_on` keeps the optimiser's memory, if it is of use."""
-        fitted, wanted = self.network_, self._make_network(self.n_features_in_, len(self.classes_))
-        changes = {
-            "hidden_layer_sizes": (fitted.sizes[1:-1], wanted.sizes[1:-1]),
-            "activation": (fitted.activation, wanted.activation),
-        }
-        for name, (before, now) in changes.items():
-            if before != now:
+    def _start(self, network: Network, going_on: bool) -> Start:
+        """The fitted network as a start for `network`; `going_on` keeps the optimiser's memory, if it is of use."""
+        fitted = self._structure(self.network_)
+        for name, now in self._structure(network).items():
+            if fitted[name] != now:
                 raise ValueError(
-                    f"{name}={as_text(now)} cannot go on from the fitted {as_text(before)}: set it back, "
-                    "or fit a new classifier"
+                    f"{name}={as_text(now)} cannot go on from the fitted {as_text(fitted[name])}: "
+                    "set it back, or fit a new classifier"
                 )
         # Biases may be added, which are zero at first, or given up.
-        training = Training([*self.coefs_, *(self.intercepts_ if wanted.fit_intercept else [])])
-        if going_on and self._optimiser is not None and self._optimiser[0] == self._optimiser_key():
+        shapes = {name: record.shape for name, record in network.records.items()}
+        tensors, masks = self.tensors_, self.masks_
+        training = Training({n: tensors[n] if n in tensors else np.zeros(s, np.float32) for n, s in shapes.items()})
+        if going_on and self._optimiser is not None and self._optimiser[0] == self._optimiser_key(network):
             training.moments, training.n_steps = self._optimiser[1].moments, self._optimiser[1].n_steps
-        return Start(training, [*self.masks_, *(self.intercept_masks_ if wanted.fit_intercept else [])])
+        return Start(training, {n: masks[n] if n in masks else np.ones(s, dtype=bool) for n, s in shapes.items()})
 
-    def _optimiser_key(self) -> tuple[str, bool]:
-        """An optimiser's memory is of use only to the same optimiser of the same parameters."""
-        return self.solver, bool(self.fit_intercept)
+    def _optimiser_key(self, network: Network) -> tuple[str, tuple[str, ...]]:
+        """An optimiser's memory is of use only to the same optimiser of the same tensors."""
+        return self.solver, tuple(network.trained)
 
     def _draw_seed(self) -> int:
         if isinstance(self.random_state, numbers.Integral):
@@ -383,20 +394,15 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
     def _publish(self, task: Task, model: PrunedModel) -> None:
         """Set the fitted attributes."""
         self.network_ = task.network
-        n_layers = task.network.n_layers
-        self.coefs_ = model.parameters[:n_layers]
-        self.intercepts_ = model.parameters[n_layers:]
-        if not task.network.fit_intercept:
-            self.intercepts_ = [np.zeros(coef.shape[1], dtype=np.float32) for coef in self.coefs_]
+        self.tensors_ = model.tensors
         self.masks_ = model.pruned.masks
-        self.intercept_masks_ = model.pruned.bias_masks
         self.sparsity_ = model.pruned.achieved_sparsity
         self.loss_curve_ = list(model.training.loss_curve)
         self.loss_ = self.loss_curve_[-1]
         self.validation_scores_ = list(model.training.validation_scores) or None
         self.fine_tune_loss_curve_ = [] if model.fine_tuning is None else list(model.fine_tuning.loss_curve)
         self.n_iter_ = len(self.loss_curve_)
-        self.n_layers_ = n_layers + 1
+        self.n_layers_ = len(task.network.weights) + 1
         self.n_outputs_ = len(self.classes_)
         self.precision_ = task.precision
         self.seed_ = task.seed
@@ -405,14 +411,14 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
         self._pruned_as = (self._choices(), self.sparsity)
         self._optimiser = None  # partial_fit leaves its optimiser's memory here
         found = self._set_connectivity()
-        self.n_nonzero_ = count_cost(found, model.parameters[n_layers:]).nonzero
+        self.n_nonzero_ = count_cost(self.network_, self.tensors_, found).nonzero
         warn_if_disconnected(found, self.sparsity)
 
     def _set_connectivity(self) -> Connectivity:
         """Set the fitted attributes that follow from which weights are zero."""
-        found = connectivity(self.coefs_)
+        found = connectivity(self.network_, self.tensors_)
         choices, _ = self._pruned_as
-        self.effective_sparsity_ = found.effective_sparsity(choices.n_prunable(self.network_.n_layers))
+        self.effective_sparsity_ = found.effective_sparsity(choices.prune_output)
         self.dead_units_ = found.dead_units
         self.disconnected_units_ = found.disconnected_units
         return found
@@ -455,10 +461,7 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
     @memory_errors()
     def _logits(self, X: ArrayLike) -> NDArray[np.float32]:
         check_is_fitted(self)
-        return self._evaluator(check_inputs(self, X)).logits(self.network_, self._parameters())
-
-    def _parameters(self) -> list[NDArray[np.float32]]:
-        return [*self.coefs_, *(self.intercepts_ if self.network_.fit_intercept else [])]
+        return self._evaluator(check_inputs(self, X)).logits(self.network_, self.tensors_)
 
     def _evaluator(self, X: NDArray[np.float32]) -> Evaluator:
         """Samples ready to be predicted, on the device of the parameter or, where this is not here, on what there is.

@@ -21,7 +21,8 @@ from .files import (
 )
 
 if TYPE_CHECKING:
-    from .training import Training
+    from .networks.base import Network
+    from .training.state import Training
 
 FORMAT = "prunelab-training"
 VERSION = 1
@@ -52,14 +53,16 @@ class TrainingCache:
         """The file of a training; `key` is a hexadecimal number."""
         return self._folder / f"{key}.safetensors"
 
-    def load(self, key: str) -> Training | None:
-        """The training that was saved under `key`; None if there is none that can be used."""
+    def load(self, key: str, network: Network) -> Training | None:
+        """The training of a network that was saved under `key`; None if there is none that can be used."""
         path = self.path(key)
         try:
             file = unpack_arrays(read_file(path, MAX_ARRAY_BYTES, follow_links=False), FORMAT, VERSION)
             if file.header["key"] != key:
                 raise ValueError("it is another training")
-            return decode_training(file.arrays, file.header)
+            training = decode_training(file.arrays, file.header)
+            training.tensors = {name: training.tensors[name] for name in network.records}  # files sort them
+            return training
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, *DAMAGE) as error:

@@ -17,7 +17,8 @@ from .files import (
     replace_file,
     unpack_arrays,
 )
-from .training import Checkpoint, Training
+from .networks.mlp import name_tensors
+from .training.state import Checkpoint, Training
 
 if TYPE_CHECKING:
     import os
@@ -25,9 +26,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from .training.state import Arrays
+
 FORMAT = "prunelab-checkpoint"
 
-#: The first version with a checksum. Version 2, which has none, is still read.
+#: The first version with a checksum, and with tensors by name. Version 2, which has neither, is still read.
 VERSION = 3
 _UNVERIFIED_VERSIONS = (2,)
 
@@ -48,7 +51,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> Non
         If it cannot be written; an existing file is unchanged.
     """
     arrays, header = encode_training(checkpoint.training)
-    arrays |= _named("best", checkpoint.best or [])
+    arrays |= _prefixed("best", checkpoint.best or {})
     header |= {name: getattr(checkpoint, name) for name in (*_INTEGERS, *_FLOATS)}
     replace_file(path, pack_arrays(arrays, header, FORMAT, VERSION), sync=True)
 
@@ -64,10 +67,11 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     try:
         data = read_file(path, MAX_ARRAY_BYTES, follow_links=False)
         file = unpack_arrays(data, FORMAT, VERSION, _UNVERIFIED_VERSIONS)
-        training = decode_training(file.arrays, file.header)
+        arrays = file.arrays if file.is_verified else _with_names(file.arrays)
+        training = decode_training(arrays, file.header)
         fields: dict[str, Any] = {name: natural(file.header[name]) for name in _INTEGERS}
         fields |= {name: float_from_json(file.header[name]) for name in _FLOATS}
-        checkpoint = Checkpoint(training, best=_group(file.arrays, "best") or None, **fields)
+        checkpoint = Checkpoint(training, best=_group(arrays, "best") or None, **fields)
     except (OSError, *DAMAGE) as error:
         raise CheckpointError(f"{path} is not a checkpoint that can be read: {error}") from error
     if not file.is_verified:
@@ -82,9 +86,9 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
 
 def encode_training(training: Training) -> tuple[dict[str, NDArray], dict[str, Any]]:
     """Arrays and JSON values that hold a training."""
-    arrays = _named("parameters", training.parameters) | _named("early_stop", training.early_stop_parameters or [])
+    arrays = _prefixed("tensors", training.tensors) | _prefixed("early_stop", training.early_stop_tensors or {})
     for i, moments in enumerate(training.moments):
-        arrays |= _named(f"moments{i}", moments)
+        arrays |= _prefixed(f"moments{i}", moments)
     header = {
         "n_steps": training.n_steps,
         "loss_curve": training.loss_curve,
@@ -101,14 +105,14 @@ def decode_training(arrays: Mapping[str, NDArray], header: Mapping[str, Any]) ->
         raise ValueError("it has values that are not finite numbers")
     step = header.get("early_stop_step")
     return Training(
-        _group(arrays, "parameters"),
+        _group(arrays, "tensors"),
         loss_curve=[float_from_json(loss) for loss in header["loss_curve"]],
         validation_scores=[float_from_json(score) for score in header["validation_scores"]],
         moments=[moments for name in ("moments0", "moments1") if (moments := _group(arrays, name))],
         n_steps=natural(header["n_steps"]),
         monitored=[float_from_json(value) for value in header.get("monitored", [])],
         early_stop_step=None if step is None else natural(step),
-        early_stop_parameters=_group(arrays, "early_stop") or None,
+        early_stop_tensors=_group(arrays, "early_stop") or None,
     )
 
 
@@ -119,9 +123,21 @@ def natural(value: Any) -> int:
     return value
 
 
-def _named(name: str, group: list[NDArray]) -> dict[str, NDArray]:
-    return {f"{name}.{i}": array for i, array in enumerate(group)}
+def _prefixed(prefix: str, tensors: Arrays) -> Arrays:
+    return {f"{prefix}.{name}": array for name, array in tensors.items()}
 
 
-def _group(arrays: Mapping[str, NDArray], name: str) -> list[NDArray]:
-    return [arrays[f"{name}.{i}"] for i in range(sum(key.startswith(f"{name}.") for key in arrays))]
+def _group(arrays: Mapping[str, NDArray], prefix: str) -> Arrays:
+    length = len(prefix) + 1
+    return {name[length:]: array for name, array in arrays.items() if name.startswith(f"{prefix}.")}
+
+
+def _with_names(arrays: Arrays) -> Arrays:
+    """Arrays of version 2, which knew only multi-layer perceptrons and numbered their weights, then their biases."""
+    found: Arrays = {}
+    for old, new in (("parameters", "tensors"), ("best", "best"), ("moments0", "moments0"), ("moments1", "moments1")):
+        numbered = _group(arrays, old)
+        listed = [numbered[str(i)] for i in range(len(numbered))]
+        n_layers = sum(array.ndim == 2 for array in listed)
+        found |= _prefixed(new, name_tensors(listed[:n_layers], listed[n_layers:]))
+    return found

@@ -37,7 +37,7 @@ MAX_JSON_BYTES = 16 * 2**20
 _MAX_HEADER_BYTES = 100 * 2**20
 
 #: What decoding a header with other content than expected raises.
-DAMAGE = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
+DAMAGE = (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
 
 _NO_CHECKSUM = b"0" * 64
 _CHECKSUM = re.compile(rb'"prunelab":"\{\\"sha256\\": \\"([0-9a-f]{64})\\"')

@@ -21,7 +21,8 @@ from .inference import Evaluator, as_tensor
 from .messages import as_text
 from .pruning.evidence import Evidence
 from .pruning.pruner import Pruned, Pruner
-from .training import Data, Recipe, Training, train
+from .training.loop import train
+from .training.state import Data, Recipe, Training
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,16 +30,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .cache import TrainingCache
-    from .network import MLPNetwork
+    from .networks.base import Network
     from .pruning.masks import Mask
     from .pruning.pruner import Choices
-    from .training import Checkpoint, Event, Validation
+    from .training.events import Event
+    from .training.loop import Validation
+    from .training.state import Arrays, Checkpoint
 
     Listener = Callable[[Event], None]
-    Monitor = Callable[[list[NDArray[np.float32]]], float]
+    Monitor = Callable[[Arrays], float]
 
 #: Part of the key of cached trainings; raised whenever training gives other numbers than before.
-_CACHE_VERSION = 1
+_CACHE_VERSION = 2
 
 
 class Samples(NamedTuple):
@@ -59,7 +62,7 @@ class Task:
 
     Attributes
     ----------
-    network : MLPNetwork
+    network : Network
     recipe : Recipe
     seed : int
         Initial weights, shuffling and the validation split follow from it.
@@ -71,7 +74,7 @@ class Task:
         Of the products.
     """
 
-    network: MLPNetwork
+    network: Network
     recipe: Recipe
     seed: int
     validation_fraction: float
@@ -126,10 +129,10 @@ class Retraining:
 
 @dataclass(frozen=True)
 class Start:
-    """A network to go on from: its training so far, and the masks (a parameter each) it has to keep."""
+    """A network to continue from: its training so far, and the masks it has to keep."""
 
     training: Training
-    masks: list[Mask]
+    masks: dict[str, Mask]
 
 
 @dataclass(frozen=True)
@@ -142,8 +145,8 @@ class DenseModel:
     training : Training
     samples : Samples
         What it was trained on: without those that were held out.
-    masks : list of ndarray of bool, optional
-        What an earlier pruning left, one a parameter.
+    masks : dict of str to ndarray of bool, optional
+        What an earlier pruning left.
     validation : (Evaluator, class indices, sample weights or None), optional
         What was held out.
     """
@@ -151,13 +154,8 @@ class DenseModel:
     task: Task
     training: Training
     samples: Samples
-    masks: list[Mask] | None = None
+    masks: dict[str, Mask] | None = None
     validation: Validation | None = None
-
-    @property
-    def coefs(self) -> list[NDArray[np.float32]]:
-        """The weights, each (n_in, n_out)."""
-        return self.training.parameters[: self.task.network.n_layers]
 
     @property
     def updates(self) -> int:
@@ -166,11 +164,11 @@ class DenseModel:
 
     @cached_property
     def evidence(self) -> Evidence:
-        """What the training data say about the weights, for criteria that look at them."""
+        """What the training data show about the weights, for criteria that look at them."""
         samples, task = self.samples, self.task
         return Evidence(
             task.network,
-            self.training.parameters,
+            self.training.tensors,
             samples.inputs,
             samples.codes,
             weights=samples.weights,
@@ -182,16 +180,16 @@ class DenseModel:
 
 @dataclass(frozen=True)
 class PrunedModel:
-    """A pruned network: parameters (weights, then biases), masks, and the retraining if there was any.
+    """A pruned network: its tensors, its masks, and the retraining if there was any.
 
-    `parameters_before` are the parameters before that retraining; `training` is the training that was pruned, or
-    in which it was pruned. `updates` are those of all trainings behind the network, the dense one and every round
-    included; `search_updates` are as many of them as it took to find the masks.
+    `tensors_before` are the tensors before that retraining; `training` is the training that was pruned, or in which
+    it was pruned. `updates` are those of all trainings behind the network, the dense one and every round included;
+    `search_updates` are as many of them as it took to find the masks.
     """
 
-    parameters: list[NDArray[np.float32]]
+    tensors: Arrays
     pruned: Pruned
-    parameters_before: list[NDArray[np.float32]]
+    tensors_before: Arrays
     training: Training
     fine_tuning: Training | None = None
     updates: int = 0
@@ -201,7 +199,7 @@ class PrunedModel:
     def as_trained(self) -> Training | None:
         """The training whose result this network is; None if something was removed after it."""
         training = self.fine_tuning or self.training
-        same = all(np.array_equal(mine, its) for mine, its in zip(self.parameters, training.parameters, strict=True))
+        same = all(np.array_equal(array, training.tensors[name]) for name, array in self.tensors.items())
         return training if same else None
 
 
@@ -234,7 +232,7 @@ def train_dense(
     remaining, validation = hold_out(task, samples)
     cache = cache if start is None else None
     key = "" if cache is None else _key(task, samples)
-    training = None if cache is None else cache.load(key)
+    training = None if cache is None else cache.load(key, task.network)
     if training is None:
         training = _train(task, remaining, validation, start, on_event, checkpoint, monitor)
         if cache is not None:
@@ -244,27 +242,24 @@ def train_dense(
 
 def make_pruner(dense: DenseModel, choices: Choices, sort: bool = True) -> Pruner:
     """Score and rank the weights or units of a dense model; for few sparsities, better without sorting."""
-    n_layers = dense.task.network.n_layers
-    masks = None if dense.masks is None else dense.masks[:n_layers]
-    bias_masks = None if dense.masks is None else dense.masks[n_layers:] or None
-    seed = dense.task.seed_for("prune")
-    return Pruner(choices, dense.coefs, masks, bias_masks, seed, sort, make_evidence=lambda: dense.evidence)
+    task, tensors = dense.task, dense.training.tensors
+    return Pruner(choices, task.network, tensors, dense.masks, task.seed_for("prune"), sort, lambda: dense.evidence)
 
 
 def prune(
     dense: DenseModel, pruned: Pruned, retraining: Retraining | None = None, on_event: Listener | None = None
 ) -> PrunedModel:
     """Apply masks to a dense model, and retrain what is left."""
-    task, network = dense.task, dense.task.network
-    masks = [*pruned.masks, *(pruned.bias_masks if network.fit_intercept else [])]
-    parameters = [np.where(mask, p, np.float32(0)) for mask, p in zip(masks, dense.training.parameters, strict=True)]
+    task = dense.task
+    masks = pruned.masks
+    tensors = {name: np.where(masks[name], array, np.float32(0)) for name, array in dense.training.tensors.items()}
     updates = dense.updates
     if retraining is None or retraining.epochs == 0:
-        return PrunedModel(parameters, pruned, parameters, dense.training, None, updates, updates)
+        return PrunedModel(tensors, pruned, tensors, dense.training, None, updates, updates)
     with flushed_denormals():
         fine_tuning = train(
-            network,
-            Training(parameters),
+            task.network,
+            Training(tensors),
             on_device(dense.samples, task),
             replace(retraining.recipe(task.recipe), early_stopping=False),
             seed=task.seed_for("fine-tune"),
@@ -273,7 +268,7 @@ def prune(
             on_event=on_event,
         )
     total = updates + task.updates(fine_tuning, len(dense.samples.codes))
-    return PrunedModel(fine_tuning.parameters, pruned, parameters, dense.training, fine_tuning, total, updates)
+    return PrunedModel(fine_tuning.tensors, pruned, tensors, dense.training, fine_tuning, total, updates)
 
 
 def _train(
@@ -286,7 +281,7 @@ def _train(
     monitor: Monitor | None,
 ) -> Training:
     if start is None:
-        start = Start(Training(task.network.initial_parameters(task.seed_for("start"))), [])
+        start = Start(Training(task.network.initial(task.seed_for("start"))), {})
     with flushed_denormals():
         return train(
             task.network,
@@ -297,6 +292,7 @@ def _train(
             masks=start.masks or None,
             validation=validation,
             on_event=on_event,
+            is_resumable=True,
             checkpoint=checkpoint,
             monitor=monitor,
         )

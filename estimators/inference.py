@@ -1,12 +1,11 @@
-"""The one way predictions are computed: from NumPy parameters to logits.
+"""The one way predictions are computed: from NumPy arrays to logits.
 
-Units that pruning has made pointless are taken out before anything is multiplied, so a pruned network is
-evaluated at the cost of what is left of it.
+Units that pruning has made useless are taken out before anything is multiplied, so a pruned network is evaluated at
+the cost of what is left of it.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,12 +15,15 @@ from .backend import flushed_denormals, prepare_forks
 from .pruning.compact import compact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from .network import MLPNetwork
+    from .networks.base import Network
+
+    #: Tensors by name.
+    Arrays = Mapping[str, NDArray[np.float32]]
 
 #: The rows of a block are limited so that its widest activations are at most this many numbers: a block takes a
 #: few hundredths of a second on a CPU, so whoever computes block by block can give up soon.
@@ -49,21 +51,19 @@ class Evaluator:
         self._dtype = getattr(torch, precision)
         self._inputs = as_tensor(inputs).to(device, self._dtype)
 
-    def logits(self, network: MLPNetwork, parameters: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    def logits(self, network: Network, arrays: Arrays) -> NDArray[np.float32]:
         """Logits, shape (n, classes)."""
-        return self._on_device(network, parameters).cpu().numpy()
+        return self._on_device(network, arrays).cpu().numpy()
 
-    def iter_logits(
-        self, network: MLPNetwork, parameters: Sequence[NDArray[np.float32]]
-    ) -> Iterator[NDArray[np.float32]]:
+    def iter_logits(self, network: Network, arrays: Arrays) -> Iterator[NDArray[np.float32]]:
         """The same logits, some rows at a time: the caller may stop in between."""
-        for block in self._blocks(network, parameters):
+        for block in self._blocks(network, arrays):
             yield block.cpu().numpy()
 
     def accuracy_and_loss(
         self,
-        network: MLPNetwork,
-        parameters: Sequence[NDArray[np.float32]],
+        network: Network,
+        arrays: Arrays,
         targets: NDArray[np.int64],
         weights: NDArray[np.float32] | None = None,
     ) -> tuple[float, float]:
@@ -73,24 +73,24 @@ class Evaluator:
         """
         if weights is not None and not weights.any():
             weights = None
-        hits, losses = hits_and_losses(self.logits(network, parameters), targets)
+        hits, losses = hits_and_losses(self.logits(network, arrays), targets)
         return float(np.average(hits, weights=weights)), float(np.average(losses, weights=weights))
 
-    def _on_device(self, network: MLPNetwork, parameters: Sequence[NDArray[np.float32]]) -> Tensor:
-        blocks = list(self._blocks(network, parameters))
+    def _on_device(self, network: Network, arrays: Arrays) -> Tensor:
+        blocks = list(self._blocks(network, arrays))
         return blocks[0] if len(blocks) == 1 else torch.cat(blocks)
 
-    def _blocks(self, network: MLPNetwork, parameters: Sequence[NDArray[np.float32]]) -> Iterator[Tensor]:
-        network, parameters = compacted(network, parameters)
+    def _blocks(self, network: Network, arrays: Arrays) -> Iterator[Tensor]:
+        network, arrays, _ = compact(network, arrays)
         dtype = self._dtype_for(network)
-        tensors = [as_tensor(p).to(self.device, dtype) for p in parameters]
-        for block in self._inputs.split(max(1, _BLOCK_ELEMENTS // max(network.sizes))):
-            with flushed_denormals(), torch.inference_mode():  # not while the caller has the turn
+        tensors = {name: as_tensor(array).to(self.device, dtype) for name, array in arrays.items()}
+        for block in self._inputs.split(max(1, _BLOCK_ELEMENTS // network.widest)):
+            with flushed_denormals(), torch.inference_mode():  # not while the caller has control
                 logits = network.forward(tensors, block.to(dtype))
             yield logits
 
-    def _dtype_for(self, network: MLPNetwork) -> torch.dtype:
-        is_small = len(self._inputs) * network.n_weights <= _FLOAT64_UP_TO
+    def _dtype_for(self, network: Network) -> torch.dtype:
+        is_small = len(self._inputs) * network.dense_macs <= _FLOAT64_UP_TO
         has_float64 = self.device.type != "mps"
         return torch.float64 if self._dtype == torch.float32 and is_small and has_float64 else self._dtype
 
@@ -102,21 +102,6 @@ def hits_and_losses(
     scores, classes = as_tensor(logits), as_tensor(targets)
     hits = (scores.argmax(dim=1) == classes).double().numpy()
     return hits, torch.nn.functional.cross_entropy(scores.double(), classes, reduction="none").numpy()
-
-
-def compacted(
-    network: MLPNetwork, parameters: Sequence[NDArray[np.float32]]
-) -> tuple[MLPNetwork, list[NDArray[np.float32]]]:
-    """The network and parameters without the units that do not matter; see `compact`."""
-    coefs = list(parameters[: network.n_layers])
-    biases = list(parameters[network.n_layers :])
-    if not biases:
-        biases = [np.zeros(width, dtype=np.float32) for width in network.sizes[1:]]
-    smaller = compact(coefs, biases, network.activation)
-    fit_intercept = network.fit_intercept or any(bias.any() for bias in smaller.intercepts)
-    sizes = (network.sizes[0], *(coef.shape[1] for coef in smaller.coefs))
-    kept = [*smaller.coefs, *smaller.intercepts] if fit_intercept else smaller.coefs
-    return replace(network, sizes=sizes, fit_intercept=fit_intercept), kept
 
 
 def as_tensor(array: NDArray) -> Tensor:

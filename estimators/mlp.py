@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .base import BasePrunedClassifier
-from .network import MLPNetwork
+from .networks.mlp import MLPNetwork
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from .networks.base import Network
 
 
 class PrunedMLPClassifier(BasePrunedClassifier):
@@ -103,7 +108,7 @@ class PrunedMLPClassifier(BasePrunedClassifier):
         more while training. "before-training": at initialisation. "set", "rigl": sparse from the beginning, rewired
         while training (weights only, whatever the `criterion`). "l1", "l0": by penalties in the objective ("l0" by its
         gates, whatever the `criterion`). "synaptic": by activity while training, as microglia do (weights only,
-        whatever the `criterion`). See `prunelab.estimators.pruning.schedules`, `regularised`, `synaptic`.
+        whatever the `criterion`). See `prunelab.estimators.schedules`.
     control : {"none", "shuffle", "reinit", "invert"}, default="none"
         What the result of the schedule is to be compared with (J. Frankle et al., "Pruning Neural Networks at
         Initialization: Why Are We Missing the Mark?", ICLR 2021). "shuffle": as many weights in each layer, or units,
@@ -145,10 +150,11 @@ class PrunedMLPClassifier(BasePrunedClassifier):
         The weights; zero where pruned.
     intercepts_ : list of ndarray of shape (n_out,)
         The biases; zeros without `fit_intercept`.
-    masks_ : list of ndarray of bool of shape (n_in, n_out)
-        True where a weight was kept.
-    intercept_masks_ : list of ndarray of bool of shape (n_out,)
-        True where a bias was kept.
+    tensors_ : dict of str to ndarray
+        Weights and biases by name: ``"hidden1.weight"`` (n_in, n_out), ``"hidden1.bias"`` (n_out,), ...,
+        ``"output.weight"``, ``"output.bias"``. `coefs_` and `intercepts_` are views of them.
+    masks_ : dict of str to ndarray of bool
+        For every tensor, True where an entry was kept.
     classes_ : ndarray of shape (n_classes,)
         The labels.
     n_features_in_ : int
@@ -299,6 +305,26 @@ class PrunedMLPClassifier(BasePrunedClassifier):
         self.precision = precision
         self.memory = memory
 
-    def _make_network(self, n_features: int, n_classes: int) -> MLPNetwork:
+    _network_class = MLPNetwork
+
+    @property
+    def coefs_(self) -> list[NDArray[np.float32]]:
+        """The weights of each layer, (n_in, n_out), as in scikit-learn's MLPClassifier; views of `tensors_`."""
+        return [self.tensors_[record.name] for record in self.network_.weights]
+
+    @property
+    def intercepts_(self) -> list[NDArray[np.float32]]:
+        """The biases of each layer, (n_out,); zeros without `fit_intercept`."""
+        tensors = self.tensors_
+        return [
+            tensors.get(f"{group.name}.bias", np.zeros(group.size, np.float32))
+            for group in self.network_.groups.values()
+        ]
+
+    def _make_network(self, sample_shape: tuple[int, ...], n_classes: int) -> MLPNetwork:
         hidden = [int(width) for width in np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=int))]
-        return MLPNetwork((n_features, *hidden, n_classes), self.activation, self.fit_intercept, self.init)
+        return MLPNetwork((math.prod(sample_shape), *hidden, n_classes), self.activation, self.fit_intercept, self.init)
+
+    def _structure(self, network: Network) -> dict[str, Any]:
+        assert isinstance(network, MLPNetwork)
+        return {"hidden_layer_sizes": network.sizes[1:-1], "activation": network.activation}

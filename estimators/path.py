@@ -23,8 +23,8 @@ from .mlp import PrunedMLPClassifier
 from .parameters import TRAINED_TO_THE_END, check_sparsities
 from .presets import ORIGINAL_SPARSITIES, WAYS
 from .pruning.connectivity import connectivity
-from .pruning.controls import carry_out
-from .training import PointEnded
+from .schedules.controls import carry_out
+from .training.events import PointEnded
 from .validation import check_inputs, check_labelled, check_parameters, check_weights, clone_with, encode
 
 if TYPE_CHECKING:
@@ -36,9 +36,10 @@ if TYPE_CHECKING:
     from .base import BasePrunedClassifier
     from .fitting import DenseModel, PrunedModel
     from .inference import Evaluator
-    from .network import MLPNetwork
+    from .networks.base import Network
     from .pruning.connectivity import Connectivity
-    from .training import Checkpoint, Event, Training
+    from .training.events import Event
+    from .training.state import Arrays, Checkpoint, Training
 
     Listener = Callable[[Event], None]
 
@@ -83,7 +84,7 @@ class PathPoint:
     """One pruned network of a path, its row of the table, what is connected in it, and the accuracy before pruning."""
 
     row: dict[str, Any]
-    network: MLPNetwork
+    network: Network
     model: PrunedModel
     dense: DenseModel
     estimator: BasePrunedClassifier
@@ -210,7 +211,7 @@ def _points(
     trained.precision_ = task.precision
     test = None if X_test is None or y_test is None else _Test(trained, X_test, y_test)
     network = task.network
-    monitor = None if test is None or not watch else lambda arrays: test.score_parameters(network, arrays)[0]
+    monitor = None if test is None or not watch else lambda arrays: test.score_tensors(network, arrays)[0]
     dense = trained._train_dense(task, samples, start, on_event, checkpoint, monitor)
     _warn_of_unequal_training(dense, [variant.schedule for variant in pruned_as])
     points = len(sparsities) * len(pruned_as)
@@ -235,9 +236,8 @@ def _points(
             model = carry_out(problem, sparsity)
             pruned = model.pruned
             scores = (np.nan, np.nan) if test is None else test.score(network, model, dense)
-            coefs, intercepts = model.parameters[: network.n_layers], model.parameters[network.n_layers :]
-            connected = connectivity(coefs)
-            cost = count_cost(connected, intercepts)
+            connected = connectivity(network, model.tensors)
+            cost = count_cost(network, model.tensors, connected)
             warn_if_disconnected(connected, sparsity)
             row = {
                 "seed": dense.task.seed,
@@ -246,7 +246,7 @@ def _points(
                 "scope": choices.scope,
                 "sparsity": sparsity,
                 "achieved_sparsity": pruned.achieved_sparsity,
-                "effective_sparsity": connected.effective_sparsity(choices.n_prunable(network.n_layers)),
+                "effective_sparsity": connected.effective_sparsity(choices.prune_output),
                 "accuracy": scores[0],
                 "loss": scores[1],
                 "nonzero": cost.nonzero,
@@ -264,7 +264,7 @@ def _points(
             if tells_early_stop:
                 row |= _early_stop(model.as_trained, network, test)
             if tells_before:
-                before = (np.nan, np.nan) if test is None else test.score_parameters(network, model.parameters_before)
+                before = (np.nan, np.nan) if test is None else test.score_tensors(network, model.tensors_before)
                 row["accuracy_before_fine_tuning"] = before[0]
             if on_event is not None:
                 on_event(PointEnded(row, v * len(sparsities) + s + 1, points))
@@ -289,11 +289,11 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else f"{value:g}"
 
 
-def _early_stop(training: Training | None, network: MLPNetwork, test: _Test | None) -> dict[str, float]:
+def _early_stop(training: Training | None, network: Network, test: _Test | None) -> dict[str, float]:
     """Where a training that was measured would have stopped, and the accuracy on the test data there."""
-    if training is None or training.early_stop_parameters is None or training.early_stop_step is None:
+    if training is None or training.early_stop_tensors is None or training.early_stop_step is None:
         return {"early_stop_step": np.nan, "early_stop_accuracy": np.nan}
-    accuracy = np.nan if test is None else test.score_parameters(network, training.early_stop_parameters)[0]
+    accuracy = np.nan if test is None else test.score_tensors(network, training.early_stop_tensors)[0]
     return {"early_stop_step": float(training.early_stop_step), "early_stop_accuracy": accuracy}
 
 
@@ -354,7 +354,7 @@ def sparsity_path(
     -------
     Bunch
         With ``frame`` (DataFrame, one row a sparsity, columns `COLUMNS`), ``sparsities`` (ndarray),
-        ``coefs``, ``intercepts``, ``masks``: for each sparsity a list with one array a layer, and ``dead_units``,
+        ``tensors``, ``masks``: for each sparsity a dict from names to arrays, and ``dead_units``,
         ``disconnected_units``: for each sparsity a list with one count a layer (see
         `prunelab.estimators.pruning.connectivity.Connectivity`).
     """
@@ -370,14 +370,10 @@ def sparsity_path(
             on_event=on_event,
         )
     )
-    n_layers = points[0].network.n_layers
-    biases = [point.model.parameters[n_layers:] for point in points]
-    widths = points[0].network.sizes[1:]
     return Bunch(
         frame=to_frame([point.row for point in points]),
         sparsities=np.array([point.row["sparsity"] for point in points]),
-        coefs=[point.model.parameters[:n_layers] for point in points],
-        intercepts=[bias or [np.zeros(width, dtype=np.float32) for width in widths] for bias in biases],
+        tensors=[point.model.tensors for point in points],
         masks=[point.model.pruned.masks for point in points],
         dead_units=[point.connectivity.dead_units for point in points],
         disconnected_units=[point.connectivity.disconnected_units for point in points],
@@ -394,7 +390,7 @@ class _Test:
     """Test data on their device; the dense network, which heads every path, is scored once."""
 
     def __init__(self, estimator: BasePrunedClassifier, X: ArrayLike, y: ArrayLike):
-        X, y = check_labelled(estimator, X, y, reset=False)
+        X, y, _ = check_labelled(estimator, X, y, reset=False)
         self._codes = encode(y, estimator.classes_)
         self._evaluator: Evaluator = estimator._evaluator(X)
         self._dense: tuple[float, float] | None = None
@@ -403,24 +399,24 @@ class _Test:
     def n_samples(self) -> int:
         return len(self._codes)
 
-    def score(self, network: MLPNetwork, model: PrunedModel, dense: DenseModel) -> tuple[float, float]:
+    def score(self, network: Network, model: PrunedModel, dense: DenseModel) -> tuple[float, float]:
         """Accuracy and loss."""
         is_trained = model.fine_tuning is not None or model.training is not dense.training
         if is_trained or model.pruned.achieved_sparsity > 0:
-            return self.score_parameters(network, model.parameters)
-        return self._score_dense(network, model.parameters)
+            return self.score_tensors(network, model.tensors)
+        return self._score_dense(network, model.tensors)
 
-    def score_dense(self, network: MLPNetwork, dense: DenseModel) -> float:
+    def score_dense(self, network: Network, dense: DenseModel) -> float:
         """Accuracy of the dense network."""
-        return self._score_dense(network, dense.training.parameters)[0]
+        return self._score_dense(network, dense.training.tensors)[0]
 
-    def _score_dense(self, network: MLPNetwork, parameters: list[NDArray[np.float32]]) -> tuple[float, float]:
+    def _score_dense(self, network: Network, tensors: Arrays) -> tuple[float, float]:
         if self._dense is None:
-            self._dense = self.score_parameters(network, parameters)
+            self._dense = self.score_tensors(network, tensors)
         return self._dense
 
-    def score_parameters(self, network: MLPNetwork, parameters: list[NDArray[np.float32]]) -> tuple[float, float]:
-        return self._evaluator.accuracy_and_loss(network, parameters, self._codes)
+    def score_tensors(self, network: Network, tensors: Arrays) -> tuple[float, float]:
+        return self._evaluator.accuracy_and_loss(network, tensors, self._codes)
 
 
 class PrunedMLPClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
@@ -493,7 +489,7 @@ class PrunedMLPClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             raise ValueError(f"rule must be one of {', '.join(map(repr, RULES))}, got {as_text(self.rule)}")
         self.sparsities_ = np.array(check_sparsities(self.sparsities))
         estimator = PrunedMLPClassifier() if self.estimator is None else self.estimator
-        X, y = check_labelled(self, X, y, reset=True)
+        X, y, _ = check_labelled(self, X, y, reset=True)
         weights = check_weights(sample_weight, X)
         folds = list(cast("Any", check_cv)(self.cv, y, classifier=True).split(X, y))
         for number, (train, _) in enumerate(folds, 1):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,7 +21,8 @@ from .files import (
     unpack_arrays,
     write_output,
 )
-from .network import MLPNetwork
+from .networks.base import Network
+from .networks.mlp import name_tensors
 from .parameters import STORED, check_value
 from .pruning.pruner import Choices
 from .validation import check_parameters
@@ -33,11 +34,10 @@ if TYPE_CHECKING:
 
 FORMAT = "prunelab-model"
 
-#: The first version with a checksum. Version 1, which has none, is still read.
+#: The first version with a checksum, and with tensors by name. Version 1, which has neither, is still read.
 VERSION = 2
 _UNVERIFIED_VERSIONS = (1,)
 
-_LISTS = ("coefs", "intercepts", "masks", "intercept_masks")
 _SCALARS = ("sparsity_", "n_nonzero_", "loss_", "n_iter_", "n_layers_", "n_outputs_", "precision_", "seed_")
 _CURVES = ("loss_curve_", "validation_scores_", "fine_tune_loss_curve_")
 
@@ -87,9 +87,8 @@ def dumps(classifier: BasePrunedClassifier) -> bytes:
         "feature_names_in": None if names is None else list(names),
         "fitted": {name: getattr(classifier, name) for name in (*_SCALARS, *_CURVES)},
     }
-    arrays = {
-        f"{name}.{layer}": array for name in _LISTS for layer, array in enumerate(getattr(classifier, f"{name}_"))
-    }
+    arrays = {f"tensors.{name}": array for name, array in classifier.tensors_.items()}
+    arrays |= {f"masks.{name}": array for name, array in classifier.masks_.items()}
     preprocessing = getattr(classifier, "preprocessing_", None)
     if preprocessing is not None:
         header["preprocessing"] = preprocessing.to_header()
@@ -154,24 +153,17 @@ def _restore(cls: type[Classifier], header: dict[str, Any], arrays: dict[str, np
             raise ValueError("its feature names do not fit its number of features")
         classifier.feature_names_in_ = np.array(names, dtype=object)
     _restore_fitted(classifier, header["fitted"])
-    network = _restore_network(classifier, header.get("network"))
-    for name in _LISTS:
-        is_weight, is_mask = name in ("coefs", "masks"), name.endswith("masks")
-        sizes = list(zip(network.sizes, network.sizes[1:], strict=False))
-        restored = [arrays.pop(f"{name}.{layer}") for layer in range(network.n_layers)]
-        for layer, (array, size) in enumerate(zip(restored, sizes, strict=True)):
-            wanted = size if is_weight else size[1:]
-            if array.shape != wanted or array.dtype != (np.bool_ if is_mask else np.float32):
-                raise ValueError(f"{name} {layer} is {array.dtype} {array.shape}, not {wanted}")
-            if not is_mask and not np.isfinite(array).all():
-                raise ValueError(f"{name} {layer} has values that are not finite numbers")
-        setattr(classifier, f"{name}_", restored)
+    classifier.network_ = network = _restore_network(classifier, header.get("network"))
+    if header["version"] == 1:
+        arrays = _with_names(arrays, has_biases="output.bias" in network.records)
+    classifier.tensors_ = _restore_arrays(network, arrays, "tensors", np.float32)
+    classifier.masks_ = _restore_arrays(network, arrays, "masks", np.bool_)
     _restore_preprocessing(classifier, header.get("preprocessing"), arrays)
     if arrays:
         raise ValueError(f"it has arrays that do not belong to it: {', '.join(sorted(arrays))}")
-    for name, masks in (("coefs_", classifier.masks_), ("intercepts_", classifier.intercept_masks_)):
-        if any(array[~mask].any() for array, mask in zip(getattr(classifier, name), masks, strict=True)):
-            raise ValueError(f"{name} are not zero where its masks say so")
+    for name, mask in classifier.masks_.items():
+        if classifier.tensors_[name][~mask].any():
+            raise ValueError(f"{name} is not zero where its mask is False")
     classifier.early_stop_step_ = None
     classifier._optimiser = None
     classifier._pruned_as = _restore_pruned_as(classifier, header.get("pruned_as"))
@@ -192,19 +184,48 @@ def _restore_preprocessing(
     classifier.preprocessing_ = Preprocessing.restore(saved, own, classifier.n_features_in_, len(classifier.classes_))
 
 
-def _restore_network(classifier: BasePrunedClassifier, saved: dict[str, Any] | None) -> MLPNetwork:
-    """Set the network as it was fitted; earlier versions did not save it apart from the parameters."""
+def _restore_arrays(network: Network, arrays: dict[str, np.ndarray], kind: str, dtype: type) -> dict[str, np.ndarray]:
+    """Take the arrays of one kind, one for each tensor of the network."""
+    restored = {}
+    for name, record in network.records.items():
+        array = restored[name] = arrays.pop(f"{kind}.{name}")
+        if array.shape != record.shape or array.dtype != dtype:
+            raise ValueError(f"{kind} {name} is {array.dtype} {array.shape}, not {np.dtype(dtype)} {record.shape}")
+        if dtype is np.float32 and not np.isfinite(array).all():
+            raise ValueError(f"{name} has values that are not finite numbers")
+    return restored
+
+
+def _with_names(arrays: dict[str, np.ndarray], has_biases: bool) -> dict[str, np.ndarray]:
+    """Arrays of version 1, which knew only multi-layer perceptrons, by the names they have now.
+
+    Networks without biases had zeros in their place.
+    """
+    listed: dict[str, list[np.ndarray]] = {}
+    for kind in ("coefs", "intercepts", "masks", "intercept_masks"):
+        count = sum(name.startswith(f"{kind}.") for name in arrays)
+        listed[kind] = [arrays[f"{kind}.{i}"] for i in range(count if has_biases or "intercept" not in kind else 0)]
+    rest = {name: array for name, array in arrays.items() if name.partition(".")[0] not in listed}
+    tensors = name_tensors(listed["coefs"], listed["intercepts"])
+    masks = name_tensors(listed["masks"], listed["intercept_masks"])
+    return rest | {f"tensors.{name}": a for name, a in tensors.items()} | {f"masks.{n}": a for n, a in masks.items()}
+
+
+def _restore_network(classifier: BasePrunedClassifier, saved: dict[str, Any] | None) -> Network:
+    """The network as it was fitted; earlier versions did not save it apart from the parameters."""
     n_features, n_classes = classifier.n_features_in_, len(classifier.classes_)
     if saved is None:
-        classifier.network_ = classifier._make_network(n_features, n_classes)
-        return classifier.network_
-    first, *hidden, last = saved["sizes"]
-    for name, value in {**saved, "hidden_layer_sizes": tuple(hidden)}.items():
+        return classifier._make_network((n_features,), n_classes)
+    kind = classifier._network_class
+    if saved.keys() != {field.name for field in fields(kind)}:
+        raise ValueError("its description of the network is not complete")
+    network = kind(**{name: _from_json(value) for name, value in saved.items()})
+    for name, value in {**classifier._structure(network), "init": saved["init"]}.items():
         check_value(name, value)
-    if (first, last) != (n_features, n_classes):
-        raise ValueError(f"its network has {first} inputs and {last} outputs, not {n_features} and {n_classes}")
-    classifier.network_ = MLPNetwork(**{**saved, "sizes": (first, *hidden, last)})
-    return classifier.network_
+    if (network.n_features, network.n_outputs) != (n_features, n_classes):
+        found = f"{network.n_features} inputs and {network.n_outputs} outputs"
+        raise ValueError(f"its network has {found}, not {n_features} and {n_classes}")
+    return network
 
 
 def _pruned_as(classifier: BasePrunedClassifier) -> dict[str, Any]:

@@ -25,17 +25,30 @@ def clone_with(estimator: Estimator, **parameters: Any) -> Estimator:
 
 
 def check_inputs(estimator: BaseEstimator, X: ArrayLike, reset: bool = False) -> NDArray[np.float32]:
-    """Validate samples as scikit-learn does; with `reset`, remember what their features are."""
-    return cast("Any", validate_data)(estimator, X, dtype=np.float32, order="C", reset=reset)
+    """Validate samples as scikit-learn does; with `reset`, remember what their features are.
+
+    Samples of any shape become rows, (n_samples, n_features).
+    """
+    rows, _ = _as_rows(X)
+    return cast("Any", validate_data)(estimator, rows, dtype=np.float32, order="C", reset=reset)
 
 
 def check_labelled(
     estimator: BaseEstimator, X: ArrayLike, y: ArrayLike, reset: bool
-) -> tuple[NDArray[np.float32], NDArray]:
-    """Validate samples and class labels as scikit-learn does."""
-    X, y = cast("Any", validate_data)(estimator, X, y, dtype=np.float32, order="C", reset=reset)
+) -> tuple[NDArray[np.float32], NDArray, tuple[int, ...]]:
+    """Validate samples and class labels as scikit-learn does; return rows, labels, and the shape of a sample."""
+    rows, shape = _as_rows(X)
+    rows, y = cast("Any", validate_data)(estimator, rows, y, dtype=np.float32, order="C", reset=reset)
     check_classification_targets(y)
-    return cast("NDArray[np.float32]", X), cast("NDArray", y)
+    rows = cast("NDArray[np.float32]", rows)
+    return rows, cast("NDArray", y), shape or (rows.shape[1],)
+
+
+def _as_rows(X: ArrayLike) -> tuple[ArrayLike, tuple[int, ...]]:
+    """Samples with more than one axis as rows, and their shape; other data as they are."""
+    if getattr(X, "ndim", 2) <= 2 or not isinstance(X, np.ndarray) or len(X) == 0:
+        return X, ()
+    return X.reshape(len(X), -1), X.shape[1:]
 
 
 def check_weights(weights: ArrayLike | None, X: NDArray[np.float32]) -> NDArray[np.float32] | None:

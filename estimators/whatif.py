@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .accounting import Cost, count_cost
+from .accounting import Cost, count_cost, units_left, weights_left
 from .backend import DeviceError, memory_errors, resolve_device
 from .fitting import DenseModel, Samples, make_pruner, prune
 from .inference import hits_and_losses
 from .parameters import check_value, conflicts
 from .path import PathPoint, copy_data_attributes
 from .pruning.connectivity import connectivity
-from .training import Training
+from .training.state import Training
 from .validation import check_labelled, check_parameters, clone_with, encode
 
 if TYPE_CHECKING:
@@ -165,9 +165,9 @@ class WhatIf:
     ):
         check_parameters(classifier, check_device=False)
         self.classifier = _on_this_machine(classifier)
-        X, y = check_labelled(self.classifier, X_train, y_train, reset=False)
+        X, y, _ = check_labelled(self.classifier, X_train, y_train, reset=False)
         samples = Samples(X, encode(y, self.classifier.classes_))
-        X, y = check_labelled(self.classifier, X_test, y_test, reset=False)
+        X, y, _ = check_labelled(self.classifier, X_test, y_test, reset=False)
         self.codes = encode(y, self.classifier.classes_)
         self.n_test = len(X)
         self._network = self.classifier.network_
@@ -175,17 +175,17 @@ class WhatIf:
         self._pruners: dict[Choices, Pruner] = {}
         self._evaluator: Evaluator = self.classifier._evaluator(X)
         self.device, self.precision = str(self._evaluator.device), self._evaluator.precision
-        self.before = self._score(self._evaluator.logits(self._network, self._dense.training.parameters), self.codes)
+        self.before = self._score(self._evaluator.logits(self._network, self._dense.training.tensors), self.codes)
         self.sample = _even_sample(self.codes, sample_size)
         self._sample_evaluator: Evaluator = self.classifier._evaluator(X[self.sample])
         self._sample_before = self._score(
-            self._sample_evaluator.logits(self._network, self._dense.training.parameters), self.codes[self.sample]
+            self._sample_evaluator.logits(self._network, self._dense.training.tensors), self.codes[self.sample]
         )
 
     @property
     def estimates_pay(self) -> bool:
         """Whether measuring on all test data takes so long that a person would like an estimate first."""
-        return self.n_test > 2 * len(self.sample) and self.n_test * self._network.n_weights >= _ESTIMATE_FROM
+        return self.n_test > 2 * len(self.sample) and self.n_test * self._network.dense_macs >= _ESTIMATE_FROM
 
     @memory_errors()
     def prune(self, sparsity: float, **ways: Any) -> Cut:
@@ -212,22 +212,20 @@ class WhatIf:
         alone |= {"fine_tune_iter": 0, "fine_tune_schedule": "auto"}
         estimator = clone_with(self.classifier, sparsity=sparsity, **alone, **ways)
         choices = estimator._choices()
-        n_prunable = choices.n_prunable(self._network.n_layers)
-        fitted = {"activation": self._network.activation, "hidden_layer_sizes": self._network.sizes[1:-1]}
+        fitted = self.classifier._structure(self._network)
         for sentence in conflicts({**estimator.get_params(deep=False), **fitted}).values():
             raise ValueError(sentence)
         pruned = self._pruner(choices).prune(float(sparsity))
         model = prune(self._dense, pruned)
-        n_layers = self._network.n_layers
-        coefs, intercepts = model.parameters[:n_layers], model.parameters[n_layers:]
-        connected = connectivity(coefs)
+        network, tensors = self._network, model.tensors
+        connected = connectivity(network, tensors)
         return Cut(
             sparsity=float(sparsity),
             achieved_sparsity=pruned.achieved_sparsity,
-            layers=[[int(np.count_nonzero(mask)), mask.size] for mask in pruned.masks],
-            units=[[int(np.count_nonzero((coef != 0).any(axis=0))), coef.shape[1]] for coef in coefs],
-            cost=count_cost(connected, intercepts),
-            effective_sparsity=connected.effective_sparsity(n_prunable),
+            layers=weights_left(network, pruned.masks),
+            units=units_left(network, tensors),
+            cost=count_cost(network, tensors, connected),
+            effective_sparsity=connected.effective_sparsity(choices.prune_output),
             connectivity=connected,
             model=model,
             estimator=estimator,
@@ -243,7 +241,7 @@ class WhatIf:
         """Measure on all test data: None after each part of them, so that the caller may stop, then the scores."""
         blocks = []
         with memory_errors():
-            for block in self._evaluator.iter_logits(self._network, cut.model.parameters):
+            for block in self._evaluator.iter_logits(self._network, cut.model.tensors):
                 blocks.append(block)
                 yield None
         yield self._score(np.concatenate(blocks), self.codes)
@@ -255,7 +253,7 @@ class WhatIf:
         What the pruning changes on the sample is added to what is known of all data before the pruning, which is
         closer than the sample alone.
         """
-        logits = self._sample_evaluator.logits(self._network, cut.model.parameters)
+        logits = self._sample_evaluator.logits(self._network, cut.model.tensors)
         now, before, known = self._score(logits, self.codes[self.sample]), self._sample_before, self.before
         change = np.nan_to_num(np.subtract(now.class_accuracy, before.class_accuracy))  # 0 of a class not sampled
         return Scores(
@@ -313,12 +311,11 @@ def _on_this_machine(classifier: BasePrunedClassifier) -> BasePrunedClassifier:
 
 def _dense_model(classifier: BasePrunedClassifier, samples: Samples) -> DenseModel:
     """What the classifier was when it had been trained on the samples."""
-    network = classifier.network_
-    training = Training(classifier._parameters(), classifier.loss_curve_, classifier.validation_scores_ or [])
-    task = classifier._task(samples, classifier.seed_, epochs=classifier.n_iter_, early_stopping=False)
-    task = replace(task, network=network, precision=classifier.precision_)
-    masks = [*classifier.masks_, *(classifier.intercept_masks_ if network.fit_intercept else [])]
-    removed = any(not mask.all() for mask in masks)
+    network, masks = classifier.network_, classifier.masks_
+    training = Training(classifier.tensors_, classifier.loss_curve_, classifier.validation_scores_ or [])
+    task = classifier._task(network, samples, classifier.seed_, epochs=classifier.n_iter_, early_stopping=False)
+    task = replace(task, precision=classifier.precision_)
+    removed = any(not mask.all() for mask in masks.values())
     return DenseModel(task, training, samples, masks if removed else None)
 
 

@@ -10,9 +10,9 @@ import sys
 import textwrap
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from .cleaning import clean
 from .status import EXIT_USAGE
 from .streams import prepare
-from .text import clean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -244,13 +244,13 @@ def _recipe_in_words(point: PathPoint) -> str:
     """Data, network and training of a point: what its accuracy is the accuracy of."""
     task, recipe = point.dense.task, point.dense.task.recipe
     network = task.network
-    biases = "with" if network.fit_intercept else "without"
+    biases = "with" if any(record.kind == "bias" for record in network.records.values()) else "without"
     trained = len(point.dense.training.loss_curve)
     stopped = f" of {recipe.max_iter}" if trained < recipe.max_iter else ""
     epochs = f"{trained}{stopped} epoch{'s' if recipe.max_iter > 1 else ''}"
-    parameters = sum(p.size for p in point.dense.training.parameters)
+    parameters = sum(network.records[name].size for name in network.trained)
     return (
-        f"{'-'.join(map(str, network.sizes))} {network.activation} {biases} biases ({parameters:,} parameters); "
+        f"{network.summary} {biases} biases ({parameters:,} parameters); "
         f"{recipe.solver} {recipe.learning_rate_init:g}, batch {recipe.batch_size}, {epochs}, "
         f"{task.precision} on {task.device}"
     )

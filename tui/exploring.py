@@ -55,9 +55,7 @@ def draw_figures(
     arrow = "-" if ascii_only else "→"
     bars = [
         (f"{n_in}{arrow}{n_out}", kept / max(total, 1), f"{_percent(kept, total):>6} {units[0]:>5,}")
-        for n_in, n_out, (kept, total), units in zip(
-            network.sizes, network.sizes[1:], figures.layers, figures.units, strict=False
-        )
+        for (n_in, n_out), (kept, total), units in zip(network.widths, figures.layers, figures.units, strict=False)
     ]
     lines += draw_bars(bars, width=width, colour=colour, ascii_only=ascii_only).split("\n")
     return "\n".join(_cut(lines, height, "layers", width))

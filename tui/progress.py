@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
-from ..estimators.training import BatchEnded, EpochEnded, PointEnded
+from ..estimators.training.events import BatchEnded, EpochEnded, PointEnded
 from .runs.view import epochs_done
 from .text import clean
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress, TaskID
 
-    from ..estimators.training import Event
+    from ..estimators.training.events import Event
     from .runs.several import Share
     from .runs.store import Run
 

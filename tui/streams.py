@@ -6,7 +6,7 @@ import os
 import sys
 from typing import IO, TYPE_CHECKING
 
-from .text import clean
+from .cleaning import clean
 
 if TYPE_CHECKING:
     from io import TextIOWrapper

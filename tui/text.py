@@ -6,35 +6,15 @@ from collections.abc import Iterable
 
 from rich.cells import cell_len, chop_cells, set_cell_size
 
+from .cleaning import clean as clean  # for those that also measure and cut text
+
 Segment = tuple[str, str]
 """A piece of a line: the text, and the parameters of its escape code ("" for none)."""
-
-#: Zero-width space, joiners and no-break space, the soft hyphen, and the selectors of text and emoji styles.
-_INVISIBLE = dict.fromkeys([0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF, 0xAD, 0xFE0E, 0xFE0F])
 
 
 def foreground(colour_number: int) -> str:
     """Return the parameters of the escape code for an entry of the 256-colour palette."""
     return f"38;5;{colour_number}"
-
-
-def clean(text: object, ascii_only: bool = False) -> str:
-    r"""Return text that may come from anywhere as it can be displayed: on one line, and of a known width.
-
-    Control characters, which could move the cursor, change colours or reverse the direction of what follows, become
-    escapes such as ``\x1b``, all white space becomes blanks, and with `ascii_only` other characters become "?".
-    Invisible characters that join or vary others are left out: terminals disagree on how wide the result is.
-    """
-    text = str(text).translate(_INVISIBLE)
-    if not text.isprintable():
-        text = "".join(map(_printable, text))
-    return text if not ascii_only or text.isascii() else text.encode("ascii", "replace").decode()
-
-
-def _printable(char: str) -> str:
-    if char.isprintable():
-        return char
-    return " " if char.isspace() else char.encode("unicode_escape").decode()
 
 
 def shorten(text: str, width: int, ascii_only: bool) -> str:

@@ -12,17 +12,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .groups import clear_units, has_entries
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
+    from ..networks.base import Network
     from .masks import Mask
 
 
 @dataclass(frozen=True)
 class Connectivity:
-    """How a network hangs together, layer by layer; the last layer is the output.
+    """Which parts of a network are on a path, layer by layer; the last layer is the output.
 
     Attributes
     ----------
@@ -32,6 +35,8 @@ class Connectivity:
         Weights of each layer that are not zero.
     sizes : list of int
         Weights of each layer, zeros included.
+    is_output : list of bool
+        Whether each layer is the output layer.
     dead_units : list of int
         Units of each layer that no path from the input leads to. Their output is the same for every sample: zero, or
         a constant where there are biases (or an activation that is not zero at zero). Weights that lead out of such a
@@ -45,75 +50,65 @@ class Connectivity:
     effective: list[int]
     nonzero: list[int]
     sizes: list[int]
+    is_output: list[bool]
     dead_units: list[int]
     disconnected_units: list[int]
 
     @property
     def is_connected(self) -> bool:
         """Whether a path leads from the input to the output; if not, every input gets the same answer."""
-        return self.effective[-1] > 0
+        return any(count > 0 for count, is_output in zip(self.effective, self.is_output, strict=True) if is_output)
 
     @property
     def emptied_layers(self) -> list[int]:
         """Indices of the layers in which every weight is zero."""
         return [layer for layer, count in enumerate(self.nonzero) if count == 0]
 
-    def effective_sparsity(self, n_prunable: int) -> float:
-        """The fraction of the weights of the first `n_prunable` layers that are zero or on no path; 0 of no weights.
+    def effective_sparsity(self, output: bool | str = False) -> float:
+        """The fraction of the prunable weights that are zero or on no path; 0 if there are none.
+
+        Parameters
+        ----------
+        output : {False, True, "half"}
+            Whether the output layer is prunable.
 
         References
         ----------
         A. Vysogorets, J. Kempe, "Connectivity Matters: Neural Network Pruning Through the Lens of Effective
         Sparsity", Journal of Machine Learning Research 24 (2023), first published 2021.
         """
-        total = sum(self.sizes[:n_prunable])
-        return (total - sum(self.effective[:n_prunable])) / total if total else 0.0
+        layers = [i for i, is_output in enumerate(self.is_output) if output or not is_output]
+        total = sum(self.sizes[i] for i in layers)
+        return (total - sum(self.effective[i] for i in layers)) / total if total else 0.0
 
 
-def connectivity(coefs: Sequence[NDArray[np.floating]]) -> Connectivity:
+def connectivity(network: Network, tensors: Mapping[str, NDArray[np.floating]]) -> Connectivity:
     """Find what lies on a path from the input to the output.
 
     Parameters
     ----------
-    coefs : sequence of ndarray, each (n_in, n_out)
-        Weights of the layers, zeros where pruned.
+    network : Network
+    tensors : mapping of str to ndarray
+        Zeros where pruned.
     """
-    nonzero = [coef != 0 for coef in coefs]
-    reached, leading = reachable(nonzero)
-    counts = [int(np.count_nonzero(weights)) for weights in nonzero]
+    groups = list(network.groups.values())
+    there = {record.name: tensors[record.name] != 0 for record in network.weights}
+    counts = [int(np.count_nonzero(mask)) for mask in there.values()]
+    reached: list[Mask] = []
+    for group in groups:
+        reached.append(has_entries(group, there))
+        clear_units(group, there, ~reached[-1], "consumer")
+    leading: list[Mask] = []
+    for group in reversed(groups):
+        leading.append(np.ones(group.size, dtype=bool) if group.is_output else has_entries(group, there, "consumer"))
+        clear_units(group, there, ~leading[-1], "producer")
     return Connectivity(
-        effective=[
-            count if rows.all() and columns.all() else int(np.count_nonzero(weights[rows] & columns))
-            for count, weights, rows, columns in zip(counts, nonzero, reached[:-1], leading[1:], strict=True)
-        ],
+        effective=[int(np.count_nonzero(mask)) for mask in there.values()],
         nonzero=counts,
-        sizes=[coef.size for coef in coefs],
-        dead_units=[int(np.count_nonzero(~units)) for units in reached[1:]],
+        sizes=[record.size for record in network.weights],
+        is_output=[record.is_output for record in network.weights],
+        dead_units=[int(np.count_nonzero(~units)) for units in reached],
         disconnected_units=[
-            int(np.count_nonzero(there & ~onwards)) for there, onwards in zip(reached[1:], leading[1:], strict=True)
+            int(np.count_nonzero(units & ~onwards)) for units, onwards in zip(reached, reversed(leading), strict=True)
         ],
     )
-
-
-def reachable(nonzero: Sequence[Mask]) -> tuple[list[Mask], list[Mask]]:
-    """Which units the input reaches, and from which units a path leads to the output.
-
-    Parameters
-    ----------
-    nonzero : sequence of ndarray of bool, each (n_in, n_out)
-        Which weights of each layer are there.
-
-    Returns
-    -------
-    reached, leading : list of ndarray of bool
-        For the inputs, then for the units of each layer.
-    """
-    reached = [np.ones(nonzero[0].shape[0], dtype=bool)]
-    for weights in nonzero:
-        rows = reached[-1]
-        reached.append(np.any(weights if rows.all() else weights[rows], axis=0))
-    leading = [np.ones(nonzero[-1].shape[1], dtype=bool)]
-    for weights in reversed(nonzero):
-        columns = leading[-1]
-        leading.append(np.any(weights if columns.all() else weights & columns, axis=1))
-    return reached, leading[::-1]

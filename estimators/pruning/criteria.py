@@ -1,7 +1,8 @@
 """Pruning criteria: how much a weight or a unit matters. High scores are kept.
 
-A criterion is one function from a `Model` to one array of scores a layer, registered under its name for what it
-scores: "weight", "unit", or "group", the weights into a unit and its bias as a whole. The score of a unit is, in this
+A criterion is one function from a `Model` to scores by name, registered under its own name for what it scores: the
+entries of each tensor of weights ("weight"), the units of each group ("unit"), or the weights into a unit and its
+bias as a whole ("group"). The score of a unit is, in this
 order:
 
 1. the criterion's own score of units, if it has one ("random", "activation", "apoz", "activity");
@@ -21,16 +22,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .groups import along_inputs, entries_of_slice, entries_of_units
 from .masks import layers_ranked_together, sparsity_of_each
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from ..networks.base import Group, Network, TensorRecord
     from .evidence import Evidence
 
-    Scores = list[NDArray[np.floating]]
+    #: By the name of the tensor of weights, or of the group of units.
+    Scores = dict[str, NDArray[np.floating]]
     Criterion = Callable[["Model"], Scores]
 
 GRANULARITIES = ("weight", "unit")
@@ -45,37 +49,64 @@ class Model:
 
     Attributes
     ----------
-    coefs : sequence of ndarray, each (n_in, n_out)
-        The weights of the layers that are to be pruned.
+    network : Network
+    tensors : mapping of str to ndarray
+    output : {False, True, "half"}
+        Whether the output layer is pruned; with "half" it is ranked by itself. See `RemovalOrder`.
     seed : int
         For criteria that draw random numbers.
     scope : {"layer", "global"}
         How the scores will be ranked, for criteria to which that matters.
     make_evidence : callable, optional
-        Makes the `Evidence` of the whole network on its training data, for criteria that look at them.
+        Makes the `Evidence` of the network on its training data, for criteria that look at them.
     sparsity : float or sequence of float
         What the scores are for, or that of each group ranked; matters to criteria in `FOR_EACH_SPARSITY` only.
-    output : {False, True, "half"}
-        Whether the last of the layers is an output layer that is ranked by itself; see `RemovalOrder`.
     """
 
-    coefs: Sequence[NDArray[np.floating]]
+    network: Network
+    tensors: Mapping[str, NDArray[np.floating]]
+    output: bool | str = True
     seed: int = 0
     scope: str = "layer"
     make_evidence: Callable[[], Evidence] | None = None
     sparsity: float | Sequence[float] = 0.0
-    output: bool | str = True
+
+    @property
+    def records(self) -> list[TensorRecord]:
+        """The records of the weights that are pruned."""
+        return [record for record in self.network.weights if self.output or not record.is_output]
+
+    @property
+    def groups(self) -> list[Group]:
+        """The groups of units that are pruned."""
+        return [group for group in self.network.groups.values() if self.output or not group.is_output]
+
+    @property
+    def weights(self) -> Scores:
+        """The weights that are pruned."""
+        return {record.name: self.tensors[record.name] for record in self.records}
 
     @property
     def evidence(self) -> Evidence:
-        """Gradients, curvature and activity on training data; ValueError if there are none at hand."""
+        """Gradients, curvature and activity on training data; ValueError if there are none."""
         if self.make_evidence is None:
             raise ValueError("this criterion looks at training data, and there are none here")
         return self.make_evidence()
 
-    def times(self, figures: Sequence[NDArray[np.floating]]) -> Scores:
-        """Weights times figures of theirs, for the layers to be pruned."""
-        return [coef * figure for coef, figure in zip(self.coefs, figures, strict=False)]
+    def times(self, figures: Mapping[str, NDArray[np.floating]]) -> Scores:
+        """The weights times a figure for each."""
+        return {name: weight * figures[name] for name, weight in self.weights.items()}
+
+    def times_of_inputs(self, figures: Mapping[str, NDArray[np.floating]]) -> Scores:
+        """The weights times a figure for each of their inputs, (fan_in,)."""
+        return {
+            record.name: self.tensors[record.name] * along_inputs(figures[record.name], record)
+            for record in self.records
+        }
+
+    def of_groups(self, figures: Mapping[str, NDArray[np.floating]]) -> Scores:
+        """The figures of the groups that are pruned."""
+        return {group.name: figures[group.name] for group in self.groups}
 
 
 #: Criteria whose unit scores are sums whatever `reduce`: their scores have signs, or are parts of a flow.
@@ -120,21 +151,21 @@ def magnitude(model: Model) -> Scores:
     S. Han, J. Pool, J. Tran, W. Dally, "Learning both Weights and Connections for Efficient Neural
     Networks", NeurIPS 2015.
     """
-    return [np.abs(coef) for coef in model.coefs]
+    return {name: np.abs(weight) for name, weight in model.weights.items()}
 
 
 @criterion("random")
 def random_weights(model: Model) -> Scores:
     """Uniform random numbers: the floor that every other criterion has to beat."""
     rng = np.random.default_rng(model.seed)
-    return [rng.random(coef.shape, dtype=np.float32) for coef in model.coefs]
+    return {name: rng.random(weight.shape, dtype=np.float32) for name, weight in model.weights.items()}
 
 
 @criterion("random", granularity="unit")
 def random_units(model: Model) -> Scores:
     """A uniform random number a unit (the norm of random weights would favour units with many inputs)."""
     rng = np.random.default_rng(model.seed)
-    return [rng.random(coef.shape[1], dtype=np.float32) for coef in model.coefs]
+    return {group.name: rng.random(group.size, dtype=np.float32) for group in model.groups}
 
 
 @criterion("taylor")
@@ -148,7 +179,7 @@ def taylor(model: Model) -> Scores:
     P. Molchanov, A. Mallya, S. Tyree, I. Frosio, J. Kautz, "Importance Estimation for Neural Network Pruning",
     CVPR 2019.
     """
-    return [np.abs(change) for change in model.times(model.evidence.gradients)]
+    return _absolute(model.times(model.evidence.gradients))
 
 
 @criterion("snip", granularity="group")
@@ -160,12 +191,15 @@ def taylor_of_groups(model: Model) -> Scores:
     ----------
     P. Molchanov et al., CVPR 2019, equation 8 (which squares it: the order is the same).
     """
-    evidence = model.evidence
-    changes = [change.sum(axis=0) for change in model.times(evidence.gradients)]
-    if evidence.bias_gradients:
-        pairs = zip(changes, evidence.biases, evidence.bias_gradients, strict=False)
-        changes = [change + bias * gradient for change, bias, gradient in pairs]
-    return [np.abs(change) for change in changes]
+    gradients, scores = model.evidence.gradients, {}
+    products = {name: model.tensors[name] * gradient for name, gradient in gradients.items()}
+    for group in model.groups:
+        change = entries_of_units(group, products).sum(axis=0)
+        for part in group.of_role("rider"):
+            if part.tensor in products:  # running statistics have no gradient
+                change = change + entries_of_slice(part, group.size, products[part.tensor]).sum(axis=0)
+        scores[group.name] = np.abs(change)
+    return scores
 
 
 @criterion("obd")
@@ -179,10 +213,8 @@ def optimal_brain_damage(model: Model) -> Scores:
     ----------
     Y. LeCun, J. Denker, S. Solla, "Optimal Brain Damage", NeurIPS 1989.
     """
-    return [
-        coef * change / 2
-        for coef, change in zip(model.coefs, model.times(model.evidence.hessian_diagonal), strict=True)
-    ]
+    changes = model.times(model.evidence.hessian_diagonal)
+    return {name: model.tensors[name] * change / 2 for name, change in changes.items()}
 
 
 @criterion("fisher")
@@ -196,7 +228,8 @@ def fisher(model: Model) -> Scores:
     L. Theis, I. Korshunova, A. Tejani, F. Huszar, "Faster gaze prediction with dense networks and Fisher
     pruning", 2018.
     """
-    return [coef * change / 2 for coef, change in zip(model.coefs, model.times(model.evidence.fisher), strict=True)]
+    changes = model.times(model.evidence.fisher)
+    return {name: model.tensors[name] * change / 2 for name, change in changes.items()}
 
 
 @criterion("fisher", granularity="group")
@@ -210,7 +243,7 @@ def fisher_of_groups(model: Model) -> Scores:
     L. Theis et al. 2018, equation 8; L. Liu et al., "Group Fisher Pruning for Practical Network Compression", ICML
     2021, section 3.2.
     """
-    return [square / 2 for square in model.evidence.group_fisher[: len(model.coefs)]]
+    return {name: square / 2 for name, square in model.of_groups(model.evidence.group_fisher).items()}
 
 
 @criterion("wanda")
@@ -222,13 +255,13 @@ def wanda(model: Model) -> Scores:
     M. Sun, Z. Liu, A. Bair, J. Z. Kolter, "A Simple and Effective Pruning Approach for Large Language Models",
     ICLR 2024. (There, weights are compared within each output; here, within the layer or the network.)
     """
-    return [np.abs(change) for change in model.times([norm[:, None] for norm in model.evidence.input_norms])]
+    return _absolute(model.times_of_inputs(model.evidence.activity.input_norms))
 
 
 @criterion("activation")
 def activation(model: Model) -> Scores:
     """``|w|`` times the mean activity of the unit it comes from (of a feature, from its least value)."""
-    return [np.abs(change) for change in model.times([mean[:, None] for mean in model.evidence.input_activity])]
+    return _absolute(model.times_of_inputs(model.evidence.activity.input_activity))
 
 
 @criterion("activation", granularity="unit")
@@ -240,13 +273,13 @@ def activation_of_units(model: Model) -> Scores:
     P. Molchanov, S. Tyree, T. Karras, T. Aila, J. Kautz, "Pruning Convolutional Neural Networks for Resource
     Efficient Inference", ICLR 2017, section 2.2.
     """
-    return model.evidence.unit_activity[: len(model.coefs)]
+    return model.of_groups(model.evidence.activity.unit_activity)
 
 
 @criterion("apoz")
 def apoz(model: Model) -> Scores:
     """``|w|`` times how often the unit it comes from is not zero."""
-    return [np.abs(change) for change in model.times([part[:, None] for part in model.evidence.input_nonzero])]
+    return _absolute(model.times_of_inputs(model.evidence.activity.input_nonzero))
 
 
 @criterion("apoz", granularity="unit")
@@ -258,7 +291,7 @@ def apoz_of_units(model: Model) -> Scores:
     H. Hu, R. Peng, Y.-W. Tai, C.-K. Tang, "Network Trimming: A Data-Driven Neuron Pruning Approach towards
     Efficient Deep Architectures", 2016.
     """
-    return model.evidence.unit_nonzero[: len(model.coefs)]
+    return model.of_groups(model.evidence.activity.unit_nonzero)
 
 
 @criterion("movement")
@@ -270,7 +303,7 @@ def movement(model: Model) -> Scores:
     V. Sanh, T. Wolf, A. Rush, "Movement Pruning: Adaptive Sparsity by Fine-Tuning", NeurIPS 2020, equation 4
     (the accumulated scores, without the masking during the accumulation).
     """
-    return model.evidence.movement[: len(model.coefs)]
+    return {name: model.evidence.movement[name] for name in model.weights}
 
 
 @criterion("snip")
@@ -295,7 +328,7 @@ def grasp(model: Model) -> Scores:
     C. Wang, G. Zhang, R. Grosse, "Picking Winning Tickets Before Training by Preserving Gradient Flow", ICLR
     2020. (There, the largest of ``-w * (H dL/dw)`` are removed: the same.)
     """
-    return model.times(model.evidence.gradient_flow())
+    return model.times(model.evidence.gradient_flow)
 
 
 @criterion("synflow")
@@ -324,9 +357,10 @@ def synflow_of_units(model: Model) -> Scores:
 
 
 def _order_of_flow(model: Model, by_unit: bool) -> Scores:
-    groups = layers_ranked_together(len(model.coefs), model.scope, model.output)
-    sparsities = sparsity_of_each(model.sparsity, len(groups), model.output == "half")
-    return model.evidence.synaptic_flow_order(groups, sparsities, by_unit)
+    names = [group.name for group in model.groups] if by_unit else list(model.weights)
+    ranked = [[names[i] for i in some] for some in layers_ranked_together(len(names), model.scope, model.output)]
+    sparsities = sparsity_of_each(model.sparsity, len(ranked), model.output == "half")
+    return model.evidence.synaptic_flow_order(ranked, sparsities, by_unit)
 
 
 @criterion("activity")
@@ -336,7 +370,7 @@ def activity(model: Model) -> Scores:
     Microglia remove the synapses that are used least: activity tags those that stay (D. Schafer et al.,
     "Microglia Sculpt Postnatal Neural Circuits in an Activity and Complement-Dependent Manner", Neuron 2012).
     """
-    return model.evidence.coactivity[: len(model.coefs)]
+    return {name: model.evidence.activity.coactivity[name] for name in model.weights}
 
 
 @criterion("activity", granularity="unit")
@@ -346,12 +380,12 @@ def activity_of_units(model: Model) -> Scores:
 
 
 def weight_scores(name: str, model: Model) -> Scores:
-    """Score every weight; each array has the shape of its layer's weights."""
+    """Score every weight; each array has the shape of its tensor."""
     return WEIGHT_CRITERIA[name](model)
 
 
 def unit_scores(name: str, model: Model, norm: float = 2, reduce: str = "auto") -> Scores:
-    """Score every unit; each array is (n_out,).
+    """Score every unit; each array is (size of the group,).
 
     Parameters
     ----------
@@ -370,32 +404,37 @@ def unit_scores(name: str, model: Model, norm: float = 2, reduce: str = "auto") 
     if is_sum and name in GROUP_CRITERIA:
         return GROUP_CRITERIA[name](model)
     scores = WEIGHT_CRITERIA[name](model)
+    entries = {group.name: entries_of_units(group, scores) for group in model.groups}
     if is_sum:
-        return [score.sum(axis=0) for score in scores]
-    return [np.linalg.norm(score, ord=norm, axis=0) for score in scores]
+        return {name: entry.sum(axis=0) for name, entry in entries.items()}
+    return {name: np.linalg.norm(entry, ord=norm, axis=0) for name, entry in entries.items()}
 
 
-def normalized(scores: Scores, how: str, kept: Sequence[NDArray[np.bool_]] | None = None) -> Scores:
-    """Divide the scores of each layer's units by the mean or the largest of their absolute values.
+def _absolute(scores: Scores) -> Scores:
+    return {name: np.abs(score) for name, score in scores.items()}
+
+
+def normalized(scores: Scores, how: str, kept: Mapping[str, NDArray[np.bool_]] | None = None) -> Scores:
+    """Divide the scores of each group's units by the mean or the largest of their absolute values.
 
     Raw scores of different layers do not compare: the norm of a unit's weights grows with the number of its inputs,
     and a ranking across the network empties the layers where it is small.
 
     Parameters
     ----------
-    scores : list of ndarray, each (n_out,)
+    scores : dict of str to ndarray, each (size,)
     how : {"none", "mean", "max"}
-    kept : sequence of ndarray of bool, each (n_out,), optional
-        The units that are there: only these count.
+    kept : mapping of str to ndarray of bool, each (size,), optional
+        The units that an earlier pruning left: only these count.
     """
     if how == "none":
         return scores
-    found: Scores = []
-    for layer, score in enumerate(scores):
+    found: Scores = {}
+    for name, score in scores.items():
         size = np.abs(score.astype(np.float64))
-        there = size if kept is None else size[kept[layer]]
-        scale = (there.mean() if how == "mean" else there.max()) if there.size else 0.0
-        found.append(score / scale if scale > 0 else score.astype(np.float64))
+        left = size if kept is None else size[kept[name]]
+        scale = (left.mean() if how == "mean" else left.max()) if left.size else 0.0
+        found[name] = score / scale if scale > 0 else score.astype(np.float64)
     return found
 
 

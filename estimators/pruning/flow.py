@@ -10,147 +10,182 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
+from .groups import entries_of_units, owners
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from torch import Tensor
+
+    from ..networks.base import Network
 
 #: Rounds in which weights or units are removed (the paper's).
 ROUNDS = 100
 
 
-def synaptic_flow(weights: Sequence[Tensor]) -> list[Tensor]:
+def synaptic_flow(network: Network, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """For each weight, |w| times the derivative of the sum of all logits of the network of absolute weights.
 
     The input is all ones and the network linear, so its flow through any layer is the same sum.
 
     Parameters
     ----------
-    weights : sequence of Tensor, each (n_in, n_out)
+    network : Network
+    weights : mapping of str to Tensor
 
     Returns
     -------
-    list of Tensor of float64, shaped as the weights
+    dict of str to Tensor of float64
+        Shaped as the weights.
     """
-    absolute = [_double(w.abs()) for w in weights]
-    before = [absolute[0].new_ones(absolute[0].shape[0])]
-    for weight in absolute[:-1]:
-        before.append(before[-1] @ weight)
-    behind = absolute[-1].new_ones(absolute[-1].shape[1])
-    flows = []
-    for weight, flow_in in zip(reversed(absolute), reversed(before), strict=True):
-        flows.append(flow_in[:, None] * weight * behind)
-        behind = weight @ behind
-    return flows[::-1]
+    with torch.enable_grad():
+        leaves = {name: _double(weight.abs()).detach().requires_grad_() for name, weight in weights.items()}
+        first = next(iter(leaves.values()))
+        logits = network.forward(leaves, first.new_ones(1, network.n_features), linear=True)
+        gradients = torch.autograd.grad(logits.sum(), list(leaves.values()))
+    return {name: (leaf * gradient).detach() for (name, leaf), gradient in zip(leaves.items(), gradients, strict=True)}
 
 
 def removal_order(
-    weights: Sequence[Tensor],
-    groups: Sequence[Sequence[int]],
+    network: Network,
+    weights: Mapping[str, Tensor],
+    ranked: Sequence[Sequence[str]],
     sparsities: Sequence[float],
     by_unit: bool = False,
-    masks: Sequence[Tensor] | None = None,
-) -> list[Tensor]:
-    """When SynFlow removes each weight, or unit, of some layers: higher numbers later.
+    masks: Mapping[str, Tensor] | None = None,
+) -> dict[str, Tensor]:
+    """When SynFlow removes each weight, or unit: higher numbers later.
 
     `ROUNDS` rounds remove the smallest flow and compute what is left of it anew; after round k the density is
     ``(1 - sparsity) ** (k / ROUNDS)``. What is left after the last round is ordered by its flow then.
 
     Parameters
     ----------
-    weights : sequence of Tensor, each (n_in, n_out)
+    network : Network
+    weights : mapping of str to Tensor
         Of the whole network.
-    groups : sequence of sequences of int
-        The first layers, in the groups in which they are ranked.
+    ranked : sequence of sequences of str
+        Names of tensors, or of groups of units, together with those that they are ranked with.
     sparsities : sequence of float
-        The fraction of each group that the rounds remove.
+        The fraction of each sequence that the rounds remove.
     by_unit : bool, default=False
-        Whether to remove units, whose flow is the sum of their weights'.
-    masks : sequence of Tensor of bool, optional
+        Whether to remove units, whose flow is the sum of their incoming weights'.
+    masks : mapping of str to Tensor of bool, optional
         What an earlier pruning left of the weights; the rest goes first.
 
     Returns
     -------
-    list of Tensor of float64
-        For each layer in `groups`, shaped as its weights, or (n_out,).
+    dict of str to Tensor of float64
+        For each name in `ranked`, shaped as its weights, or (size,).
     """
-    left = [_double(w.abs()).contiguous() for w in weights]
-    ranked = [
-        _Ranked(left, layers, sparsity, by_unit, masks) for layers, sparsity in zip(groups, sparsities, strict=True)
-    ]
+    left = {name: _double(weight.abs()).contiguous().clone() for name, weight in weights.items()}
+    kind = _Units if by_unit else _Weights
+    rounds = [kind(network, left, names, share, masks or {}) for names, share in zip(ranked, sparsities, strict=True)]
     for step in range(1, ROUNDS + 1):
-        counts = [group.count(step) for group in ranked]
+        counts = [some.count(step) for some in rounds]
         if any(counts):
-            flow = synaptic_flow(left)
-            for group, count in zip(ranked, counts, strict=True):
-                group.remove(flow, count)
-    flow = synaptic_flow(left)
-    return [order for group in ranked for order in group.ranks(flow)]
+            flow = synaptic_flow(network, left)
+            for some, count in zip(rounds, counts, strict=True):
+                some.remove(flow, count)
+    flow = synaptic_flow(network, left)
+    return {name: order for some in rounds for name, order in some.ranks(flow).items()}
 
 
-class _Ranked:
-    """Layers that SynFlow ranks together: removes their weights, or units, from a list of weights, round by round."""
+class _Weights:
+    """Tensors that SynFlow ranks together: removes entries from them, round by round."""
 
     def __init__(
         self,
-        weights: list[Tensor],
-        layers: Sequence[int],
+        network: Network,
+        left: dict[str, Tensor],
+        names: Sequence[str],
         sparsity: float,
-        by_unit: bool,
-        masks: Sequence[Tensor] | None,
+        masks: Mapping[str, Tensor],
     ):
-        self._weights, self._layers, self._by_unit = weights, layers, by_unit
-        self._sizes = [weights[layer].shape[1] if by_unit else weights[layer].numel() for layer in layers]
+        self._network, self._weights, self._names = network, left, names
+        device = next(iter(left.values())).device
+        gone = [~self._flat(name, masks, torch.any).to(device) if masks else None for name in names]
+        self._sizes = [self._size(name) for name in names]
         n = sum(self._sizes)
         self._n, self._n_kept = n, n - round(sparsity * n)
-        self._order = torch.empty(n, dtype=torch.float64, device=weights[0].device)
-        self._left = torch.arange(n, device=weights[0].device)
-        self._is_gone = torch.zeros(n, dtype=torch.bool, device=weights[0].device)  # by an earlier pruning
-        if masks is not None:
-            kept = [masks[layer].to(weights[0].device) for layer in layers]
-            self._is_gone = ~torch.cat([mask.any(dim=0) if by_unit else mask.reshape(-1) for mask in kept])
+        self._order = torch.empty(n, dtype=torch.float64, device=device)
+        self._left = torch.arange(n, device=device)
+        self._is_gone = torch.zeros(n, dtype=torch.bool, device=device)  # by an earlier pruning
+        if masks:
+            self._is_gone = torch.cat([part for part in gone if part is not None])
 
     def count(self, step: int) -> int:
-        """How many go in a round."""
+        """How many are removed in a round."""
         density = self._n_kept / self._n if self._n else 1.0
         wanted = max(self._n_kept, round(self._n * density ** (step / ROUNDS)))
         return max(len(self._left) - wanted, 0)
 
-    def remove(self, flow: Sequence[Tensor], count: int) -> None:
-        """Remove those with the smallest flow; what was gone before goes first."""
+    def remove(self, flow: Mapping[str, Tensor], count: int) -> None:
+        """Remove those with the smallest flow; what was removed before is first."""
         values = self._of(flow)
         values[self._is_gone] = -1.0
-        go = _smallest(values[self._left], count)
-        gone = self._left[go]
+        smallest = _smallest(values[self._left], count)
+        gone = self._left[smallest]
         first = self._n - len(self._left)
         self._order[gone] = torch.arange(first, first + count, dtype=torch.float64, device=gone.device)
         stays = torch.ones_like(self._left, dtype=torch.bool)
-        stays[go] = False
+        stays[smallest] = False
         self._left = self._left[stays]
         removed = torch.zeros_like(self._is_gone)
         removed[gone] = True
-        for layer, part in zip(self._layers, removed.split(self._sizes), strict=True):
-            if not self._by_unit:
-                self._weights[layer].view(-1)[part] = 0
-                continue
-            self._weights[layer][:, part] = 0
-            if layer + 1 < len(self._weights):
-                self._weights[layer + 1][part] = 0
+        for name, part in zip(self._names, removed.split(self._sizes), strict=True):
+            self._clear(name, part)
 
-    def ranks(self, flow: Sequence[Tensor]) -> list[Tensor]:
-        """The order of removal, layer by layer; what is left is ordered by its flow."""
+    def ranks(self, flow: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The order of removal; what is left is ordered by its flow."""
         left = self._left[torch.argsort(self._of(flow)[self._left], stable=True)]
         self._order[left] = torch.arange(self._n - len(left), self._n, dtype=torch.float64, device=left.device)
-        parts = self._order.split(self._sizes)
-        if self._by_unit:
-            return list(parts)
-        return [part.view(self._weights[layer].shape) for layer, part in zip(self._layers, parts, strict=True)]
+        return {name: self._shaped(name, part) for name, part in zip(self._names, self._order.split(self._sizes),
+                                                                      strict=True)}  # fmt: skip
 
-    def _of(self, flow: Sequence[Tensor]) -> Tensor:
-        return torch.cat([flow[layer].sum(dim=0) if self._by_unit else flow[layer].reshape(-1)
-                          for layer in self._layers])  # fmt: skip
+    def _of(self, flow: Mapping[str, Tensor]) -> Tensor:
+        return torch.cat([self._flat(name, flow, torch.sum) for name in self._names])
+
+    def _size(self, name: str) -> int:
+        return self._weights[name].numel()
+
+    def _flat(self, name: str, arrays: Mapping[str, Tensor], reduce: Callable) -> Tensor:  # noqa: ARG002
+        return arrays[name].reshape(-1)
+
+    def _shaped(self, name: str, part: Tensor) -> Tensor:
+        return part.view(self._weights[name].shape)
+
+    def _clear(self, name: str, gone: Tensor) -> None:
+        self._weights[name].view(-1)[gone] = 0
+
+
+class _Units(_Weights):
+    """The same for groups of units."""
+
+    def _size(self, name: str) -> int:
+        return self._network.groups[name].size
+
+    def _flat(self, name: str, arrays: Mapping[str, Tensor], reduce: Callable) -> Tensor:
+        """A figure for each unit: its incoming entries, summed, or whether there is any."""
+        return reduce(entries_of_units(self._network.groups[name], arrays), dim=0)
+
+    def _shaped(self, name: str, part: Tensor) -> Tensor:  # noqa: ARG002
+        return part
+
+    def _clear(self, name: str, gone: Tensor) -> None:
+        group = self._network.groups[name]
+        if not gone.any():
+            return
+        units = gone.cpu().numpy()
+        for part in group.slices:
+            if part.tensor in self._weights and part.role != "rider":
+                weight = self._weights[part.tensor]
+                owner = owners(part, group.size, weight.shape[part.axis])
+                places = torch.from_numpy(np.flatnonzero((owner >= 0) & units[owner])).to(weight.device)
+                weight.index_fill_(part.axis, places, 0)
 
 
 def _double(tensor: Tensor) -> Tensor:

@@ -63,8 +63,8 @@ class RemovalOrder:
     output : {False, True, "half"}, default=True
         With "half" the last array is the output layer's: it is ranked by itself, also globally, and loses
         `output_sparsity`.
-    per_output : bool, default=False
-        Rank the entries of each column, the weights into one unit, by themselves.
+    output_axes : sequence of int, optional
+        For each array, the axis of its units: rank the entries of each unit by themselves.
 
     Raises
     ------
@@ -80,7 +80,7 @@ class RemovalOrder:
         kept: Sequence[Mask] | None = None,
         sort: bool = True,
         output: bool | str = True,
-        per_output: bool = False,
+        output_axes: Sequence[int] | None = None,
     ):
         if any(np.isnan(array).any() for array in scores):
             raise UnrankableError("cannot rank what to prune: some scores are not numbers (NaN)")
@@ -89,11 +89,12 @@ class RemovalOrder:
         if kept is not None:
             signed = [np.where(mask, array, -np.inf) for array, mask in zip(signed, kept, strict=True)]
         self._shapes = [array.shape for array in scores]
-        self._per_output = per_output
+        self._output_axes = output_axes
         self._layers = layers_ranked_together(len(scores), scope, output)
         self._has_output = output == "half" and bool(signed)
-        if per_output:
-            flat = [column for array in signed for column in array.T]
+        if output_axes is not None:
+            pairs = zip(signed, output_axes, strict=True)
+            flat = [unit.ravel() for array, axis in pairs for unit in np.moveaxis(array, axis, 0)]
         else:
             flat = [np.concatenate([signed[layer].ravel() for layer in layers]) for layers in self._layers]
         self._groups = [(group, np.sort(group) if sort else None) for group in flat]
@@ -109,13 +110,17 @@ class RemovalOrder:
         Several sparsities are one for each group of `layers_ranked_together`.
         """
         shares = sparsity_of_each(sparsity, len(self._layers), self._has_output)
-        if self._per_output:
-            shares = [share for share, shape in zip(shares, self._shapes, strict=True) for _ in range(shape[1])]
+        if self._output_axes is not None:
+            widths = [shape[axis] for shape, axis in zip(self._shapes, self._output_axes, strict=True)]
+            shares = [share for share, width in zip(shares, widths, strict=True) for _ in range(width)]
         pairs = zip(shares, self._groups, strict=True)
         kept = [_keep_all_but(round(share * len(group)), group, ranked) for share, (group, ranked) in pairs]
-        if self._per_output:
-            columns = iter(kept)
-            return [np.stack([next(columns) for _ in range(shape[1])], axis=1) for shape in self._shapes]
+        if self._output_axes is not None:
+            units, masks = iter(kept), []
+            for shape, axis in zip(self._shapes, self._output_axes, strict=True):
+                rest = shape[:axis] + shape[axis + 1 :]
+                masks.append(np.stack([next(units).reshape(rest) for _ in range(shape[axis])], axis=axis))
+            return masks
         flat = np.concatenate(kept) if kept else np.ones(0, dtype=bool)
         ends = np.cumsum([int(np.prod(shape)) for shape in self._shapes])
         return [part.reshape(shape) for part, shape in zip(np.split(flat, ends[:-1]), self._shapes, strict=False)]
@@ -158,22 +163,3 @@ def _keep_all_but(count: int, scores: NDArray[np.floating], ranked: NDArray[np.f
     if surplus:  # more entries tie with the threshold than may go: those with the highest index stay
         kept[np.flatnonzero(scores == threshold)[-surplus:]] = True
     return kept
-
-
-def weight_masks_of_units(kept_units: Sequence[Mask], n_inputs: int, n_outputs: Sequence[int]) -> list[Mask]:
-    """Weight masks, each (n_in, n_out), that remove whole units.
-
-    A removed unit loses the weights that come in and the weights that go out.
-
-    Parameters
-    ----------
-    kept_units : sequence of ndarray of bool, each (n_out,)
-        For the first ``len(kept_units)`` layers; the units of the others are all kept.
-    n_inputs : int
-        Width of the input.
-    n_outputs : sequence of int
-        Width of every layer, the output layer included.
-    """
-    units = [*kept_units, *(np.ones(width, dtype=bool) for width in n_outputs[len(kept_units) :])]
-    inputs = [np.ones(n_inputs, dtype=bool), *units[:-1]]
-    return [np.outer(kept_in, kept_out) for kept_in, kept_out in zip(inputs, units, strict=True)]

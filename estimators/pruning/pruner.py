@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from .criteria import FOR_EACH_SPARSITY, Model, normalization, normalized, unit_scores, weight_scores
-from .masks import RemovalOrder, weight_masks_of_units
+from .groups import entries_of_units, masks_of_units
+from .masks import RemovalOrder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from ..networks.base import Network
     from .evidence import Evidence
     from .masks import Mask
 
@@ -33,20 +35,21 @@ class Choices:
     normalize: str = "auto"
     per_output: bool = False
 
-    def n_prunable(self, n_layers: int) -> int:
-        """How many of a network's layers, counted from the first, are pruned."""
-        return n_layers if self.prune_output else n_layers - 1
-
 
 class Pruned(NamedTuple):
-    """Masks of every layer's weights and biases, and the fraction of the prunable weights or units removed.
+    """Masks of every tensor, True where an entry was kept, and the fraction of the prunable weights or units removed.
 
-    True is kept. A removed unit loses its bias too; a removed weight leaves biases alone.
+    A removed unit loses its bias too; a removed weight leaves biases alone. `units` are the masks of the groups that
+    were pruned; empty if weights were.
     """
 
-    masks: list[Mask]
-    bias_masks: list[Mask]
+    masks: dict[str, Mask]
     achieved_sparsity: float
+    units: dict[str, Mask]
+
+    def emptied_layers(self, network: Network) -> list[str]:
+        """Names of the weights of which nothing is left."""
+        return [record.name for record in network.weights if not self.masks[record.name].any()]
 
 
 class Pruner:
@@ -55,12 +58,11 @@ class Pruner:
     Parameters
     ----------
     choices : Choices
-    coefs : sequence of ndarray, each (n_in, n_out)
-        The trained weights.
-    masks : sequence of ndarray of bool, optional
+    network : Network
+    tensors : mapping of str to ndarray
+        The trained tensors.
+    masks : mapping of str to ndarray of bool, optional
         What an earlier pruning left; what it removed stays removed, and goes first.
-    bias_masks : sequence of ndarray of bool, optional
-        The same of the biases.
     seed : int
         For criteria that draw random numbers.
     sort : bool, default=True
@@ -72,53 +74,58 @@ class Pruner:
     def __init__(
         self,
         choices: Choices,
-        coefs: Sequence[NDArray[np.floating]],
-        masks: Sequence[Mask] | None = None,
-        bias_masks: Sequence[Mask] | None = None,
+        network: Network,
+        tensors: Mapping[str, NDArray[np.floating]],
+        masks: Mapping[str, Mask] | None = None,
         seed: int = 0,
         sort: bool = True,
         make_evidence: Callable[[], Evidence] | None = None,
     ):
-        self._choices = choices
-        self._shapes = [coef.shape for coef in coefs]
-        self._before, self._biases_before = masks, bias_masks
-        n_prunable = choices.n_prunable(len(coefs))
-        self._model = Model(coefs[:n_prunable], seed, choices.scope, make_evidence, output=choices.prune_output)
-        before = None if masks is None else list(masks[:n_prunable])
-        if choices.granularity == "unit" and before is not None:
-            before = [np.any(mask, axis=0) for mask in before]
-        self._kept_before = before
+        self._choices, self._network, self._before = choices, network, masks
+        self._model = Model(network, tensors, choices.prune_output, seed, choices.scope, make_evidence)
+        self._kept_before: dict[str, Mask] | None = None
+        if masks is not None and choices.granularity == "unit":
+            self._kept_before = {
+                group.name: np.asarray(entries_of_units(group, masks).any(axis=0)) for group in self._model.groups
+            }
+        elif masks is not None:
+            self._kept_before = {name: masks[name] for name in self._model.weights}
         self._ranking = None if choices.criterion in FOR_EACH_SPARSITY else self._rank(self._model, sort)
 
     def _rank(self, model: Model, sort: bool) -> RemovalOrder:
-        choices, before = self._choices, self._kept_before
+        choices, before, axes = self._choices, self._kept_before, None
         if choices.granularity == "unit":
             scores = unit_scores(choices.criterion, model, choices.norm, choices.reduce)
             how = normalization(choices.normalize, choices.criterion, choices.scope)
             scores = normalized(scores, how, before)
         else:
             scores = weight_scores(choices.criterion, model)
-        rest = sort, choices.prune_output, choices.per_output
-        return RemovalOrder(scores, choices.scope, choices.order, before, *rest)
+            axes = [record.output_axis for record in model.records] if choices.per_output else None
+        kept = None if before is None else [before[name] for name in scores]
+        rest = sort, choices.prune_output, axes
+        self._names = list(scores)
+        return RemovalOrder(list(scores.values()), choices.scope, choices.order, kept, *rest)
 
     def prune(self, sparsity: float | Sequence[float]) -> Pruned:
         """Remove the fraction `sparsity` (0 to 1) of the prunable weights or units; by layer, also one for each."""
         ranking = self._ranking or self._rank(replace(self._model, sparsity=sparsity), sort=False)
-        kept = ranking.masks(sparsity)
+        kept = dict(zip(self._names, ranking.masks(sparsity), strict=True))
         if self._kept_before is not None:  # a lower sparsity than before brings nothing back
-            kept = [mask & before for mask, before in zip(kept, self._kept_before, strict=True)]
-        n_total = ranking.n_total
-        n_removed = n_total - sum(int(np.count_nonzero(mask)) for mask in kept)
-        achieved = n_removed / n_total if n_total else 0.0
-        widths = [shape[1] for shape in self._shapes]
-        bias_masks = [np.ones(width, dtype=bool) for width in widths]
-        if self._choices.granularity == "unit":
-            masks = weight_masks_of_units(kept, self._shapes[0][0], widths)
-            bias_masks[: len(kept)] = kept
-        else:
-            masks = [*kept, *(np.ones(shape, dtype=bool) for shape in self._shapes[len(kept) :])]
+            kept = {name: mask & self._kept_before[name] for name, mask in kept.items()}
+        pruned = pruned_network(self._network, kept, self._choices.granularity)
         if self._before is not None:
-            masks = [mask & before for mask, before in zip(masks, self._before, strict=True)]
-        if self._biases_before is not None:
-            bias_masks = [mask & before for mask, before in zip(bias_masks, self._biases_before, strict=True)]
-        return Pruned(masks, bias_masks, achieved)
+            masks = {name: mask & self._before[name] for name, mask in pruned.masks.items()}
+            pruned = pruned._replace(masks=masks)
+        return pruned
+
+
+def pruned_network(network: Network, kept: Mapping[str, Mask], granularity: str) -> Pruned:
+    """The masks of all tensors that follow from those of the prunable weights, or of the groups of units."""
+    n_total = sum(mask.size for mask in kept.values())
+    n_removed = n_total - sum(int(np.count_nonzero(mask)) for mask in kept.values())
+    achieved = n_removed / n_total if n_total else 0.0
+    if granularity == "unit":
+        masks = masks_of_units(network.groups.values(), kept, network.records)
+        return Pruned(masks, achieved, dict(kept))
+    masks = {n: kept[n] if n in kept else np.ones(r.shape, dtype=bool) for n, r in network.records.items()}
+    return Pruned(masks, achieved, {})

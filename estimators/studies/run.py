@@ -12,7 +12,7 @@ from ..data.source import DataSource
 from ..mlp import PrunedMLPClassifier
 from ..path import iter_sparsity_path
 from ..presets import BOTH_GRANULARITIES, ORIGINAL_SPARSITIES, WAYS, Preset, variants_of
-from ..training import PointEnded
+from ..training.events import PointEnded
 from ..validation import clone_with
 from .catalogue import parts_of
 from .verdicts import Answer, analyse
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from ..base import BasePrunedClassifier
     from ..path import PathPoint
-    from ..training import Checkpoint, Event
+    from ..training.events import Event
+    from ..training.state import Checkpoint
     from .catalogue import Study
 
 

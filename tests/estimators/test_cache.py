@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from prunelab.estimators import PrunedMLPClassifier
 from prunelab.estimators.cache import SUBFOLDER, TrainingCache
-from prunelab.estimators.training import Training
+from prunelab.estimators.networks.mlp import MLPNetwork
+from prunelab.estimators.training.state import Training
 
 
 def epochs_trained(classifier, X, y) -> int:
@@ -34,23 +35,24 @@ def files(tmp_path):
     return lambda: sorted((tmp_path / SUBFOLDER).iterdir())
 
 
+NETWORK = MLPNetwork((2, 3, 2))
 TRAINING = Training(
-    [np.arange(6, dtype=np.float32).reshape(2, 3), np.ones((3, 2), np.float32)],
+    {"hidden1.weight": np.arange(6, dtype=np.float32).reshape(2, 3), "output.weight": np.ones((3, 2), np.float32)},
     loss_curve=[0.3, float("inf"), 0.1 + 0.2],
     validation_scores=[0.5, 1.0],
-    moments=[[np.zeros((2, 3), np.float32)], [np.ones((3, 2), np.float32)]],
+    moments=[{"output.weight": np.zeros((2, 3), np.float32)}, {"output.weight": np.ones((3, 2), np.float32)}],
     n_steps=17,
     monitored=[0.25],
     early_stop_step=12,
-    early_stop_parameters=[np.full((2, 3), 7, np.float32)],
+    early_stop_tensors={"output.weight": np.full((2, 3), 7, np.float32)},
 )
 
 
 def test_everything_in_a_training_comes_back(tmp_path):
     cache = TrainingCache(tmp_path)
-    assert cache.load("a") is None
+    assert cache.load("a", NETWORK) is None
     cache.save("a", TRAINING)
-    loaded = cache.load("a")
+    loaded = cache.load("a", NETWORK)
     np.testing.assert_equal(vars(loaded), vars(TRAINING))
 
 
@@ -65,7 +67,7 @@ def test_a_flipped_bit_is_always_noticed(tmp_path, n_flips):
         for position in np.random.default_rng(0).integers(8 * len(content), size=n_flips):
             path.write_bytes(content)
             flip(path, position)
-            assert cache.load("a") is None
+            assert cache.load("a", NETWORK) is None
     assert len(caught) == n_flips
 
 

@@ -7,9 +7,10 @@ import os
 
 import numpy as np
 import pytest
-from prunelab.estimators import PrunedMLPClassifier, UnverifiedFileWarning, iter_sparsity_path, training
+from prunelab.estimators import PrunedMLPClassifier, UnverifiedFileWarning, iter_sparsity_path
 from prunelab.estimators.checkpoints import CheckpointError, load_checkpoint, save_checkpoint
-from prunelab.estimators.training import BatchEnded, EpochEnded
+from prunelab.estimators.training import loop
+from prunelab.estimators.training.events import BatchEnded, EpochEnded
 from sklearn.datasets import make_classification
 
 X, Y = make_classification(400, 20, n_informative=10, n_classes=3, random_state=0)
@@ -39,7 +40,7 @@ def path(classifier, **settings):
 
 def interrupted_at(classifier, where, monkeypatch):
     """The checkpoint of a training that ends when `where(event)` says so."""
-    monkeypatch.setattr("prunelab.estimators.training.SECONDS_BETWEEN_EVENTS", 0.0)  # tell every batch
+    monkeypatch.setattr("prunelab.estimators.training.loop.SECONDS_BETWEEN_EVENTS", 0.0)  # tell every batch
     kept = []
 
     def listen(event):
@@ -81,8 +82,8 @@ def test_going_on_from_a_checkpoint_gives_the_very_same_network(parameters, wher
     classifier = PrunedMLPClassifier(
         (30, 20), random_state=3, device="cpu", **{"max_iter": 6, "batch_size": 32, **parameters}
     )
-    monkeypatch.setattr(training, "STEPS_BETWEEN_LOOKS", 3)
-    monkeypatch.setattr(training, "MIN_LOOKS", 1)
+    monkeypatch.setattr(loop, "STEPS_BETWEEN_LOOKS", 3)
+    monkeypatch.setattr(loop, "MIN_LOOKS", 1)
     whole = path(classifier)
     checkpoint = interrupted_at(classifier, where, monkeypatch)
     save_checkpoint(checkpoint, tmp_path / "c.safetensors")
@@ -91,7 +92,7 @@ def test_going_on_from_a_checkpoint_gives_the_very_same_network(parameters, wher
     assert resumed[0].dense.training.loss_curve == whole[0].dense.training.loss_curve
     assert resumed[0].dense.training.n_steps == whole[0].dense.training.n_steps
     for one, other in zip(resumed, whole, strict=True):
-        for a, b in zip(one.model.parameters, other.model.parameters, strict=True):
+        for a, b in zip(one.model.tensors.values(), other.model.tensors.values(), strict=True):
             assert a.tobytes() == b.tobytes()
 
 
@@ -176,7 +177,7 @@ def test_everything_in_a_checkpoint_comes_back(checkpoint_file, tmp_path):
 def test_a_checkpoint_of_the_earlier_version_loads_and_is_reported_as_unverified(data_folder):
     with pytest.warns(UnverifiedFileWarning, match="without a checksum"):
         checkpoint = load_checkpoint(data_folder / "earlier" / "run" / "checkpoint-seed1.safetensors")
-    assert [parameter.shape for parameter in checkpoint.training.parameters] == [(64, 6), (6, 5), (5, 10)]
+    assert [array.shape for array in checkpoint.training.tensors.values()] == [(64, 6), (6, 5), (5, 10)]
     assert len(checkpoint.training.loss_curve) == checkpoint.epoch == 3
 
 

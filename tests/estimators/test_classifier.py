@@ -24,6 +24,8 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_pre
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from .lists import unit_masks, weight_masks
+
 needs_no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 both_granularities = pytest.mark.parametrize("granularity", ["weight", "unit"])
 
@@ -36,8 +38,10 @@ def assert_equal(actual, expected):
 
 
 def assert_same_model(one, other, X):
-    for name in ("coefs_", "intercepts_", "masks_", "intercept_masks_"):
-        assert_equal(getattr(one, name), getattr(other, name))
+    for name in ("tensors_", "masks_"):
+        mine, theirs = getattr(one, name), getattr(other, name)
+        assert mine.keys() == theirs.keys()
+        assert_equal(list(mine.values()), list(theirs.values()))
     np.testing.assert_array_equal(one.predict_proba(X), other.predict_proba(X))
 
 
@@ -52,10 +56,10 @@ def test_it_learns_the_digits(digits, make):
 def test_fitted_attributes(digits, make):
     classifier = make(sparsity=0.5, max_iter=3, fit_intercept=True).fit(digits.X_train, digits.y_train)
     assert [coef.shape for coef in classifier.coefs_] == [(64, 24), (24, 12), (12, 10)]
-    assert [mask.shape for mask in classifier.masks_] == [(64, 24), (24, 12), (12, 10)]
+    assert [mask.shape for mask in weight_masks(classifier)] == [(64, 24), (24, 12), (12, 10)]
     assert [bias.shape for bias in classifier.intercepts_] == [(24,), (12,), (10,)]
     assert {array.dtype for array in (*classifier.coefs_, *classifier.intercepts_)} == {np.dtype(np.float32)}
-    assert {mask.dtype for mask in (*classifier.masks_, *classifier.intercept_masks_)} == {np.dtype(bool)}
+    assert {mask.dtype for mask in classifier.masks_.values()} == {np.dtype(bool)}
     assert classifier.n_features_in_ == 64
     assert not hasattr(classifier, "feature_names_in_")
     np.testing.assert_array_equal(classifier.classes_, np.arange(10))
@@ -390,7 +394,7 @@ def test_numbers_of_numpy_are_sparsities(blobs, make, kind, sparsity):
     parameters = {"hidden_layer_sizes": (10, 300, 300), "max_iter": 1, "granularity": "unit"}
     classifier = make(**parameters, sparsity=kind(sparsity)).fit(*blobs)
     path = sparsity_path(make(**parameters), *blobs, sparsities=[kind(sparsity)])
-    assert_equal(classifier.masks_, path.masks[0])
+    np.testing.assert_equal(classifier.masks_, path.masks[0])
     assert classifier.sparsity_ == path.frame["achieved_sparsity"][0] == pytest.approx(sparsity, abs=0.005)
 
 
@@ -440,18 +444,18 @@ def test_counts_are_exact(digits, make, granularity, fit_intercept, sparsity):
         removed = [round(sparsity * 64 * 24), round(sparsity * 24 * 12)]
         left = 64 * 24 + 24 * 12 - sum(removed) + 120 + (46 if fit_intercept else 0)
         assert classifier.sparsity_ == pytest.approx(sum(removed) / (64 * 24 + 24 * 12))
-        assert [np.count_nonzero(~mask) for mask in classifier.masks_] == [*removed, 0]
-        assert all(mask.all() for mask in classifier.intercept_masks_)
+        assert [np.count_nonzero(~mask) for mask in weight_masks(classifier)] == [*removed, 0]
+        assert all(mask.all() for name, mask in classifier.masks_.items() if name.endswith("bias"))
     else:
         removed = [round(sparsity * 24), round(sparsity * 12)]
         widths = [64, 24 - removed[0], 12 - removed[1], 10]
         left = sum(n_in * n_out for n_in, n_out in pairwise(widths)) + (sum(widths[1:]) if fit_intercept else 0)
         assert classifier.sparsity_ == pytest.approx(sum(removed) / 36)
-        assert [np.count_nonzero(~mask) for mask in classifier.intercept_masks_] == [*removed, 0]
+        assert [np.count_nonzero(~mask) for mask in unit_masks(classifier)] == [*removed, 0]
     assert classifier.n_nonzero_ == left
     counted = sum(np.count_nonzero(array) for array in (*classifier.coefs_, *classifier.intercepts_))
     assert counted == left
-    for coef, mask in zip(classifier.coefs_, classifier.masks_, strict=True):
+    for coef, mask in zip(classifier.coefs_, weight_masks(classifier), strict=True):
         np.testing.assert_array_equal(coef != 0, mask)
     assert len(classifier.coefs_) == len(sizes) - 1
 
@@ -494,7 +498,7 @@ def test_a_single_emptied_layer_is_named(blobs, make):
     classifier = make(hidden_layer_sizes=(200, 4), scope="global", sparsity=0.9, max_iter=1, learning_rate_init=1e-4)
     with pytest.warns(PruningWarning, match=r"every weight of layer 2:"):
         classifier.fit(*blobs)
-    assert [mask.any() for mask in classifier.masks_] == [True, False, True]
+    assert [mask.any() for mask in weight_masks(classifier)] == [True, False, True]
 
 
 def test_nothing_is_warned_of_otherwise(digits, make):
@@ -512,8 +516,8 @@ def test_fine_tuning_keeps_zeros_and_brings_accuracy_back(digits, make, granular
         parameters["sparsity"] = 0.7
     pruned = make(**parameters).fit(digits.X_train, digits.y_train)
     tuned = make(**parameters, fine_tune_iter=5).fit(digits.X_train, digits.y_train)
-    assert_equal(tuned.masks_, pruned.masks_)
-    for coef, mask in zip(tuned.coefs_, tuned.masks_, strict=True):
+    assert_equal(weight_masks(tuned), weight_masks(pruned))
+    for coef, mask in zip(tuned.coefs_, weight_masks(tuned), strict=True):
         assert (coef[~mask] == 0).all()
     assert len(tuned.fine_tune_loss_curve_) == 5
     assert tuned.loss_curve_ == pruned.loss_curve_
@@ -526,7 +530,7 @@ def test_fine_tuning_moves_nothing_of_a_removed_unit(digits, make):
     tuned = make(sparsity=0.5, granularity="unit", fit_intercept=True, fine_tune_iter=3)
     tuned.fit(digits.X_train, digits.y_train)
     for layer in range(2):
-        gone = ~tuned.intercept_masks_[layer]
+        gone = ~unit_masks(tuned)[layer]
         assert gone.any()
         assert (tuned.coefs_[layer][:, gone] == 0).all()
         assert (tuned.intercepts_[layer][gone] == 0).all()
@@ -544,13 +548,13 @@ def test_warm_starts_prune_iteratively(digits, make, granularity, fit_intercept)
     for sparsity in (0.0, 0.3, 0.6, 0.9):
         classifier.set_params(sparsity=sparsity).fit(digits.X_train, digits.y_train)
         assert classifier.n_iter_ == 2
-        entries = classifier.intercept_masks_ if granularity == "unit" else classifier.masks_
+        entries = unit_masks(classifier) if granularity == "unit" else weight_masks(classifier)
         assert [np.count_nonzero(~entry) for entry in entries[:-1]] == [
             round(sparsity * entry.size) for entry in entries[:-1]
         ]
-        for coef, mask in zip(classifier.coefs_, classifier.masks_, strict=True):
+        for coef, mask in zip(classifier.coefs_, weight_masks(classifier), strict=True):
             assert (coef[~mask] == 0).all()
-        history.append((classifier.masks_, classifier.loss_curve_[0]))
+        history.append((weight_masks(classifier), classifier.loss_curve_[0]))
     for (earlier, first_loss), (later, next_loss) in pairwise(history[:3]):
         assert all(not (after & ~before).any() for before, after in zip(earlier, later, strict=True))
         assert next_loss < first_loss  # it went on, and did not start again
@@ -576,10 +580,10 @@ def test_without_warm_start_a_fit_forgets(blobs, make):
 def test_a_lower_sparsity_is_reported_as_what_is_really_gone(blobs, make, granularity, method):
     classifier = make(warm_start=True, sparsity=0.5, granularity=granularity, fit_intercept=True)
     getattr(classifier, method)(*blobs)
-    masks, biases = classifier.masks_, classifier.intercept_masks_
+    masks, biases = weight_masks(classifier), unit_masks(classifier)
     getattr(classifier.set_params(sparsity=0.25), method)(*blobs)
-    assert_equal(classifier.masks_, masks)
-    assert_equal(classifier.intercept_masks_, biases)
+    assert_equal(weight_masks(classifier), masks)
+    assert_equal(unit_masks(classifier), biases)
     assert classifier.sparsity_ == 0.5
 
 
@@ -587,9 +591,9 @@ def test_a_lower_sparsity_is_reported_as_what_is_really_gone(blobs, make, granul
 def test_the_biases_of_removed_units_stay_removed_when_weights_are_pruned_next(blobs, make, method):
     classifier = make(warm_start=True, sparsity=0.5, granularity="unit", fit_intercept=True)
     getattr(classifier, method)(*blobs)
-    kept = classifier.intercept_masks_
+    kept = unit_masks(classifier)
     getattr(classifier.set_params(granularity="weight", sparsity=0.8), method)(*blobs)
-    for before, after, bias in zip(kept, classifier.intercept_masks_, classifier.intercepts_, strict=True):
+    for before, after, bias in zip(kept, unit_masks(classifier), classifier.intercepts_, strict=True):
         assert not (after & ~before).any()
         assert (bias[~before] == 0).all()
 
@@ -635,19 +639,19 @@ def test_partial_fit_is_fit_for_one_full_batch(blobs, make):
 def test_partial_fit_holds_its_masks_and_prunes_further(digits, make, granularity, criterion):
     X, y = digits.X_train, digits.y_train
     classifier = make(sparsity=0.5, granularity=granularity, criterion=criterion, fit_intercept=True).partial_fit(X, y)
-    first = classifier.masks_
+    first = weight_masks(classifier)
     for _ in range(2):
         before = [coef.copy() for coef in classifier.coefs_]
         classifier.partial_fit(X, y)
-        assert_equal(classifier.masks_, first)
+        assert_equal(weight_masks(classifier), first)
         for coef, mask, old in zip(classifier.coefs_, first, before, strict=True):
             assert (coef[~mask] == 0).all()
             assert (coef[mask] != old[mask]).mean() > 0.5
     classifier.set_params(sparsity=0.75).partial_fit(X, y)
-    for coef, mask, before in zip(classifier.coefs_, classifier.masks_, first, strict=True):
+    for coef, mask, before in zip(classifier.coefs_, weight_masks(classifier), first, strict=True):
         assert not (mask & ~before).any()
         assert (coef[~mask] == 0).all()
-    entries = classifier.intercept_masks_ if granularity == "unit" else classifier.masks_
+    entries = unit_masks(classifier) if granularity == "unit" else weight_masks(classifier)
     assert [np.count_nonzero(~entry) for entry in entries[:-1]] == [round(0.75 * e.size) for e in entries[:-1]]
 
 
@@ -688,9 +692,9 @@ def test_partial_fit_knows_its_classes(blobs, make):
 
 def test_partial_fit_may_follow_fit_and_fit_starts_again(blobs, make):
     classifier = make(sparsity=0.5).fit(*blobs)
-    masks = classifier.masks_
+    masks = weight_masks(classifier)
     classifier.partial_fit(*blobs)
-    assert_equal(classifier.masks_, masks)
+    assert_equal(weight_masks(classifier), masks)
     assert_same_model(classifier.fit(*blobs), make(sparsity=0.5).fit(*blobs), blobs[0])
 
 
@@ -716,9 +720,8 @@ def test_fit_path_and_grid_search_agree_bit_for_bit(digits, make, tmp_path, way)
         fitted = clone(classifier).set_params(sparsity=sparsity).fit(X, y)
         cached = clone(classifier).set_params(sparsity=sparsity, memory=str(tmp_path)).fit(X, y)
         assert_same_model(fitted, cached, digits.X_test)
-        assert_equal(path.coefs[index], fitted.coefs_)
-        assert_equal(path.intercepts[index], fitted.intercepts_)
-        assert_equal(path.masks[index], fitted.masks_)
+        np.testing.assert_equal(path.tensors[index], fitted.tensors_)
+        np.testing.assert_equal(path.masks[index], fitted.masks_)
         assert path.frame["accuracy"][index] == fitted.score(digits.X_test, digits.y_test)
         assert path.frame["achieved_sparsity"][index] == fitted.sparsity_
         assert path.frame["nonzero"][index] == fitted.n_nonzero_

@@ -11,11 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prunelab.estimators import sparsity_path
 from prunelab.estimators.base import PruningWarning
+from prunelab.estimators.networks.mlp import MLPNetwork, name_tensors
 from prunelab.estimators.path import iter_sparsity_path
-from prunelab.estimators.pruning.connectivity import connectivity
+from prunelab.estimators.pruning.connectivity import Connectivity, connectivity
 from prunelab.estimators.whatif import WhatIf
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order
+
+from .small_networks import CNNS, random_tensors
 
 QUICK = settings(max_examples=200, deadline=None)
 
@@ -27,6 +30,11 @@ def sparse_networks(draw):
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     coefs = [rng.normal(size=shape).astype(np.float32) for shape in pairwise(sizes)]
     return [coef * (rng.random(coef.shape) < draw(st.sampled_from([0.0, 0.1, 0.3, 0.6, 1.0]))) for coef in coefs]
+
+
+def connectivity_of(coefs) -> Connectivity:
+    sizes = (len(coefs[0]), *(coef.shape[1] for coef in coefs))
+    return connectivity(MLPNetwork(sizes), name_tensors(coefs))
 
 
 def paths_through(coefs) -> list[np.ndarray]:
@@ -65,25 +73,28 @@ def units_found_by_search(coefs) -> tuple[list[np.ndarray], list[np.ndarray]]:
 @given(coefs=sparse_networks())
 @QUICK
 def test_effective_weights_are_those_that_a_path_goes_through(coefs):
-    found, paths = connectivity(coefs), paths_through(coefs)
+    found, paths = connectivity_of(coefs), paths_through(coefs)
     on_path = [np.count_nonzero(layer) for layer in paths]
     assert found.effective == on_path
     assert found.nonzero == [np.count_nonzero(coef) for coef in coefs]
     assert found.is_connected == (sum(paths[-1].ravel()) > 0)
     assert found.emptied_layers == [i for i, coef in enumerate(coefs) if not coef.any()]
-    for n_prunable in range(1, len(coefs) + 1):
+    for output in (False, True, "half"):
+        n_prunable = len(coefs) if output else len(coefs) - 1
+        if n_prunable == 0:
+            assert found.effective_sparsity(output) == 0
+            continue
         weights = sum(coef.size for coef in coefs[:n_prunable])
         expected = 1 - sum(on_path[:n_prunable]) / weights
-        assert found.effective_sparsity(n_prunable) == pytest.approx(expected, abs=1e-12)
+        assert found.effective_sparsity(output) == pytest.approx(expected, abs=1e-12)
         zeros = sum(int((coef == 0).sum()) for coef in coefs[:n_prunable])
-        assert found.effective_sparsity(n_prunable) >= zeros / weights
-    assert found.effective_sparsity(0) == 0
+        assert found.effective_sparsity(output) >= zeros / weights
 
 
 @given(coefs=sparse_networks())
 @QUICK
 def test_dead_and_disconnected_units_are_those_that_a_search_misses(coefs):
-    found, (reached, leading) = connectivity(coefs), units_found_by_search(coefs)
+    found, (reached, leading) = connectivity_of(coefs), units_found_by_search(coefs)
     assert found.dead_units == [int((~units).sum()) for units in reached]
     assert found.disconnected_units == [int((a & ~b).sum()) for a, b in zip(reached, leading, strict=True)]
 
@@ -91,19 +102,43 @@ def test_dead_and_disconnected_units_are_those_that_a_search_misses(coefs):
 @pytest.mark.parametrize("sizes", [(3, 2), (4, 6, 5, 2)], ids=str)
 def test_everything_counts_in_a_dense_network(sizes):
     coefs = [np.ones(shape) for shape in pairwise(sizes)]
-    found = connectivity(coefs)
+    found = connectivity_of(coefs)
     assert found.effective == found.nonzero == found.sizes
-    assert found.effective_sparsity(len(coefs)) == 0
+    assert found.effective_sparsity(True) == 0
     assert (sum(found.dead_units), sum(found.disconnected_units)) == (0, 0)
 
 
 def test_a_network_without_an_empty_layer_can_be_disconnected():
     """The first layer leads to the first unit only, and the second layer leads away from the second only."""
-    found = connectivity([np.array([[1.0, 0.0]]), np.array([[0.0], [1.0]])])
+    found = connectivity_of([np.array([[1.0, 0.0]]), np.array([[0.0], [1.0]])])
     assert found.emptied_layers == []
     assert not found.is_connected
     assert (found.dead_units, found.disconnected_units) == ([1, 1], [1, 0])
-    assert found.effective_sparsity(2) == 1
+    assert found.effective_sparsity(True) == 1
+
+
+@pytest.mark.parametrize("density", [0.0, 0.02, 0.1, 0.3, 1.0])
+@pytest.mark.parametrize("network", CNNS.values(), ids=CNNS)
+def test_channels_are_connected_by_any_entry_between_them(network, density):
+    for seed in range(10):
+        rng, tensors = np.random.default_rng(seed), random_tensors(network, seed)
+        counts = []  # for each layer, how many weights lead from each unit of the one before to each of its own
+        for record in network.weights:
+            weight = tensors[record.name]
+            weight *= rng.random(record.shape) < density
+            if len(record.shape) == 4:
+                counts.append(np.count_nonzero(weight, axis=(2, 3)).T)
+            else:
+                units = counts[-1].shape[1] if counts else len(weight)
+                counts.append(np.count_nonzero(weight.reshape(units, -1, weight.shape[1]), axis=1))
+        found = connectivity(network, tensors)
+        paths, (reached, leading) = paths_through(counts), units_found_by_search(counts)
+        assert found.effective == [int(count[on > 0].sum()) for count, on in zip(counts, paths, strict=True)]
+        assert found.nonzero == [int(count.sum()) for count in counts]
+        assert found.sizes == [record.size for record in network.weights]
+        assert found.is_connected == (sum(paths[-1].ravel()) > 0)
+        assert found.dead_units == [int((~units).sum()) for units in reached]
+        assert found.disconnected_units == [int((a & ~b).sum()) for a, b in zip(reached, leading, strict=True)]
 
 
 # -- in classifiers, paths and pruning by hand -----------------------------------------------------------
@@ -112,8 +147,9 @@ def test_a_network_without_an_empty_layer_can_be_disconnected():
 def crossed(make, blobs):
     """A fitted classifier of two hidden units, of which the second has no input and the first no output."""
     classifier = make(hidden_layer_sizes=(2,), warm_start=True, prune_output=True, fit_intercept=True).fit(*blobs)
-    classifier.masks_ = [np.array([[True, False]] * 4), np.array([[False] * 3, [True] * 3])]
-    classifier.coefs_ = [coef * mask for coef, mask in zip(classifier.coefs_, classifier.masks_, strict=True)]
+    masks = name_tensors([np.array([[True, False]] * 4), np.array([[False] * 3, [True] * 3])])
+    classifier.masks_ = {**classifier.masks_, **masks}
+    classifier.tensors_ = {name: array * classifier.masks_[name] for name, array in classifier.tensors_.items()}
     return classifier.set_params(max_iter=1)
 
 
@@ -143,7 +179,7 @@ def test_global_pruning_warns_exactly_where_no_path_is_left(digits, make, way, g
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", PruningWarning)
             (point,) = iter_sparsity_path(classifier, X, y, sparsities=[sparsity])
-        paths = paths_through(point.model.parameters)
+        paths = paths_through([array for name, array in point.model.tensors.items() if name.endswith("weight")])
         connected.append(any(paths[-1].ravel()))
         assert connected[-1] == (not any(issubclass(w.category, PruningWarning) for w in caught))
         effective = sum(np.count_nonzero(layer) for layer in paths[:-1])

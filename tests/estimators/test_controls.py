@@ -7,7 +7,9 @@ import pytest
 from prunelab.estimators import PrunedMLPClassifier, iter_sparsity_path, sparsity_path
 from prunelab.estimators.parameters import ONE_ENDED, SCHEDULES, SHORT_FOR, conflicts
 from prunelab.estimators.presets import variants_of
-from prunelab.estimators.training import EpochEnded
+from prunelab.estimators.training.events import EpochEnded
+
+from .lists import listed, unit_masks, weight_masks
 
 ALL = [name for name in SCHEDULES if name not in SHORT_FOR]
 TWO_ENDED = [name for name in ALL if name not in ONE_ENDED]
@@ -40,9 +42,9 @@ def differ(ones, others):
 def test_counts_stay_and_what_was_removed_stays_zero(schedule, control, fine_tune_iter, blobs):
     found = make(schedule, fine_tune_iter=fine_tune_iter).fit(*blobs)
     checked = make(schedule, control=control, fine_tune_iter=fine_tune_iter).fit(*blobs)
-    assert counts(checked.masks_) == counts(found.masks_)
-    assert differ(checked.masks_, found.masks_) == (control == "shuffle")
-    for coef, mask in zip(checked.coefs_, checked.masks_, strict=True):
+    assert counts(weight_masks(checked)) == counts(weight_masks(found))
+    assert differ(weight_masks(checked), weight_masks(found)) == (control == "shuffle")
+    for coef, mask in zip(checked.coefs_, weight_masks(checked), strict=True):
         assert not coef[~mask].any()
         assert coef[mask].any()
     assert differ(checked.coefs_, found.coefs_)
@@ -53,8 +55,8 @@ def test_counts_stay_and_what_was_removed_stays_zero(schedule, control, fine_tun
 @pytest.mark.parametrize("schedule", ["one-shot", "iterative", "rewind", "gradual", "before-training", "l0"])
 def test_units_are_controlled_as_a_whole(schedule, control, blobs):
     found, checked = (make(schedule, granularity="unit", control=c).fit(*blobs) for c in ("none", control))
-    assert counts(checked.intercept_masks_) == counts(found.intercept_masks_)
-    for before, after in zip(checked.intercept_masks_, checked.masks_[1:], strict=False):
+    assert counts(unit_masks(checked)) == counts(unit_masks(found))
+    for before, after in zip(unit_masks(checked), weight_masks(checked)[1:], strict=False):
         np.testing.assert_array_equal(after.any(axis=1), before)
 
 
@@ -69,7 +71,7 @@ def test_inversion_removes_the_other_end(schedule, order, blobs):
 def test_shuffling_keeps_the_trained_weights_where_there_is_no_retraining(blobs):
     dense = make("one-shot", sparsity=0.0).fit(*blobs)
     shuffled = make("one-shot", control="shuffle").fit(*blobs)
-    for coef, mask, trained in zip(shuffled.coefs_, shuffled.masks_, dense.coefs_, strict=True):
+    for coef, mask, trained in zip(shuffled.coefs_, weight_masks(shuffled), dense.coefs_, strict=True):
         np.testing.assert_array_equal(coef, np.where(mask, trained, 0))
 
 
@@ -94,7 +96,7 @@ def test_the_older_names_are_short_for_rewinding_with_a_control(schedule, meanin
     name, control = meaning
     short, long = make(schedule).fit(*blobs), make(name, control=control).fit(*blobs)
     assert_equal(short.coefs_, long.coefs_)
-    assert_equal(short.masks_, long.masks_)
+    assert_equal(weight_masks(short), weight_masks(long))
 
 
 @pytest.mark.parametrize("schedule", ["one-shot", "rewind", "gradual", "before-training"])
@@ -103,16 +105,16 @@ def test_paths_and_fits_agree_and_nothing_removed_is_the_dense_network(schedule,
     classifier = make(schedule, control=control)
     path = sparsity_path(classifier, *blobs, sparsities=(0.0, 0.5, 0.8))
     dense = make("one-shot", sparsity=0.0).fit(*blobs)
-    assert_equal(path.coefs[0], dense.coefs_)
-    for sparsity, coefs in zip((0.5, 0.8), path.coefs[1:], strict=True):
-        assert_equal(coefs, classifier.set_params(sparsity=sparsity).fit(*blobs).coefs_)
+    assert_equal(listed(path.tensors[0]), dense.coefs_)
+    for sparsity, tensors in zip((0.5, 0.8), path.tensors[1:], strict=True):
+        assert_equal(listed(tensors), classifier.set_params(sparsity=sparsity).fit(*blobs).coefs_)
 
 
 @pytest.mark.parametrize("control", ["shuffle", "reinit", "invert"])
 def test_masks_of_a_path_are_nested(control, blobs):
     path = sparsity_path(make("one-shot", control=control), *blobs, sparsities=(0.3, 0.5, 0.9))
     for lower, higher in zip(path.masks, path.masks[1:], strict=False):
-        assert not any((after & ~before).any() for before, after in zip(lower, higher, strict=True))
+        assert not any((after & ~before).any() for before, after in zip(lower.values(), higher.values(), strict=True))
 
 
 def test_variants_of_a_path_share_the_search_of_a_ticket(blobs):

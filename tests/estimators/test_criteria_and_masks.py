@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise, product
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -10,10 +12,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from prunelab.estimators.networks.mlp import MLPNetwork, name_tensors
 from prunelab.estimators.pruning.criteria import Model, unit_scores, weight_scores
-from prunelab.estimators.pruning.masks import RemovalOrder, output_sparsity, weight_masks_of_units
+from prunelab.estimators.pruning.groups import masks_of_units
+from prunelab.estimators.pruning.masks import RemovalOrder, output_sparsity
 from prunelab.estimators.pruning.pruner import Choices, Pruner
 from torch.nn.utils import prune as torch_prune
+
+from .lists import listed
+from .small_networks import CNNS, random_tensors
 
 QUICK = settings(max_examples=80, deadline=None)
 SPARSITIES = (0.0, 0.1, 0.25, 0.5, 0.77, 0.9, 1.0)
@@ -22,6 +29,38 @@ SPARSITIES = (0.0, 0.1, 0.25, 0.5, 0.77, 0.9, 1.0)
 def random_coefs(sizes=(7, 9, 6, 4), seed=0) -> list[np.ndarray]:
     rng = np.random.default_rng(seed)
     return [rng.normal(size=shape).astype(np.float32) for shape in pairwise(sizes)]
+
+
+def with_biases(coefs) -> tuple[MLPNetwork, dict[str, np.ndarray]]:
+    """A network of these weights with biases, and its tensors."""
+    sizes = (len(coefs[0]), *(coef.shape[1] for coef in coefs))
+    biases = [np.ones(width, dtype=np.float32) for width in sizes[1:]]
+    return MLPNetwork(sizes, fit_intercept=True), name_tensors(coefs, biases)
+
+
+def model_of(coefs) -> Model:
+    return Model(*with_biases(coefs))
+
+
+class Masks(NamedTuple):
+    """What a pruning left, as lists with an array for each layer, and by the names of the tensors."""
+
+    masks: list[np.ndarray]
+    bias_masks: list[np.ndarray]
+    achieved_sparsity: float
+    by_name: dict[str, np.ndarray]
+
+
+class ListPruner:
+    """Prunes weights in lists; `before` are masks by name."""
+
+    def __init__(self, choices, coefs, before=None, seed=0):
+        self._pruner = Pruner(choices, *with_biases(coefs), before, seed=seed)
+
+    def prune(self, sparsity) -> Masks:
+        masks, achieved, _ = self._pruner.prune(sparsity)
+        arrays = listed(masks)
+        return Masks(arrays[: len(arrays) // 2], arrays[len(arrays) // 2 :], achieved, masks)
 
 
 def reference_masks(scores, sparsity, scope="layer", order="smallest", kept=None) -> list[np.ndarray]:
@@ -173,7 +212,7 @@ def test_weights_that_are_not_numbers_are_refused(granularity, scope):
     coefs = random_coefs()
     coefs[1][0, 0] = np.nan
     with pytest.raises(ValueError, match="NaN"):
-        Pruner(Choices(granularity=granularity, scope=scope), coefs)
+        ListPruner(Choices(granularity=granularity, scope=scope), coefs)
 
 
 # -- against torch ---------------------------------------------------------------------------------------
@@ -196,7 +235,7 @@ def test_weights_as_torch_l1_unstructured(sparsity):
     layers = linear_layers(coefs)
     for layer in layers:
         torch_prune.l1_unstructured(layer, "weight", amount=sparsity)
-    pruned = Pruner(Choices(prune_output=True), coefs).prune(sparsity)
+    pruned = ListPruner(Choices(prune_output=True), coefs).prune(sparsity)
     assert_same_masks(pruned.masks, torch_masks(layers))
 
 
@@ -206,7 +245,7 @@ def test_weights_as_torch_global_unstructured(sparsity):
     layers = linear_layers(coefs)
     parameters = [(layer, "weight") for layer in layers]
     torch_prune.global_unstructured(parameters, torch_prune.L1Unstructured, amount=sparsity)
-    pruned = Pruner(Choices(scope="global", prune_output=True), coefs).prune(sparsity)
+    pruned = ListPruner(Choices(scope="global", prune_output=True), coefs).prune(sparsity)
     assert_same_masks(pruned.masks, torch_masks(layers))
 
 
@@ -218,7 +257,7 @@ def test_units_as_torch_ln_structured(norm, sparsity):
     for layer in layers:
         torch_prune.ln_structured(layer, "weight", amount=sparsity, n=norm, dim=0)
     kept_units = [mask.any(axis=0) for mask in torch_masks(layers)]
-    pruned = Pruner(Choices(granularity="unit", norm=norm, prune_output=True), coefs).prune(sparsity)
+    pruned = ListPruner(Choices(granularity="unit", norm=norm, prune_output=True), coefs).prune(sparsity)
     assert_same_masks(pruned.bias_masks, kept_units)
     assert_same_masks(pruned.masks, reference_weight_masks(coefs, kept_units))
 
@@ -226,7 +265,7 @@ def test_units_as_torch_ln_structured(norm, sparsity):
 @pytest.mark.parametrize("sparsity", SPARSITIES)
 def test_weights_into_each_unit_ranked_by_themselves_as_torch_prunes_each_row(sparsity):
     coefs = random_coefs()
-    pruned = Pruner(Choices(per_output=True, prune_output=True), coefs).prune(sparsity)
+    pruned = ListPruner(Choices(per_output=True, prune_output=True), coefs).prune(sparsity)
     for coef, mask in zip(coefs, pruned.masks, strict=True):
         for weights, kept in zip(coef.T, mask.T, strict=True):
             row = torch.nn.Linear(len(weights), 1, bias=False)
@@ -235,29 +274,85 @@ def test_weights_into_each_unit_ranked_by_themselves_as_torch_prunes_each_row(sp
             np.testing.assert_array_equal(kept, row.weight_mask.numpy().astype(bool)[0])
 
 
+@st.composite
+def scores_of_units(draw) -> tuple[list[np.ndarray], list[int]]:
+    """Scores of the weights of some layers, linear and convolutional, and the axis of the units of each."""
+    levels = st.sampled_from([0.0, 0.5, 1.0])
+    scores, axes = [], []
+    for _ in range(draw(st.integers(1, 3))):
+        kernel = (2, 3) if draw(st.booleans()) else ()
+        shape = draw(st.integers(1, 6)), draw(st.integers(1, 5)), *kernel
+        scores.append(draw(hnp.arrays(np.float32, shape, elements=levels)))
+        axes.append(draw(st.integers(0, 1)))
+    return scores, axes
+
+
 @given(
-    scores=st.lists(
-        hnp.arrays(
-            np.float32, st.tuples(st.integers(1, 6), st.integers(1, 5)), elements=st.sampled_from([0.0, 0.5, 1.0])
-        ),
-        min_size=1,
-        max_size=3,
-    ),
+    scores_and_axes=scores_of_units(),
     sparsities=st.lists(st.floats(0, 1), min_size=2, max_size=4).map(sorted),
     output=st.sampled_from([True, "half"]),
     order=st.sampled_from(["smallest", "largest"]),
 )
 @QUICK
-def test_each_unit_loses_exactly_its_part_and_masks_are_nested(scores, sparsities, output, order):
-    ranked = RemovalOrder(scores, order=order, output=output, per_output=True)
+def test_each_unit_loses_exactly_its_part_and_masks_are_nested(scores_and_axes, sparsities, output, order):
+    scores, axes = scores_and_axes
+    ranked = RemovalOrder(scores, order=order, output=output, output_axes=axes)
     path = [ranked.masks(sparsity) for sparsity in sparsities]
     for sparsity, masks in zip(sparsities, path, strict=True):
-        for layer, mask in enumerate(masks):
+        for layer, (mask, axis) in enumerate(zip(masks, axes, strict=True)):
             is_half = output == "half" and layer == len(masks) - 1
             share = output_sparsity(sparsity) if is_half else sparsity
-            assert set((~mask).sum(axis=0).tolist()) == {round(share * len(mask))}
+            assert mask.shape == scores[layer].shape
+            for unit in np.moveaxis(mask, axis, 0):
+                assert (~unit).sum() == round(share * unit.size)
     for lower, higher in pairwise(path):
         assert not any((after & ~before).any() for before, after in zip(lower, higher, strict=True))
+
+
+@given(scores_and_axes=scores_of_units(), sparsity=st.floats(0, 1), order=st.sampled_from(["smallest", "largest"]))
+@QUICK
+def test_the_weights_of_each_unit_are_ranked_as_a_layer_of_their_own(scores_and_axes, sparsity, order):
+    scores, axes = scores_and_axes
+    masks = RemovalOrder(scores, order=order, output_axes=axes).masks(sparsity)
+    for array, mask, axis in zip(scores, masks, axes, strict=True):
+        units = list(np.moveaxis(array, axis, 0))
+        assert_same_masks(list(np.moveaxis(mask, axis, 0)), reference_masks(units, sparsity, order=order))
+
+
+@pytest.mark.parametrize("sparsity", SPARSITIES)
+@pytest.mark.parametrize("network", CNNS.values(), ids=CNNS)
+def test_weights_and_filters_of_convolutional_networks_as_torch(network, sparsity):
+    tensors = random_tensors(network, 0)
+    hidden = [record for record in network.weights if not record.is_output]
+
+    def layers_of(records):
+        layers = {}
+        for record in records:
+            weight = torch.from_numpy(tensors[record.name])
+            layers[record.name] = torch.nn.Module()
+            layers[record.name].weight = torch.nn.Parameter(weight.movedim(record.output_axis, 0).contiguous())
+        return layers
+
+    def masks_of(layers):
+        axes = {record.name: record.output_axis for record in network.weights}
+        return {name: layer.weight_mask.movedim(0, axes[name]).numpy() for name, layer in layers.items()}
+
+    by_layer, by_filter = layers_of(hidden), layers_of(hidden)
+    for layer, filters in zip(by_layer.values(), by_filter.values(), strict=True):
+        torch_prune.l1_unstructured(layer, "weight", amount=sparsity)
+        torch_prune.ln_structured(filters, "weight", amount=sparsity, n=2, dim=0)
+    overall = layers_of(hidden)
+    pairs = [(layer, "weight") for layer in overall.values()]
+    torch_prune.global_unstructured(pairs, torch_prune.L1Unstructured, amount=sparsity)
+    for choices, layers in ((Choices(), by_layer), (Choices(scope="global"), overall)):
+        masks = Pruner(choices, network, tensors).prune(sparsity).masks
+        for name, expected in masks_of(layers).items():
+            np.testing.assert_array_equal(masks[name], expected)
+        assert all(mask.all() for name, mask in masks.items() if name not in layers)
+    units = Pruner(Choices(granularity="unit"), network, tensors).prune(sparsity).units
+    for record, group, mask in zip(hidden, network.hidden_groups, masks_of(by_filter).values(), strict=True):
+        other = tuple(axis for axis in range(mask.ndim) if axis != record.output_axis)
+        np.testing.assert_array_equal(units[group.name], mask.any(axis=other))
 
 
 # -- criteria --------------------------------------------------------------------------------------------
@@ -265,7 +360,7 @@ def test_each_unit_loses_exactly_its_part_and_masks_are_nested(scores, sparsitie
 
 def test_the_magnitude_of_a_weight_is_its_absolute_value():
     coefs = random_coefs()
-    for scores, coef in zip(weight_scores("magnitude", Model(coefs)), coefs, strict=True):
+    for scores, coef in zip(weight_scores("magnitude", model_of(coefs)).values(), coefs, strict=True):
         np.testing.assert_array_equal(scores, np.abs(coef))
 
 
@@ -277,16 +372,16 @@ def test_the_magnitude_of_a_unit_is_the_norm_of_its_incoming_weights(norm):
         2: lambda column: sum(w * w for w in column) ** 0.5,
         np.inf: lambda column: max(abs(w) for w in column),
     }[norm]
-    for scores, coef in zip(unit_scores("magnitude", Model(coefs), norm), coefs, strict=True):
+    for scores, coef in zip(unit_scores("magnitude", model_of(coefs), norm).values(), coefs, strict=True):
         np.testing.assert_allclose(scores, [by_hand(column.tolist()) for column in coef.T], rtol=1e-5)
 
 
 def test_the_norms_rank_differently():
     coefs = [np.array([[3.0, 2.0, 2.5], [0.0, 2.0, 1.0]]), np.ones((3, 2))]
-    first_gone = {
-        norm: np.flatnonzero(~Pruner(Choices(granularity="unit", norm=norm), coefs).prune(1 / 3).bias_masks[0])[0]
-        for norm in (1, 2, np.inf)
-    }
+    first_gone = {}
+    for norm in (1, 2, np.inf):
+        pruned = ListPruner(Choices(granularity="unit", norm=norm), coefs).prune(1 / 3)
+        first_gone[norm] = np.flatnonzero(~pruned.bias_masks[0])[0]
     assert first_gone == {1: 0, 2: 2, np.inf: 1}  # sums 3, 4, 3.5; squares 9, 8, 7.25; largest 3, 2, 2.5
 
 
@@ -295,7 +390,7 @@ def test_random_pruning_is_a_function_of_the_seed_alone(granularity):
     choices = Choices("random", granularity)
 
     def masks(seed, coefs):
-        return Pruner(choices, coefs, seed=seed).prune(0.5).masks
+        return ListPruner(choices, coefs, seed=seed).prune(0.5).masks
 
     assert_same_masks(masks(3, random_coefs(seed=0)), masks(3, random_coefs(seed=1)))
     different = zip(masks(3, random_coefs()), masks(4, random_coefs()), strict=True)
@@ -308,7 +403,7 @@ def test_random_pruning_takes_as_much_of_a_layer_with_many_inputs(granularity):
     choices = Choices("random", granularity, scope="global")
     removed = np.zeros(2)
     for seed in range(200):
-        pruned = Pruner(choices, coefs, seed=seed).prune(0.5)
+        pruned = ListPruner(choices, coefs, seed=seed).prune(0.5)
         kept = pruned.bias_masks if granularity == "unit" else pruned.masks
         removed += [1 - kept[layer].mean() for layer in range(2)]
     np.testing.assert_allclose(removed / 200, 0.5, atol=0.06)  # five standard errors of the narrow layer
@@ -318,7 +413,7 @@ def test_random_pruning_takes_as_much_of_a_layer_with_many_inputs(granularity):
 def test_random_pruning_spares_no_place(granularity):
     coefs = random_coefs((4, 5, 3))
     choices = Choices("random", granularity)
-    kept = np.mean([Pruner(choices, coefs, seed=seed).prune(0.4).masks[0] for seed in range(300)], axis=0)
+    kept = np.mean([ListPruner(choices, coefs, seed=seed).prune(0.4).masks[0] for seed in range(300)], axis=0)
     np.testing.assert_allclose(kept, 0.6, atol=0.15)
 
 
@@ -339,10 +434,10 @@ COMBINATIONS = list(
 @pytest.mark.parametrize(("criterion", "granularity", "scope", "norm", "order", "prune_output"), COMBINATIONS)
 def test_every_combination_removes_exactly_what_it_should(criterion, granularity, scope, norm, order, prune_output):
     coefs = random_coefs()
-    pruner = Pruner(Choices(criterion, granularity, scope, norm, order, prune_output), coefs, seed=5)
+    pruner = ListPruner(Choices(criterion, granularity, scope, norm, order, prune_output), coefs, seed=5)
     n_prunable = len(coefs) if prune_output else len(coefs) - 1
     for sparsity in SPARSITIES:
-        masks, bias_masks, achieved = pruner.prune(sparsity)
+        masks, bias_masks, achieved, _ = pruner.prune(sparsity)
         entries = bias_masks if granularity == "unit" else masks
         groups = [entry.ravel() for entry in entries[:n_prunable]]
         groups = [np.concatenate(groups)] if scope == "global" else groups
@@ -365,16 +460,36 @@ def test_every_combination_removes_exactly_what_it_should(criterion, granularity
 
 def test_a_removed_unit_loses_what_comes_in_and_what_goes_out():
     kept = [np.array([True, False, True]), np.array([False, True])]
-    masks = weight_masks_of_units(kept, 2, [3, 2, 2])
+    network = MLPNetwork((2, 3, 2, 2), fit_intercept=True)
+    by_group = dict(zip(("hidden1", "hidden2"), kept, strict=True))
+    masks = listed(masks_of_units(network.groups.values(), by_group, network.records))
     np.testing.assert_array_equal(masks[0], [[1, 0, 1], [1, 0, 1]])
     np.testing.assert_array_equal(masks[1], [[0, 1], [0, 0], [0, 1]])
     np.testing.assert_array_equal(masks[2], [[0, 0], [1, 1]])
+    assert_same_masks(masks[3:], [*kept, np.array([True, True])])
+
+
+@pytest.mark.parametrize("granularity", ["weight", "unit"])
+@pytest.mark.parametrize("prune_output", [False, True, "half"])
+def test_networks_without_biases_lose_the_same_weights(granularity, prune_output):
+    choices = Choices(granularity=granularity, prune_output=prune_output)
+    network, tensors = MLPNetwork((7, 9, 6, 4)), name_tensors(random_coefs())
+    for sparsity in SPARSITIES:
+        expected = ListPruner(choices, random_coefs()).prune(sparsity)
+        pruned = Pruner(choices, network, tensors).prune(sparsity)
+        assert pruned.masks.keys() == tensors.keys()
+        assert_same_masks(listed(pruned.masks), expected.masks)
+        assert pruned.achieved_sparsity == expected.achieved_sparsity
+        n_groups = 3 if prune_output else 2
+        assert len(pruned.units) == (n_groups if granularity == "unit" else 0)
+        for units, bias_mask in zip(pruned.units.values(), expected.bias_masks, strict=False):
+            np.testing.assert_array_equal(units, bias_mask)
 
 
 def test_units_are_scored_by_the_trained_weights_of_all_their_inputs():
     """The units of a layer are ranked before the layer below loses anything."""
     coefs = [np.array([[1.0, 9.0]]), np.array([[9.0, 1.0], [1.0, 2.0]]), np.ones((2, 2))]
-    pruned = Pruner(Choices(granularity="unit"), coefs).prune(0.5)
+    pruned = ListPruner(Choices(granularity="unit"), coefs).prune(0.5)
     np.testing.assert_array_equal(pruned.bias_masks[0], [False, True])
     np.testing.assert_array_equal(pruned.bias_masks[1], [True, False])
 
@@ -384,10 +499,11 @@ def test_units_are_scored_by_the_trained_weights_of_all_their_inputs():
 @pytest.mark.parametrize("granularity", ["weight", "unit"])
 def test_a_network_without_hidden_layers_has_nothing_to_prune_but_its_output(granularity, scope, sparsity):
     coefs = random_coefs((5, 4))
-    masks, _, achieved = Pruner(Choices(granularity=granularity, scope=scope), coefs).prune(sparsity)
+    choices = Choices(granularity=granularity, scope=scope)
+    masks, _, achieved, _ = ListPruner(choices, coefs).prune(sparsity)
     assert masks[0].all()
     assert achieved == 0.0
-    masks, _, achieved = Pruner(Choices(granularity=granularity, scope=scope, prune_output=True), coefs).prune(sparsity)
+    masks, _, achieved, _ = ListPruner(replace(choices, prune_output=True), coefs).prune(sparsity)
     assert achieved == sparsity == 1 - masks[0].mean()
 
 
@@ -400,9 +516,9 @@ def test_a_network_without_hidden_layers_has_nothing_to_prune_but_its_output(gra
 @pytest.mark.parametrize("criterion", ["magnitude", "random"])
 def test_pruning_further_keeps_what_was_removed(criterion, granularity, scope, order):
     choices = Choices(criterion, granularity, scope, order=order)
-    before = Pruner(choices, random_coefs(seed=0), seed=1).prune(0.4)
+    before = ListPruner(choices, random_coefs(seed=0), seed=1).prune(0.4)
     retrained = random_coefs(seed=9)  # what was removed would now score differently
-    after = Pruner(choices, retrained, before.masks, seed=2).prune(0.7)
+    after = ListPruner(choices, retrained, before.by_name, seed=2).prune(0.7)
     for earlier, later in zip(before.masks, after.masks, strict=True):
         assert not (later & ~earlier).any()
     entries = (after.bias_masks if granularity == "unit" else after.masks)[:-1]
@@ -417,27 +533,30 @@ def test_pruning_further_keeps_what_was_removed(criterion, granularity, scope, o
 @pytest.mark.parametrize("granularities", [("weight", "unit"), ("unit", "weight")], ids=str)
 def test_what_was_removed_in_another_way_stays_removed(granularities):
     first, second = (Choices(granularity=granularity) for granularity in granularities)
-    before = Pruner(first, random_coefs()).prune(0.5)
-    after = Pruner(second, random_coefs(seed=1), before.masks).prune(0.5)
+    before = ListPruner(first, random_coefs()).prune(0.5)
+    after = ListPruner(second, random_coefs(seed=1), before.by_name).prune(0.5)
     for earlier, later in zip(before.masks, after.masks, strict=True):
         assert not (later & ~earlier).any()
 
 
 def test_a_lower_sparsity_brings_nothing_back_and_says_what_is_gone():
-    before = Pruner(Choices(), random_coefs()).prune(0.5)
-    after = Pruner(Choices(), random_coefs(seed=1), before.masks).prune(0.2)
+    before = ListPruner(Choices(), random_coefs()).prune(0.5)
+    after = ListPruner(Choices(), random_coefs(seed=1), before.by_name).prune(0.2)
     assert_same_masks(after.masks, before.masks)
     assert after.achieved_sparsity == pytest.approx(before.achieved_sparsity)
 
 
-def test_the_biases_of_units_removed_before_stay_removed():
-    before = Pruner(Choices(granularity="unit"), random_coefs()).prune(0.5)
-    after = Pruner(Choices(granularity="unit"), random_coefs(seed=1), before.masks).prune(0.2)
+@pytest.mark.parametrize("is_known", [False, True], ids=["masks of weights alone", "all masks"])
+def test_the_biases_of_units_removed_before_stay_removed(is_known):
+    before = ListPruner(Choices(granularity="unit"), random_coefs()).prune(0.5)
+    biases = before.bias_masks if is_known else [np.ones_like(mask) for mask in before.bias_masks]
+    masks = name_tensors(before.masks, biases)
+    after = ListPruner(Choices(granularity="unit"), random_coefs(seed=1), masks).prune(0.2)
     assert_same_masks(after.bias_masks, before.bias_masks)
 
 
 def test_the_achieved_sparsity_of_a_tenth_is_a_tenth():
-    assert Pruner(Choices(), random_coefs((10, 10, 2))).prune(0.1).achieved_sparsity == 0.1
+    assert ListPruner(Choices(), random_coefs((10, 10, 2))).prune(0.1).achieved_sparsity == 0.1
 
 
 # -- the output layer ------------------------------------------------------------------------------------
@@ -447,7 +566,7 @@ def test_the_achieved_sparsity_of_a_tenth_is_a_tenth():
 def test_the_output_layer_at_half_the_rate_gives_the_densities_of_the_tickets(n_rounds):
     """(265200 * 0.8^n + 1000 * 0.9^n) / 266200 of LeNet-300-100 is left after n rounds (Frankle and Carbin 2019)."""
     coefs = random_coefs((784, 300, 100, 10))
-    pruned = Pruner(Choices(prune_output="half"), coefs).prune(1 - 0.8**n_rounds)
+    pruned = ListPruner(Choices(prune_output="half"), coefs).prune(1 - 0.8**n_rounds)
     left = [int(mask.sum()) for mask in pruned.masks]
     assert left == [round(235200 * 0.8**n_rounds), round(30000 * 0.8**n_rounds), round(1000 * 0.9**n_rounds)]
     assert sum(left) / 266200 == pytest.approx((265200 * 0.8**n_rounds + 1000 * 0.9**n_rounds) / 266200, abs=1e-5)
@@ -460,9 +579,9 @@ def test_the_output_layer_is_ranked_apart_at_half_the_rate_also_globally(granula
     coefs = random_coefs()
     for sparsity in SPARSITIES:
         choices = Choices(granularity=granularity, scope="global", order=order, prune_output="half")
-        masks = Pruner(choices, coefs).prune(sparsity)
-        of_hidden = Pruner(Choices(granularity=granularity, scope="global", order=order), coefs).prune(sparsity)
-        of_output = Pruner(Choices(granularity=granularity, order=order, prune_output=True), coefs).prune(
+        masks = ListPruner(choices, coefs).prune(sparsity)
+        of_hidden = ListPruner(Choices(granularity=granularity, scope="global", order=order), coefs).prune(sparsity)
+        of_output = ListPruner(Choices(granularity=granularity, order=order, prune_output=True), coefs).prune(
             [0.0, 0.0, output_sparsity(sparsity)]
         )
         expected = [a & b for a, b in zip(of_hidden.masks, of_output.masks, strict=True)]
@@ -473,4 +592,4 @@ def test_half_the_rate_ends_where_the_whole_rate_does():
     assert output_sparsity(0.0) == 0.0
     assert output_sparsity(1.0) == 1.0
     assert output_sparsity(0.2) == pytest.approx(0.1)
-    assert Pruner(Choices(prune_output="half"), random_coefs()).prune(1.0).achieved_sparsity == 1.0
+    assert ListPruner(Choices(prune_output="half"), random_coefs()).prune(1.0).achieved_sparsity == 1.0

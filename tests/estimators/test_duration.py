@@ -8,7 +8,7 @@ from prunelab.estimators.presets import variants_of
 from prunelab.estimators.studies.catalogue import EQUAL_TOTAL, STUDIES, parts_of, rounds_of
 from prunelab.estimators.studies.duration import estimated_seconds, training_epochs
 from prunelab.estimators.studies.run import sweep
-from prunelab.estimators.training import EpochEnded
+from prunelab.estimators.training.events import EpochEnded
 
 
 @pytest.mark.parametrize(

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import itertools
+from operator import attrgetter
 
 import numpy as np
 import pytest
 import torch
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.testing import assert_allclose
 from prunelab.estimators import PrunedMLPClassifier, sparsity_path
-from prunelab.estimators.network import MLPNetwork
-from prunelab.estimators.pruning import evidence as evidence_module
+from prunelab.estimators.networks.mlp import MLPNetwork, name_tensors
 from prunelab.estimators.pruning.criteria import FOR_EACH_SPARSITY, Model, criterion_names, unit_scores, weight_scores
-from prunelab.estimators.pruning.evidence import Evidence
+from prunelab.estimators.pruning.evidence import Evidence, curvature
+from prunelab.estimators.pruning.evidence.curvature import gauss_newton_diagonal, hessian_product
 from sklearn.datasets import make_classification
 
+from .lists import listed
+from .small_networks import CNNS, NETWORKS, random_samples, random_tensors
+
 SIZES = (6, 5, 4, 3)
+LAYERS = ("hidden1", "hidden2", "output")
+WEIGHTS = [f"{layer}.weight" for layer in LAYERS]
 N = 37
 
 
@@ -23,21 +30,25 @@ def make(activation="relu", fit_intercept=False, seed=0, sizes=SIZES, **settings
     rng = np.random.default_rng(seed)
     network = MLPNetwork(sizes, activation, fit_intercept)
     shapes = list(itertools.pairwise(sizes))
-    parameters = [rng.normal(size=shape) for shape in shapes]
-    parameters += [rng.normal(size=shape[1]) for shape in shapes] if fit_intercept else []
+    weights = [rng.normal(size=shape) for shape in shapes]
+    tensors = name_tensors(weights, [rng.normal(size=shape[1]) for shape in shapes] if fit_intercept else [])
     inputs, targets = rng.normal(size=(N, sizes[0])), rng.integers(0, sizes[-1], N)
-    return Evidence(network, parameters, inputs, targets, dtype=torch.float64, **settings), parameters, inputs, targets
+    return Evidence(network, tensors, inputs, targets, dtype=torch.float64, **settings), tensors, inputs, targets
 
 
-def reference_logits(network, parameters, inputs):
+def as_leaves(tensors):
+    return {name: torch.from_numpy(array).requires_grad_() for name, array in tensors.items()}
+
+
+def reference_logits(network, tensors, inputs):
     """The network, written anew with plain operations that differentiate twice."""
     functions = {"relu": torch.relu, "tanh": torch.tanh, "logistic": torch.sigmoid, "identity": lambda x: x}
     values = inputs
-    for layer in range(network.n_layers):
-        values = values @ parameters[layer]
+    for layer in LAYERS if len(network.sizes) == 4 else ["output"]:
+        values = values @ tensors[f"{layer}.weight"]
         if network.fit_intercept:
-            values = values + parameters[network.n_layers + layer]
-        if layer < network.n_layers - 1:
+            values = values + tensors[f"{layer}.bias"]
+        if layer != "output":
             values = functions[network.activation](values)
     return values
 
@@ -45,8 +56,8 @@ def reference_logits(network, parameters, inputs):
 def reference_loss(network, inputs, targets, temperature=1.0):
     inputs, targets = torch.from_numpy(inputs), torch.from_numpy(targets)
 
-    def loss(*parameters):
-        logits = reference_logits(network, parameters, inputs) / temperature
+    def loss(tensors):
+        logits = reference_logits(network, tensors, inputs) / temperature
         return torch.nn.functional.cross_entropy(logits, targets)
 
     return loss
@@ -58,104 +69,115 @@ ACTIVATIONS = ["relu", "tanh", "logistic", "identity"]
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("fit_intercept", [False, True])
 def test_gradients_are_those_of_autograd(activation, fit_intercept):
-    evidence, parameters, inputs, targets = make(activation, fit_intercept)
-    tensors = [torch.from_numpy(p).requires_grad_() for p in parameters]
-    expected = torch.autograd.grad(reference_loss(evidence.network, inputs, targets)(*tensors), tensors)
-    for got, wanted in zip([*evidence.gradients, *evidence.bias_gradients], expected, strict=True):
-        assert_allclose(got, wanted.numpy(), rtol=1e-6, atol=1e-8)
+    evidence, tensors, inputs, targets = make(activation, fit_intercept)
+    leaves = as_leaves(tensors)
+    loss = reference_loss(evidence.sample.network, inputs, targets)(leaves)
+    expected = dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True))
+    assert evidence.gradients.keys() == expected.keys()
+    for name, got in evidence.gradients.items():
+        assert_allclose(got, expected[name].numpy(), rtol=1e-6, atol=1e-8)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_fisher_is_the_mean_square_of_the_gradients_sample_by_sample(activation):
-    evidence, parameters, inputs, targets = make(activation, fit_intercept=True)
-    squares = [np.zeros_like(p) for p in parameters[:3]]
+    evidence, tensors, inputs, targets = make(activation, fit_intercept=True)
+    squares = {name: np.zeros_like(tensors[name]) for name in WEIGHTS}
     for i in range(N):
-        tensors = [torch.from_numpy(p).requires_grad_() for p in parameters]
-        loss = reference_loss(evidence.network, inputs[i : i + 1], targets[i : i + 1])(*tensors)
-        for total, gradient in zip(squares, torch.autograd.grad(loss, tensors[:3]), strict=True):
-            total += gradient.numpy() ** 2 / N
-    for got, wanted in zip(evidence.fisher, squares, strict=True):
-        assert_allclose(got, wanted, rtol=1e-9)
+        leaves = as_leaves(tensors)
+        loss = reference_loss(evidence.sample.network, inputs[i : i + 1], targets[i : i + 1])(leaves)
+        gradients = torch.autograd.grad(loss, [leaves[name] for name in WEIGHTS])
+        for name, gradient in zip(WEIGHTS, gradients, strict=True):
+            squares[name] += gradient.numpy() ** 2 / N
+    assert evidence.fisher.keys() == squares.keys()
+    for name, got in evidence.fisher.items():
+        assert_allclose(got, squares[name], rtol=1e-9)
 
 
-def full_hessian(evidence, parameters, inputs, targets):
-    """Blocks of the Hessian of each layer's weights, by torch.func."""
-    tensors = [torch.from_numpy(p) for p in parameters]
-    loss = reference_loss(evidence.network, inputs, targets)
-    hessian = torch.func.hessian(loss, argnums=tuple(range(len(tensors))))(*tensors)
-    return [[block.reshape(tensors[i].numel(), -1) for block in row] for i, row in enumerate(hessian)]
+def full_hessian(evidence, tensors, inputs, targets):
+    """Blocks of the Hessian, for each pair of tensors, by torch.func."""
+    constants = {name: torch.from_numpy(array) for name, array in tensors.items()}
+    hessian = torch.func.hessian(reference_loss(evidence.sample.network, inputs, targets))(constants)
+    return {
+        name: {other: block.reshape(tensors[name].size, -1) for other, block in row.items()}
+        for name, row in hessian.items()
+    }
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("fit_intercept", [False, True])
 def test_the_hessian_s_diagonal_is_exact_for_small_networks(activation, fit_intercept):
-    evidence, parameters, inputs, targets = make(activation, fit_intercept)
-    hessian = full_hessian(evidence, parameters, inputs, targets)
-    for layer, got in enumerate(evidence.hessian_diagonal):
-        assert_allclose(got.ravel(), hessian[layer][layer].diagonal().numpy(), rtol=1e-6, atol=1e-9)
+    evidence, tensors, inputs, targets = make(activation, fit_intercept)
+    hessian = full_hessian(evidence, tensors, inputs, targets)
+    assert list(evidence.hessian_diagonal) == WEIGHTS
+    for name, got in evidence.hessian_diagonal.items():
+        assert_allclose(got.ravel(), hessian[name][name].diagonal().numpy(), rtol=1e-6, atol=1e-9)
 
 
 def test_the_gauss_newton_term_is_not_all_there_is_for_tanh():
     evidence, *_ = make("tanh")
-    gaps = [np.abs(a - b).max() for a, b in zip(evidence.hessian_diagonal, evidence.gauss_newton_diagonal, strict=True)]
+    gauss_newton = gauss_newton_diagonal(evidence.sample)
+    gaps = [np.abs(exact - gauss_newton[name]).max() for name, exact in evidence.hessian_diagonal.items()]
     assert max(gaps[:-1]) > 1e-3
     assert gaps[-1] < 1e-9  # behind the last layer there is no activation
 
 
 def test_hutchinson_s_estimate_comes_near(monkeypatch):
-    monkeypatch.setattr(evidence_module, "EXACT_HESSIAN_WEIGHTS", 0)
-    monkeypatch.setattr(evidence_module, "N_PROBES", 3000)
-    estimated, parameters, inputs, targets = make("tanh")
-    hessian = full_hessian(estimated, parameters, inputs, targets)
-    for layer, got in enumerate(estimated.hessian_diagonal):
-        exact = hessian[layer][layer].diagonal().numpy()
+    monkeypatch.setattr(curvature, "EXACT_HESSIAN_WEIGHTS", 0)
+    monkeypatch.setattr(curvature, "N_PROBES", 3000)
+    estimated, tensors, inputs, targets = make("tanh")
+    hessian = full_hessian(estimated, tensors, inputs, targets)
+    for name, got in estimated.hessian_diagonal.items():
+        exact = hessian[name][name].diagonal().numpy()
         # A single probe scatters as the rest of the row: sum of squares off the diagonal.
-        rows = torch.cat(list(hessian[layer][:3]), dim=1).numpy()
+        rows = torch.cat(list(hessian[name].values()), dim=1).numpy()
         deviation = np.sqrt(((rows**2).sum(1) - exact**2) / 3000)
         assert (np.abs(got.ravel() - exact) < 5 * deviation + 1e-9).all()
 
 
 def test_hessian_products_are_finite_differences_of_gradients():
-    evidence, parameters, inputs, targets = make("tanh")
+    evidence, tensors, inputs, targets = make("tanh")
     rng = np.random.default_rng(1)
-    vectors = [rng.normal(size=p.shape) for p in parameters]
+    vectors = {name: rng.normal(size=array.shape) for name, array in tensors.items()}
 
     def gradients_at(step):
-        moved = [p + step * v for p, v in zip(parameters, vectors, strict=True)]
-        return Evidence(evidence.network, moved, inputs, targets, dtype=torch.float64).gradients
+        moved = {name: array + step * vectors[name] for name, array in tensors.items()}
+        return Evidence(evidence.sample.network, moved, inputs, targets, dtype=torch.float64).gradients
 
-    product = evidence.hessian_product([torch.from_numpy(v) for v in vectors])
-    for got, plus, minus in zip(product, gradients_at(1e-5), gradients_at(-1e-5), strict=True):
-        assert_allclose(got.numpy(), (plus - minus) / 2e-5, rtol=1e-5, atol=1e-7)
+    product = hessian_product(evidence.sample, {name: torch.from_numpy(v) for name, v in vectors.items()})
+    plus, minus = gradients_at(1e-5), gradients_at(-1e-5)
+    assert product.keys() == plus.keys()
+    for name, got in product.items():
+        assert_allclose(got.numpy(), (plus[name] - minus[name]) / 2e-5, rtol=1e-5, atol=1e-7)
 
 
 def test_gradient_flow_is_the_hessian_times_the_gradient():
-    evidence, parameters, inputs, targets = make("tanh")
-    loss = reference_loss(evidence.network, inputs, targets, temperature=200.0)
-    tensors = tuple(torch.from_numpy(p) for p in parameters)
-    hessian = torch.func.hessian(loss, argnums=(0, 1, 2))(*tensors)
-    gradient = torch.func.grad(loss, argnums=(0, 1, 2))(*tensors)
-    for i, got in enumerate(evidence.gradient_flow()):
-        expected = sum(torch.tensordot(hessian[i][j], gradient[j], dims=2) for j in range(3))
+    evidence, tensors, inputs, targets = make("tanh")
+    loss = reference_loss(evidence.sample.network, inputs, targets, temperature=200.0)
+    constants = {name: torch.from_numpy(array) for name, array in tensors.items()}
+    hessian, gradient = torch.func.hessian(loss)(constants), torch.func.grad(loss)(constants)
+    assert list(evidence.gradient_flow) == WEIGHTS
+    for name, got in evidence.gradient_flow.items():
+        expected = sum(torch.tensordot(hessian[name][other], gradient[other], dims=2) for other in WEIGHTS)
         assert_allclose(got, expected.numpy(), rtol=1e-7)
 
 
 def test_activity_is_counted_as_by_hand():
-    evidence, parameters, inputs, _ = make("relu", fit_intercept=True)
+    evidence, tensors, inputs, _ = make("relu", fit_intercept=True)
     outputs = [inputs]
-    for layer in range(3):
-        values = outputs[-1] @ parameters[layer] + parameters[3 + layer]
-        outputs.append(np.maximum(values, 0) if layer < 2 else values)
+    for layer in LAYERS:
+        values = outputs[-1] @ tensors[f"{layer}.weight"] + tensors[f"{layer}.bias"]
+        outputs.append(np.maximum(values, 0) if layer != "output" else values)
     features = inputs - inputs.min(axis=0)
     before = [features, *outputs[1:-1]]
-    for layer in range(3):
-        assert_allclose(evidence.input_norms[layer], np.sqrt((outputs[layer] ** 2).mean(0)))
-        assert_allclose(evidence.unit_activity[layer], np.abs(outputs[layer + 1]).mean(0))
-        assert_allclose(evidence.unit_nonzero[layer], (outputs[layer + 1] != 0).mean(0))
-        assert_allclose(evidence.input_activity[layer], np.abs(before[layer]).mean(0))
-        assert_allclose(evidence.input_nonzero[layer], (before[layer] != 0).mean(0))
-        pairs = before[layer][:, :, None] * np.abs(outputs[layer + 1])[:, None, :]
-        assert_allclose(evidence.coactivity[layer], pairs.mean(0))
+    activity = evidence.activity
+    for i, (layer, weight) in enumerate(zip(LAYERS, WEIGHTS, strict=True)):
+        assert_allclose(activity.input_norms[weight], np.sqrt((outputs[i] ** 2).mean(0)))
+        assert_allclose(activity.unit_activity[layer], np.abs(outputs[i + 1]).mean(0))
+        assert_allclose(activity.unit_nonzero[layer], (outputs[i + 1] != 0).mean(0))
+        assert_allclose(activity.input_activity[weight], np.abs(before[i]).mean(0))
+        assert_allclose(activity.input_nonzero[weight], (before[i] != 0).mean(0))
+        pairs = before[i][:, :, None] * np.abs(outputs[i + 1])[:, None, :]
+        assert_allclose(activity.coactivity[weight], pairs.mean(0))
 
 
 def test_movement_tells_weights_that_grow_from_weights_that_shrink():
@@ -164,129 +186,341 @@ def test_movement_tells_weights_that_grow_from_weights_that_shrink():
     inputs = rng.choice([-1.0, 1.0], size=(400, 1)).astype(np.float32)
     targets = (inputs[:, 0] > 0).astype(np.int64)
     network = MLPNetwork((1, 2), "relu", False)
-    grows = Evidence(network, [np.array([[-0.1, 0.1]], dtype=np.float32)], inputs, targets).movement[0]
-    shrinks = Evidence(network, [np.array([[0.1, -0.1]], dtype=np.float32)], inputs, targets).movement[0]
-    assert (grows > 0).all()
-    assert (shrinks < 0).all()
+
+    def movement(weight):
+        return Evidence(network, {"output.weight": weight}, inputs, targets).movement["output.weight"]
+
+    assert (movement(np.array([[-0.1, 0.1]], dtype=np.float32)) > 0).all()
+    assert (movement(np.array([[0.1, -0.1]], dtype=np.float32)) < 0).all()
 
 
 def test_a_sample_is_taken_of_many():
     evidence, _parameters, _inputs, _targets = make(max_samples=10)
     same, *_ = make(max_samples=10)
     whole, *_ = make()
-    for a, b, c in zip(evidence.gradients, same.gradients, whole.gradients, strict=True):
+    for a, b, c in zip(*(listed(some.gradients) for some in (evidence, same, whole)), strict=True):
         assert_allclose(a, b)
         assert not np.allclose(a, c)
 
 
+FIGURES = [
+    "gradients",
+    "fisher",
+    "group_fisher",
+    "hessian_diagonal",
+    *(f"activity.{figure}" for figure in ("input_norms", "coactivity", "unit_activity")),
+]
+
+
+@pytest.mark.parametrize("figure", FIGURES)
 @pytest.mark.parametrize(
-    "figure", ["gradients", "fisher", "hessian_diagonal", "input_norms", "coactivity", "unit_activity"]
+    "network",
+    [MLPNetwork(SIZES, "relu", True), MLPNetwork(SIZES, "tanh", True), CNNS["lenet"], CNNS["batch norm"]],
+    ids=["relu", "tanh", "lenet", "batch norm"],
 )
-@pytest.mark.parametrize("activation", ["relu", "tanh"])
-def test_a_sample_of_twice_the_weight_counts_twice(figure, activation):
+def test_a_sample_of_twice_the_weight_counts_twice(figure, network):
     weights = np.tile([1.0, 2.0, 0.0], N)[:N]
-    _, parameters, inputs, targets = make(activation, fit_intercept=True)
-    network = MLPNetwork(SIZES, activation, True)
+    tensors, (inputs, targets) = random_tensors(network, 0), random_samples(network, N, seed=1)
     rows = np.repeat(np.arange(N), weights.astype(int))
-    weighed = Evidence(network, parameters, inputs, targets, weights=weights, dtype=torch.float64)
-    repeated = Evidence(network, parameters, inputs[rows], targets[rows], dtype=torch.float64)
-    for a, b in zip(getattr(weighed, figure), getattr(repeated, figure), strict=True):
-        assert_allclose(a, b)
+    weighed = Evidence(network, tensors, inputs, targets, weights=weights, dtype=torch.float64)
+    repeated = Evidence(network, tensors, inputs[rows], targets[rows], dtype=torch.float64)
+    found, expected = attrgetter(figure)(weighed), attrgetter(figure)(repeated)
+    assert found.keys() == expected.keys()
+    for name, got in found.items():
+        is_bias = figure == "gradients" and name.endswith("bias")  # those of the MLP are float32
+        assert_allclose(got, expected[name], rtol=1e-5 if is_bias else 1e-7)
 
 
-def test_movement_leaves_what_was_removed_away():
-    _, parameters, *_ = make()
+@pytest.mark.parametrize(
+    "network", [MLPNetwork(SIZES), CNNS["lenet"], CNNS["batch norm"]], ids=["mlp", "lenet", "batch norm"]
+)
+def test_movement_leaves_what_was_removed_away(network):
     rng = np.random.default_rng(1)
-    inputs, targets = rng.normal(size=(250, SIZES[0])), rng.integers(0, SIZES[-1], 250)
-    masks = [rng.random(p.shape) < 0.5 for p in parameters]
-    parameters = [p * mask for p, mask in zip(parameters, masks, strict=True)]
-    network = MLPNetwork(SIZES, "relu", False)
-    found = Evidence(network, parameters, inputs, targets, masks=masks, seed=3).movement
-    weights = [torch.tensor(p, dtype=torch.float32, requires_grad=True) for p in parameters]
-    optimiser = torch.optim.Adam(weights, lr=1e-3)
-    scores = [torch.zeros_like(w) for w in weights]
+    tensors, (inputs, targets) = random_tensors(network, 0), random_samples(network, 250, seed=1)
+    masks = {name: rng.random(array.shape) < 0.5 for name, array in tensors.items()}
+    masks |= {name: np.ones_like(mask) for name, mask in masks.items() if name.endswith("variance")}
+    tensors = {name: array * masks[name] for name, array in tensors.items()}
+    found = Evidence(network, tensors, inputs, targets, masks=masks, seed=3).movement
+    trained = {name: torch.tensor(array, dtype=torch.float32) for name, array in tensors.items()}
+    for name in network.trained:
+        trained[name].requires_grad_()
+    optimiser = torch.optim.Adam([trained[name] for name in network.trained], lr=1e-3)
+    scores = {record.name: torch.zeros(record.shape) for record in network.weights}
     order = torch.randperm(250, generator=torch.Generator().manual_seed(3))
     for rows in order.split(100):
-        logits = reference_logits(network, weights, torch.tensor(inputs[rows], dtype=torch.float32))
+        batch = torch.tensor(inputs[rows], dtype=torch.float32)
+        if isinstance(network, MLPNetwork):
+            logits = reference_logits(network, trained, batch)
+        else:
+            logits = network.forward(trained, batch, training=True)
         optimiser.zero_grad()
         torch.nn.functional.cross_entropy(logits, torch.tensor(targets[rows])).backward()
-        for score, weight in zip(scores, weights, strict=True):
-            score -= (weight * weight.grad).detach()
+        for name, score in scores.items():
+            score -= (trained[name] * trained[name].grad).detach()
         optimiser.step()
         with torch.no_grad():
-            for weight, mask in zip(weights, masks, strict=True):
-                weight *= torch.tensor(mask)
-    for a, b, mask in zip(found, scores, masks, strict=True):
-        assert_allclose(a, b.numpy(), atol=1e-5)
-        assert not a[~mask].any()
+            for name, mask in masks.items():
+                trained[name] *= torch.tensor(mask)
+    assert found.keys() == scores.keys()
+    for name, score in scores.items():
+        assert_allclose(found[name], score.numpy(), atol=1e-5)
+        assert not found[name][~masks[name]].any()
 
 
 @pytest.mark.parametrize("name", ["movement", "grasp", "obd"])
 def test_units_are_scored_by_the_sum_of_scores_that_have_signs(name):
-    evidence, parameters, *_ = make("tanh")
-    model = Model(parameters[:2], make_evidence=lambda: evidence)
-    for units, weights in zip(unit_scores(name, model), weight_scores(name, model), strict=True):
+    evidence, tensors, *_ = make("tanh")
+    model = Model(evidence.sample.network, tensors, output=False, make_evidence=lambda: evidence)
+    assert list(unit_scores(name, model)) == ["hidden1", "hidden2"]
+    for units, weights in zip(unit_scores(name, model).values(), weight_scores(name, model).values(), strict=True):
         assert (weights < 0).any()
         assert_allclose(units, weights.sum(0))
+
+
+# -- every kind of network -------------------------------------------------------------------------------------
+
+every_network = pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
+N_FEW = 9
+
+
+def with_samples(network):
+    tensors, (inputs, targets) = random_tensors(network, 0), random_samples(network, N_FEW, seed=1)
+    return Evidence(network, tensors, inputs, targets, dtype=torch.float64), tensors, inputs, targets
+
+
+def gradients_by_sample(network, tensors, inputs, targets):
+    """The gradients of the loss of each sample with respect to all tensors that are trained, by autograd."""
+    rows = []
+    for sample, target in zip(torch.from_numpy(inputs), torch.from_numpy(targets), strict=True):
+        leaves = {name: torch.tensor(array, requires_grad=name in network.trained) for name, array in tensors.items()}
+        loss = torch.nn.functional.cross_entropy(network.forward(leaves, sample[None]), target[None])
+        gradients = torch.autograd.grad(loss, [leaves[name] for name in network.trained])
+        rows.append({n: gradient.numpy() for n, gradient in zip(network.trained, gradients, strict=True)})
+    return rows
+
+
+def as_units(record, array):
+    """What each unit of a layer has, flattened."""
+    return np.moveaxis(array, record.output_axis, 0).reshape(record.shape[record.output_axis], -1)
+
+
+@every_network
+def test_first_derivatives_are_those_of_the_samples(network):
+    evidence, tensors, inputs, targets = with_samples(network)
+    rows = gradients_by_sample(network, tensors, inputs, targets)
+    assert set(evidence.gradients) == set(network.trained)
+    for name, got in evidence.gradients.items():
+        assert_allclose(got, np.mean([row[name] for row in rows], axis=0), rtol=1e-6, atol=1e-7)
+    assert list(evidence.fisher) == [record.name for record in network.weights]
+    for name, got in evidence.fisher.items():
+        assert_allclose(got, np.mean([row[name] ** 2 for row in rows], axis=0), rtol=1e-9, atol=1e-12)
+
+
+@every_network
+def test_the_group_form_of_fisher_is_that_of_the_samples(network):
+    """Of weights and biases; what a normalisation scales and shifts by is none of them."""
+    evidence, tensors, inputs, targets = with_samples(network)
+    rows = gradients_by_sample(network, tensors, inputs, targets)
+    assert list(evidence.group_fisher) == list(network.groups)
+    for name, got in evidence.group_fisher.items():
+        record = network.records[f"{name}.weight"]
+        changes = []
+        for row in rows:
+            change = as_units(record, tensors[record.name] * row[record.name]).sum(axis=1)
+            if f"{name}.bias" in row:
+                change += tensors[f"{name}.bias"] * row[f"{name}.bias"]
+            changes.append(change)
+        assert_allclose(got, np.mean(np.square(changes), axis=0), rtol=1e-9, atol=1e-12)
+
+
+@every_network
+def test_the_group_form_of_taylor_is_the_sum_over_all_that_is_trained(network):
+    evidence, tensors, inputs, targets = with_samples(network)
+    rows = gradients_by_sample(network, tensors, inputs, targets)
+    found = unit_scores("taylor", Model(network, tensors, make_evidence=lambda: evidence))
+    assert list(found) == list(network.groups)
+    for name, got in found.items():
+        record = network.records[f"{name}.weight"]
+        change = 0
+        for tensor in (n for n in network.trained if n.startswith(f"{name}.")):
+            products = tensors[tensor] * np.mean([row[tensor] for row in rows], axis=0)
+            change = change + (products if products.ndim == 1 else as_units(record, products).sum(axis=1))
+        assert_allclose(got, np.abs(change), rtol=1e-5, atol=1e-6)  # biases in float32
+
+
+@every_network
+def test_the_gauss_newton_diagonal_is_that_of_jacobians(network):
+    evidence, tensors, inputs, _ = with_samples(network)
+    constants = {name: torch.from_numpy(array) for name, array in tensors.items()}
+    weights = {record.name: constants[record.name] for record in network.weights}
+    expected = dict.fromkeys(weights, 0.0)
+    for sample in torch.from_numpy(inputs):
+
+        def logits(some, sample=sample):
+            return network.forward({**constants, **some}, sample[None])[0]
+
+        probabilities = torch.softmax(logits(weights), 0)
+        curvature_of_logits = torch.diag(probabilities) - torch.outer(probabilities, probabilities)
+        for name, jacobian in torch.func.jacrev(logits)(weights).items():
+            diagonal = torch.einsum("i...,ij,j...->...", jacobian, curvature_of_logits, jacobian)
+            expected[name] += diagonal.numpy() / N_FEW
+    found = gauss_newton_diagonal(evidence.sample)
+    assert found.keys() == expected.keys()
+    for name, got in found.items():
+        assert_allclose(got, expected[name], rtol=1e-8, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["lenet", "batch norm", "same", "no convolution"])
+def test_the_hessian_s_diagonal_is_exact_for_convolutions(name):
+    network = NETWORKS[name]
+    evidence, tensors, inputs, targets = with_samples(network)
+    constants = {name: torch.from_numpy(array) for name, array in tensors.items()}
+    batch = torch.from_numpy(inputs), torch.from_numpy(targets)
+    for record in network.weights:
+        if record.size > 250:
+            continue  # the whole Hessian is large
+
+        def loss(weight, record=record):
+            logits = network.forward({**constants, record.name: weight}, batch[0])
+            return torch.nn.functional.cross_entropy(logits, batch[1])
+
+        hessian = torch.func.hessian(loss)(constants[record.name]).reshape(record.size, record.size)
+        got = evidence.hessian_diagonal[record.name]
+        assert_allclose(got.ravel(), hessian.diagonal().numpy(), rtol=1e-8, atol=1e-11)
+
+
+def layers_by_hand(network, tensors, inputs):
+    """For each layer, what meets its weights, and what its units put out: (n, positions, fan_in) and (..., units)."""
+    functions = {"relu": lambda x: np.maximum(x, 0), "tanh": np.tanh, "logistic": lambda x: 1 / (1 + np.exp(-x))}
+    activate = functions[network.activation]
+    layers, n = [], len(inputs)
+    values = inputs.reshape(n, *getattr(network, "sample_shape", (-1,)))
+    for record in network.weights:
+        layer = record.name.removesuffix(".weight")
+        if len(record.shape) == 4:
+            before, extent = patches_by_hand(values, network)
+            outputs = before @ tensors[record.name].reshape(len(tensors[record.name]), -1).T
+        else:
+            before = values.reshape(n, 1, -1)
+            outputs = before @ tensors[record.name]
+        if f"{layer}.scale" in tensors:
+            scale, shift, mean, variance = (tensors[f"{layer}.{x}"] for x in ("scale", "shift", "mean", "variance"))
+            outputs = (outputs - mean) / np.sqrt(variance + 1e-5) * scale + shift
+        else:
+            outputs = outputs + tensors.get(f"{layer}.bias", 0)
+        outputs = outputs if record.is_output else activate(outputs)
+        layers.append((record, values, before, outputs))
+        values = outputs
+        if len(record.shape) == 4:
+            p = network.pooling
+            maps = outputs.transpose(0, 2, 1).reshape(n, -1, *extent)
+            height, width = (length // p for length in extent)
+            maps = maps[:, :, : height * p, : width * p].reshape(n, -1, height, p, width, p)
+            values = maps.max(axis=(3, 5))
+    return layers
+
+
+def patches_by_hand(maps, network):
+    """(n, positions, channels * kernel area), and the height and width of the positions."""
+    k = network.kernel_size
+    around = ((k - 1) // 2, k - 1 - (k - 1) // 2) if network.padding == "same" else (0, 0)
+    windows = sliding_window_view(np.pad(maps, ((0, 0), (0, 0), around, around)), (k, k), axis=(2, 3))
+    patches = windows.transpose(0, 2, 3, 1, 4, 5)
+    return patches.reshape(len(maps), patches.shape[1] * patches.shape[2], -1), patches.shape[1:3]
+
+
+@every_network
+def test_activity_is_that_of_patches_cut_out_by_hand(network):
+    evidence, tensors, inputs, _ = with_samples(network)
+    activity = evidence.activity
+    for i, (record, values, before, outputs) in enumerate(layers_by_hand(network, tensors, inputs)):
+        layer = record.name.removesuffix(".weight")
+        silent = values.min(axis=0) if i == 0 else 0  # features are active above their least value
+        active = np.abs(values - silent)
+        active = patches_by_hand(active, network)[0] if len(record.shape) == 4 else active.reshape(N_FEW, 1, -1)
+        together = np.einsum("npi,npu->iu", active, np.abs(outputs)) / (N_FEW * record.positions)
+        if len(record.shape) == 4:
+            together = together.T.reshape(record.shape)
+        assert before.shape == (N_FEW, record.positions, record.fan_in)
+        assert_allclose(activity.input_norms[record.name], np.sqrt((before**2).mean(axis=(0, 1))))
+        assert_allclose(activity.input_activity[record.name], active.mean(axis=(0, 1)))
+        assert_allclose(activity.input_nonzero[record.name], (active > 0).mean(axis=(0, 1)))
+        assert_allclose(activity.unit_activity[layer], np.abs(outputs).mean(axis=(0, 1)))
+        assert_allclose(activity.unit_nonzero[layer], (outputs != 0).mean(axis=(0, 1)))
+        assert_allclose(activity.coactivity[record.name], together)
+
+
+@every_network
+def test_criteria_of_inputs_take_the_figure_of_the_input_of_each_weight(network):
+    evidence, tensors, inputs, _ = with_samples(network)
+    model = Model(network, tensors, make_evidence=lambda: evidence)
+    found = weight_scores("wanda", model)
+    assert list(found) == [record.name for record in network.weights]
+    for record, _, before, _ in layers_by_hand(network, tensors, inputs):
+        norms = np.sqrt((before**2).mean(axis=(0, 1)))
+        got = as_units(record, found[record.name])
+        assert_allclose(got, as_units(record, np.abs(tensors[record.name])) * norms)
 
 
 # -- the criteria ----------------------------------------------------------------------------------------------
 
 
 def test_criteria_by_hand():
-    evidence, parameters, *_ = make(fit_intercept=True)
-    model = Model(parameters[:2], seed=3, make_evidence=lambda: evidence)
-    w, g, h, f = parameters[0], evidence.gradients[0], evidence.hessian_diagonal[0], evidence.fisher[0]
+    evidence, tensors, *_ = make(fit_intercept=True)
+    model = Model(evidence.sample.network, tensors, output=False, seed=3, make_evidence=lambda: evidence)
+    first, activity = WEIGHTS[0], evidence.activity
+    w, g, h, f = (a[first] for a in (tensors, evidence.gradients, evidence.hessian_diagonal, evidence.fisher))
     for name, expected in {
         "magnitude": np.abs(w),
         "taylor": np.abs(w * g),
         "snip": np.abs(w * g),
         "obd": w**2 * h / 2,
         "fisher": w**2 * f / 2,
-        "wanda": np.abs(w) * evidence.input_norms[0][:, None],
-        "activation": np.abs(w) * evidence.input_activity[0][:, None],
-        "apoz": np.abs(w) * evidence.input_nonzero[0][:, None],
-        "grasp": w * evidence.gradient_flow()[0],
-        "activity": evidence.coactivity[0],
+        "wanda": np.abs(w) * activity.input_norms[first][:, None],
+        "activation": np.abs(w) * activity.input_activity[first][:, None],
+        "apoz": np.abs(w) * activity.input_nonzero[first][:, None],
+        "grasp": w * evidence.gradient_flow[first],
+        "activity": activity.coactivity[first],
     }.items():
         scores = weight_scores(name, model)
-        assert len(scores) == 2
-        assert_allclose(scores[0], expected)
-    change = (w * g).sum(0) + parameters[3] * evidence.bias_gradients[0]
-    assert_allclose(unit_scores("taylor", model)[0], np.abs(change))
-    assert_allclose(unit_scores("activation", model)[0], evidence.unit_activity[0])
-    assert_allclose(unit_scores("apoz", model)[0], evidence.unit_nonzero[0])
-    assert_allclose(unit_scores("obd", model, norm=1)[0], np.abs(w**2 * h / 2).sum(0))
+        assert list(scores) == WEIGHTS[:2]
+        assert_allclose(scores[first], expected)
+    change = (w * g).sum(0) + tensors["hidden1.bias"] * evidence.gradients["hidden1.bias"]
+    assert_allclose(unit_scores("taylor", model)["hidden1"], np.abs(change))
+    assert_allclose(unit_scores("activation", model)["hidden1"], activity.unit_activity["hidden1"])
+    assert_allclose(unit_scores("apoz", model)["hidden1"], activity.unit_nonzero["hidden1"])
+    assert_allclose(unit_scores("obd", model, norm=1)["hidden1"], np.abs(w**2 * h / 2).sum(0))
 
 
 def test_obd_foretells_what_removing_a_weight_costs_at_a_minimum():
     """At a minimum of a quadratic loss the second-order change is the change (here: nearly)."""
-    evidence, parameters, inputs, targets = make("identity", sizes=(4, 3))
-    weights = torch.from_numpy(parameters[0]).requires_grad_()
-    loss = reference_loss(evidence.network, inputs, targets)
+    evidence, tensors, inputs, targets = make("identity", sizes=(4, 3))
+    network, name = evidence.sample.network, "output.weight"
+    weights = torch.from_numpy(tensors[name]).requires_grad_()
+    loss = reference_loss(network, inputs, targets)
     optimiser = torch.optim.LBFGS([weights], max_iter=500, tolerance_grad=1e-12, line_search_fn="strong_wolfe")
 
     def closure():
         optimiser.zero_grad()
-        value = loss(weights)
+        value = loss({name: weights})
         value.backward()
         return value
 
     optimiser.step(closure)
     w = weights.detach().numpy().copy()
-    at_minimum = Evidence(evidence.network, [w], inputs, targets, dtype=torch.float64)
-    saliency = weight_scores("obd", Model([w], make_evidence=lambda: at_minimum))[0]
+    at_minimum = Evidence(network, {name: w}, inputs, targets, dtype=torch.float64)
+    saliency = weight_scores("obd", Model(network, {name: w}, make_evidence=lambda: at_minimum))[name]
     small = np.abs(w) < 0.3
     assert small.sum() >= 3
     for i, j in zip(*np.nonzero(small), strict=True):
         cut = w.copy()
         cut[i, j] = 0
-        cost = float(loss(torch.from_numpy(cut)) - loss(torch.from_numpy(w)))
+        cost = float(loss({name: torch.from_numpy(cut)}) - loss({name: torch.from_numpy(w)}))
         assert cost == pytest.approx(saliency[i, j], rel=0.25, abs=1e-6)
 
 
 def test_criteria_that_look_at_data_say_so_where_there_are_none():
-    model = Model([np.ones((2, 2))])
+    model = Model(MLPNetwork((2, 2)), {"output.weight": np.ones((2, 2))})
     with pytest.raises(ValueError, match="training data"):
         weight_scores("taylor", model)
 
@@ -305,13 +539,14 @@ def test_every_criterion_prunes_exactly_and_repeatably(criterion, granularity, s
     sizes = [16 * 20, 20 * 12] if granularity == "weight" else [20, 12]
     groups = sizes if scope == "layer" else [sum(sizes)]
     for masks, sparsity in zip(path.masks, (0.25, 0.5), strict=True):
-        kept = [mask if granularity == "weight" else mask.any(axis=0) for mask in masks[:2]]
+        kept = [masks[name] if granularity == "weight" else masks[name].any(axis=0) for name in WEIGHTS[:2]]
         removed = [int((~mask).sum()) for mask in kept]
         removed = removed if scope == "layer" else [sum(removed)]
         if granularity == "weight":
             assert removed == [round(sparsity * n) for n in groups]
     if criterion not in FOR_EACH_SPARSITY:
-        assert all((~b | a).all() for a, b in zip(*path.masks, strict=True))  # nested
+        assert all((~b | a).all() for a, b in zip(*map(listed, path.masks), strict=True))  # nested
     again = classifier.set_params(sparsity=0.5).fit(X, Y)
-    for mask, other in zip(path.masks[1], again.masks_, strict=True):
-        np.testing.assert_array_equal(mask, other)
+    assert path.masks[1].keys() == again.masks_.keys()
+    for name, mask in path.masks[1].items():
+        np.testing.assert_array_equal(mask, again.masks_[name])

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from prunelab.estimators import PrunedMLPClassifier, PruningWarning, sparsity_path
-from prunelab.estimators.network import MLPNetwork
+from prunelab.estimators.networks.mlp import MLPNetwork, name_tensors
 from prunelab.estimators.pruning.evidence import Evidence
 from prunelab.estimators.pruning.flow import removal_order, synaptic_flow
 from prunelab.estimators.pruning.masks import output_sparsity
@@ -28,10 +28,15 @@ def weights_of(sizes, seed=0):
 
 def pruner(weights, masks=None, **choices):
     """Prunes a network without looking at data."""
-    sizes = (weights[0].shape[0], *(w.shape[1] for w in weights))
-    inputs, targets = np.zeros((2, sizes[0]), dtype=np.float32), np.array([0, 1])
-    evidence = Evidence(MLPNetwork(sizes, "relu", False), weights, inputs, targets, masks=masks)
-    return Pruner(Choices("synflow", **choices), weights, masks, make_evidence=lambda: evidence)
+    network = network_of(weights)
+    inputs, targets = np.zeros((2, network.sizes[0]), dtype=np.float32), np.array([0, 1])
+    tensors = name_tensors(weights)
+    evidence = Evidence(network, tensors, inputs, targets, masks=masks)
+    return Pruner(Choices("synflow", **choices), network, tensors, masks, make_evidence=lambda: evidence)
+
+
+def network_of(weights):
+    return MLPNetwork((weights[0].shape[0], *(w.shape[1] for w in weights)))
 
 
 def flows_in_float64(weights):
@@ -75,7 +80,7 @@ def test_the_flow_is_a_gradient_and_is_conserved():
     for weight in tensors:
         total = total @ weight
     expected = torch.autograd.grad(total.sum(), tensors)
-    flows = synaptic_flow(tensors)
+    flows = list(synaptic_flow(network_of(tensors), name_tensors(tensors)).values())
     for flow, weight, gradient in zip(flows, tensors, expected, strict=True):
         assert_allclose(flow.detach().numpy(), (weight * gradient).detach().numpy())
     # The flow through every layer is the same, and so is what enters and leaves each hidden unit.
@@ -93,16 +98,18 @@ def test_what_is_left_is_what_the_rounds_of_the_paper_leave(by_unit, is_global, 
     scope = "global" if is_global else "layer"
     pruned = pruner(weights, scope=scope, granularity="unit" if by_unit else "weight").prune(sparsity)
     expected = rounds_written_out(weights, sparsity, 2, is_global, by_unit)
-    for got, wanted in zip(pruned.bias_masks if by_unit else pruned.masks, expected, strict=False):
+    for got, wanted in zip((pruned.units if by_unit else pruned.masks).values(), expected, strict=False):
         np.testing.assert_array_equal(got.ravel(), wanted)
 
 
 def test_every_weight_has_a_place_in_the_order():
     weights = [torch.from_numpy(w) for w in weights_of((30, 40, 20, 5))]
-    for groups, by_unit in itertools.product(([[0, 1]], [[0], [1]]), (False, True)):
-        order = removal_order(weights, groups, [0.6] * len(groups), by_unit)
-        for layers in groups:
-            ranked = np.concatenate([order[layer].numpy().ravel() for layer in layers])
+    for layers, by_unit in itertools.product(([[0, 1]], [[0], [1]]), (False, True)):
+        ranked_together = [[f"hidden{i + 1}" + ("" if by_unit else ".weight") for i in some] for some in layers]
+        shares = [0.6] * len(ranked_together)
+        order = removal_order(network_of(weights), name_tensors(weights), ranked_together, shares, by_unit)
+        for names in ranked_together:
+            ranked = np.concatenate([order[name].numpy().ravel() for name in names])
             assert_allclose(np.sort(ranked), np.arange(len(ranked)))
 
 
@@ -122,9 +129,9 @@ def test_counts_are_exact_and_no_layer_is_emptied_while_one_has_plenty(sizes, sh
         return
     sparsity = share * spare / n_entries
     pruned = pruner(weights, scope="global", granularity="unit" if by_unit else "weight").prune(sparsity)
-    kept = pruned.bias_masks[:-1] if by_unit else pruned.masks[:-1]
+    kept = list((pruned.units if by_unit else pruned.masks).values())[: len(weights) - 1]
     assert sum(int((~mask).sum()) for mask in kept) == round(sparsity * n_entries)
-    assert all(mask.any() for mask in pruned.masks)
+    assert all(mask.any() for mask in pruned.masks.values())
 
 
 @pytest.mark.parametrize("sparsity", [0.5, 0.9, 0.95])
@@ -132,7 +139,7 @@ def test_half_of_the_units_of_lenet_leave_both_layers_with_some(sparsity):
     """Ranks of weights made of norms grow with the inputs of a unit, and left 200 and 0 units."""
     weights = weights_of((784, 300, 100, 10))
     pruned = pruner(weights, scope="global", granularity="unit").prune(sparsity)
-    kept = [int(mask.sum()) for mask in pruned.bias_masks[:2]]
+    kept = [int(mask.sum()) for mask in pruned.units.values()]
     assert sum(kept) == 400 - round(400 * sparsity)
     assert min(kept) > 0.25 * sum(kept)
 
@@ -141,7 +148,7 @@ def test_units_of_two_sparsities_are_exact_and_need_not_be_nested():
     """Each sparsity has rounds of its own, as in the paper: few units come back at a higher one."""
     ranked = pruner(weights_of((200, 100, 50, 5), seed=4), scope="global", granularity="unit")
     sparsities = np.linspace(0.05, 0.95, 12)
-    path = [np.concatenate(ranked.prune(float(sparsity)).bias_masks[:2]) for sparsity in sparsities]
+    path = [np.concatenate(list(ranked.prune(float(sparsity)).units.values())) for sparsity in sparsities]
     assert [int((~kept).sum()) for kept in path] == [round(float(sparsity) * 150) for sparsity in sparsities]
     back = sum(int((after & ~before).sum()) for before, after in itertools.pairwise(path))
     assert 0 < back < 0.05 * 150 * len(path)
@@ -152,18 +159,21 @@ def test_what_an_earlier_pruning_removed_goes_first(by_unit):
     weights = weights_of((20, 15, 10, 5))
     choices = {"scope": "global", "granularity": "unit" if by_unit else "weight"}
     first = pruner(weights, **choices).prune(0.4)
-    left = [w * mask for w, mask in zip(weights, first.masks, strict=True)]
+    left = [w * mask for w, mask in zip(weights, first.masks.values(), strict=True)]
     second = pruner(left, first.masks, **choices).prune(0.7)
     n = 25 if by_unit else 20 * 15 + 15 * 10
     assert second.achieved_sparsity == pytest.approx(round(0.7 * n) / n)
-    assert not any((after & ~before).any() for before, after in zip(first.masks, second.masks, strict=True))
+    assert not any(
+        (after & ~before).any() for before, after in zip(first.masks.values(), second.masks.values(), strict=True)
+    )
 
 
 def test_the_output_layer_at_half_the_rate_has_rounds_of_its_own():
     weights = weights_of((20, 15, 10, 5))
     pruned = pruner(weights, scope="global", prune_output="half").prune(0.8)
-    assert sum(int((~mask).sum()) for mask in pruned.masks[:2]) == round(0.8 * 450)
-    assert int((~pruned.masks[2]).sum()) == round(output_sparsity(0.8) * 50)
+    *hidden, output = pruned.masks.values()
+    assert sum(int((~mask).sum()) for mask in hidden) == round(0.8 * 450)
+    assert int((~output).sum()) == round(output_sparsity(0.8) * 50)
 
 
 def test_a_path_is_made_of_the_networks_that_fit_makes(blobs):
@@ -174,7 +184,5 @@ def test_a_path_is_made_of_the_networks_that_fit_makes(blobs):
     with warnings.catch_warnings():
         warnings.simplefilter("error", PruningWarning)
         path = sparsity_path(classifier, *blobs, sparsities=(0.5, 0.9))
-        for sparsity, coefs in zip((0.5, 0.9), path.coefs, strict=True):
-            fitted = classifier.set_params(sparsity=sparsity).fit(*blobs)
-            for mine, theirs in zip(fitted.coefs_, coefs, strict=True):
-                np.testing.assert_array_equal(mine, theirs)
+        for sparsity, tensors in zip((0.5, 0.9), path.tensors, strict=True):
+            np.testing.assert_equal(classifier.set_params(sparsity=sparsity).fit(*blobs).tensors_, tensors)

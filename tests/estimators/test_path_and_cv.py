@@ -20,9 +20,10 @@ from prunelab.estimators import (
     sweep,
 )
 from prunelab.estimators.accounting import count_cost
+from prunelab.estimators.networks.mlp import MLPNetwork
 from prunelab.estimators.path import COLUMNS, _choose, to_frame
 from prunelab.estimators.pruning.connectivity import connectivity
-from prunelab.estimators.training import EpochEnded, PointEnded
+from prunelab.estimators.training.events import EpochEnded, PointEnded
 from scipy import stats
 from sklearn.base import clone
 from sklearn.metrics import log_loss
@@ -71,9 +72,9 @@ def test_the_figures_are_those_of_classifiers_fitted_one_by_one(path, digits, ma
 
 def test_the_achieved_sparsity_is_counted(path):
     for row, masks in zip(path.frame.itertuples(), path.masks, strict=True):
-        removed = sum(np.count_nonzero(~mask) for mask in masks[:-1])
+        removed = sum(np.count_nonzero(~mask) for name, mask in masks.items() if name != "output.weight")
         assert row.achieved_sparsity == pytest.approx(removed / (64 * 24 + 24 * 12))
-        assert row.nonzero == sum(np.count_nonzero(mask) for mask in masks)
+        assert row.nonzero == sum(np.count_nonzero(mask) for mask in masks.values())
 
 
 def test_each_point_is_pruned_from_the_dense_network(digits, make):
@@ -81,7 +82,7 @@ def test_each_point_is_pruned_from_the_dense_network(digits, make):
     there = sparsity_path(make(max_iter=1, fine_tune_iter=1), *digits[:2], sparsities=[0.2, 0.8])
     back = sparsity_path(make(max_iter=1, fine_tune_iter=1), *digits[:2], sparsities=[0.8, 0.8, 0.2])
     for one, other in ((0, 2), (1, 0), (1, 1)):
-        for coef, same in zip(there.coefs[one], back.coefs[other], strict=True):
+        for coef, same in zip(there.tensors[one].values(), back.tensors[other].values(), strict=True):
             np.testing.assert_array_equal(coef, same)
 
 
@@ -136,13 +137,16 @@ def test_a_dense_network_is_not_compressed(blobs, make):
 
 
 def test_an_empty_network_is_compressed_without_limit():
-    cost = count_cost(connectivity([np.zeros((2, 3)), np.zeros((3, 2))]), [np.zeros(3), np.zeros(2)])
+    network = MLPNetwork((2, 3, 2), fit_intercept=True)
+    tensors = {name: np.zeros(record.shape) for name, record in network.records.items()}
+    cost = count_cost(network, tensors, connectivity(network, tensors))
     assert (cost.parameters, cost.dense_macs, cost.nonzero, cost.macs) == (17, 12, 0, 0)
     assert cost.compression == cost.speedup == float("inf")
 
 
-def test_biases_that_are_no_parameters_are_not_counted():
-    cost = count_cost(connectivity([np.ones((2, 3))]), [])
+def test_a_network_without_biases_has_none_to_count():
+    network, tensors = MLPNetwork((2, 3)), {"output.weight": np.ones((2, 3))}
+    cost = count_cost(network, tensors, connectivity(network, tensors))
     assert (cost.parameters, cost.nonzero) == (6, 6)
 
 
@@ -162,7 +166,7 @@ def test_variants_share_one_training(digits, make):
     assert [event.row for event in done] == [point.row for point in points]
     for point, variant in zip(points, np.repeat(VARIANTS, 2), strict=True):
         classifier = make(max_iter=2, sparsity=point.row["sparsity"], **variant).fit(*digits[:2])
-        for coef, same in zip(point.model.parameters, classifier.coefs_, strict=True):
+        for coef, same in zip(point.model.tensors.values(), classifier.tensors_.values(), strict=True):
             np.testing.assert_array_equal(coef, same)
         assert point.row["accuracy"] == classifier.score(X_test, y_test)
 
@@ -185,7 +189,8 @@ def test_the_estimator_is_not_changed(blobs, make):
 def test_a_fitted_estimator_that_starts_warm_is_trained_afresh(blobs, make):
     fitted = make(warm_start=True, sparsity=0.5).fit(*blobs)
     expected = sparsity_path(make(), *blobs, sparsities=[0.3])
-    for coef, same in zip(sparsity_path(fitted, *blobs, sparsities=[0.3]).coefs[0], expected.coefs[0], strict=True):
+    same_path = sparsity_path(fitted, *blobs, sparsities=[0.3])
+    for coef, same in zip(same_path.tensors[0].values(), expected.tensors[0].values(), strict=True):
         np.testing.assert_array_equal(coef, same)
 
 

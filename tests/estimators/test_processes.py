@@ -12,7 +12,7 @@ import torch
 from prunelab.estimators import PrunedMLPClassifier, sparsity_path
 from prunelab.estimators.backend import OUT_OF_MEMORY, DeviceError, is_out_of_memory, memory_errors, resolve_device
 from prunelab.estimators.inference import Evaluator
-from prunelab.estimators.network import MLPNetwork
+from prunelab.estimators.networks.mlp import MLPNetwork
 from prunelab.estimators.whatif import WhatIf
 
 #: Trains with two threads, on products that are large enough to be shared among them; then forks in three ways.
@@ -117,7 +117,7 @@ def test_widths_beyond_all_machines_are_refused(blobs, sizes):
 def test_a_fit_for_which_memory_does_not_suffice_leaves_the_classifier_as_it_was(blobs, make, monkeypatch):
     classifier = make(max_iter=1).fit(*blobs)
     before = classifier.predict_proba(blobs[0])
-    monkeypatch.setattr(MLPNetwork, "initial_parameters", lambda *_: np.empty((2**30, 2**20)))
+    monkeypatch.setattr(MLPNetwork, "initial", lambda *_: np.empty((2**30, 2**20)))
     with pytest.raises(MemoryError, match=OUT_OF_MEMORY):
         classifier.set_params(hidden_layer_sizes=(7,)).fit(*blobs)
     np.testing.assert_array_equal(classifier.predict_proba(blobs[0]), before)

@@ -12,7 +12,7 @@ from prunelab.estimators.fitting import Retraining
 from prunelab.estimators.parameters import DEFAULTS, conflicts
 from prunelab.estimators.path import COLUMNS
 from prunelab.estimators.studies.catalogue import STUDIES, parts_of
-from prunelab.estimators.training import Recipe
+from prunelab.estimators.training.state import Recipe
 
 N_BATCHES = 2  # of the blobs, in batches of 50
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from prunelab.estimators.network import MLPNetwork
-from prunelab.estimators.pruning import evidence as evidence_module
+from prunelab.estimators.networks.mlp import MLPNetwork
 from prunelab.estimators.pruning.evidence import Evidence
+from prunelab.estimators.pruning.evidence.sample import MAX_SAMPLES
 from prunelab.estimators.pruning.sampling import stratified_sample
 
 
@@ -51,12 +51,13 @@ def test_samples_that_count_nothing_are_not_taken():
 def test_gradients_on_a_sample_are_those_of_the_weighted_sample_and_near_those_of_all_data():
     rng = np.random.default_rng(0)
     network = MLPNetwork((5, 6, 3), "relu", False)
-    parameters = network.initial_parameters(0)
+    tensors = network.initial(0)
     codes = np.repeat([0, 1, 2], [1500, 1490, 10])
     inputs = (rng.normal(size=(3000, 5)) + codes[:, None]).astype(np.float32)
 
     def gradient(max_samples, seed=0):
-        return Evidence(network, parameters, inputs, codes, seed=seed, max_samples=max_samples).gradients[1]
+        evidence = Evidence(network, tensors, inputs, codes, seed=seed, max_samples=max_samples)
+        return evidence.gradients["output.weight"]
 
     everything = gradient(5000)
     drawn = np.array([gradient(300, seed) for seed in range(40)])
@@ -65,4 +66,4 @@ def test_gradients_on_a_sample_are_those_of_the_weighted_sample_and_near_those_o
 
 
 def test_the_size_is_that_of_the_module():
-    assert evidence_module.MAX_SAMPLES >= 1000
+    assert MAX_SAMPLES >= 1000

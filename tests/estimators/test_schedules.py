@@ -9,17 +9,21 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
-from prunelab.estimators import PrunedMLPClassifier, iter_sparsity_path, sparsity_path, training
+from prunelab.estimators import PrunedMLPClassifier, iter_sparsity_path, sparsity_path
 from prunelab.estimators.fitting import hold_out
+from prunelab.estimators.networks.mlp import MLPNetwork, name_tensors
 from prunelab.estimators.parameters import SCHEDULES as SCHEDULE_NAMES
 from prunelab.estimators.parameters import SHORT_FOR
-from prunelab.estimators.pruning import regularised, schedules
-from prunelab.estimators.pruning import synaptic as synaptic_module
 from prunelab.estimators.pruning.masks import output_sparsity
-from prunelab.estimators.pruning.regularised import shrink
-from prunelab.estimators.pruning.schedules import SCHEDULES, cubic, kept_per_layer, ladder
-from prunelab.estimators.training import EpochEnded
+from prunelab.estimators.schedules import gradual, penalties, rewiring, synaptic, tickets
+from prunelab.estimators.schedules.penalties import shrink, shrink_units
+from prunelab.estimators.schedules.problem import SCHEDULES, Problem, cubic, ladder
+from prunelab.estimators.schedules.rewiring import kept_per_layer
+from prunelab.estimators.training import loop
+from prunelab.estimators.training.events import EpochEnded
 from sklearn.datasets import make_classification
+
+from .lists import listed, unit_masks, weight_masks
 
 X, Y = make_classification(500, 20, n_informative=12, n_classes=3, random_state=0)
 X = X.astype(np.float32)
@@ -34,7 +38,7 @@ def make(schedule, **parameters):
 
 
 def removed(classifier):
-    return [int((~mask).sum()) for mask in classifier.masks_]
+    return [int((~mask).sum()) for mask in weight_masks(classifier)]
 
 
 def test_the_names_are_those_of_the_parameter():
@@ -48,7 +52,7 @@ def test_the_sparsity_is_exact_and_what_was_removed_is_zero(schedule, sparsity, 
     classifier = make(schedule, sparsity=sparsity, solver=solver, alpha=0.01, density_distribution="uniform").fit(X, Y)
     sizes = [20 * 24, 24 * 16]
     assert removed(classifier) == [*(round(sparsity * n) for n in sizes), 0]
-    for coef, mask in zip(classifier.coefs_, classifier.masks_, strict=True):
+    for coef, mask in zip(classifier.coefs_, weight_masks(classifier), strict=True):
         assert not coef[~mask].any()
     assert classifier.sparsity_ == pytest.approx(sum(removed(classifier)) / sum(sizes))
     assert np.isfinite(classifier.predict_proba(X)).all()
@@ -57,10 +61,10 @@ def test_the_sparsity_is_exact_and_what_was_removed_is_zero(schedule, sparsity, 
 @pytest.mark.parametrize("schedule", [name for name in ALL if name not in ("set", "rigl", "synaptic")])
 def test_units_and_biases_go_too(schedule):
     classifier = make(schedule, sparsity=0.5, granularity="unit", fit_intercept=True).fit(X, Y)
-    for mask, biases in zip(classifier.masks_[:2], classifier.intercept_masks_[:2], strict=True):
+    for mask, biases in zip(weight_masks(classifier)[:2], unit_masks(classifier)[:2], strict=True):
         assert int((~biases).sum()) == len(biases) // 2
         assert not mask[:, ~biases].any()
-    for bias, mask in zip(classifier.intercepts_, classifier.intercept_masks_, strict=True):
+    for bias, mask in zip(classifier.intercepts_, unit_masks(classifier), strict=True):
         assert not bias[~mask].any()
 
 
@@ -70,10 +74,9 @@ def test_the_same_seed_gives_the_same_network_and_the_path_agrees_with_fit(sched
     path = sparsity_path(classifier, X, Y, sparsities=(0.0, 0.5, 0.8))
     for i, sparsity in enumerate((0.0, 0.5, 0.8)):
         fitted = make(schedule, sparsity=sparsity).fit(X, Y)
-        for a, b in zip(fitted.coefs_, path.coefs[i], strict=True):
-            assert_array_equal(a, b)
+        np.testing.assert_equal(fitted.tensors_, path.tensors[i])
     other = make(schedule, sparsity=0.5, random_state=3).fit(X, Y)
-    assert any((a != b).any() for a, b in zip(other.masks_, path.masks[1], strict=True))
+    assert any((a != b).any() for a, b in zip(weight_masks(other), path.masks[1].values(), strict=True))
 
 
 @pytest.mark.parametrize("schedule", ALL)
@@ -99,28 +102,31 @@ def problem_of(classifier):
 
 def test_tickets_are_nested_and_start_from_the_initial_weights():
     problem = problem_of(make("rewind"))
-    initial = problem.initial.parameters
+    initial = problem.initial.tensors
     previous = None
-    for rung, ticket in zip((0.2, 0.5, 0.8), schedules.tickets(problem, (0.2, 0.5, 0.8)), strict=True):
-        for before, mask, start in zip(ticket.parameters_before, ticket.pruned.masks, initial, strict=True):
-            assert_array_equal(before, np.where(mask, start, 0))
+    for rung, ticket in zip((0.2, 0.5, 0.8), tickets.tickets(problem, (0.2, 0.5, 0.8)), strict=True):
+        for name, before in ticket.tensors_before.items():
+            assert_array_equal(before, np.where(ticket.pruned.masks[name], initial[name], 0))
         assert ticket.pruned.achieved_sparsity == pytest.approx(rung, abs=2e-3)
         if previous is not None:
-            assert all((~a | b).all() for a, b in zip(ticket.pruned.masks, previous.pruned.masks, strict=True))
+            assert all(
+                (~a | b).all()
+                for a, b in zip(ticket.pruned.masks.values(), previous.pruned.masks.values(), strict=True)
+            )
         previous = ticket
 
 
 def test_the_first_ticket_is_what_magnitude_leaves_of_the_dense_network():
-    (ticket,) = schedules.tickets(problem_of(make("rewind")), (0.6,))
+    (ticket,) = tickets.tickets(problem_of(make("rewind")), (0.6,))
     one_shot = make("one-shot", sparsity=0.6).fit(X, Y)
-    for a, b in zip(ticket.pruned.masks, one_shot.masks_, strict=True):
+    for a, b in zip(ticket.pruned.masks.values(), weight_masks(one_shot), strict=True):
         assert_array_equal(a, b)
 
 
 def test_rewinding_to_a_step_gives_the_weights_of_that_step():
     whole_epoch = make("one-shot", max_iter=1).fit(X, Y)  # ten steps of fifty
     problem = problem_of(make("rewind", rewind_step=10))
-    for a, b in zip(schedules.weights_at_step(problem, 10), whole_epoch.coefs_, strict=True):
+    for a, b in zip(listed(tickets.weights_at_step(problem, 10)), whole_epoch.coefs_, strict=True):
         assert_array_equal(a, b)
 
 
@@ -145,7 +151,7 @@ def test_every_schedule_is_fine_tuned_if_that_is_wanted(schedule, sparsity):
     assert len(classifier.fine_tune_loss_curve_) == 2
     plain = make(schedule, sparsity=sparsity).fit(X, Y)
     assert plain.fine_tune_loss_curve_ == []
-    for a, b, mask in zip(classifier.coefs_, plain.coefs_, classifier.masks_, strict=True):
+    for a, b, mask in zip(classifier.coefs_, plain.coefs_, weight_masks(classifier), strict=True):
         assert not np.array_equal(a, b)
         assert not a[~mask].any()
 
@@ -188,7 +194,7 @@ def test_samples_of_no_weight_have_no_say(schedule, criterion):
         make(schedule, sparsity=0.6, criterion=criterion, batch_size=500).fit(samples, labels, weights)
         for samples, labels in ((X, Y), (other_X, other_y))
     )
-    for a, b in zip(one.masks_, other.masks_, strict=True):
+    for a, b in zip(weight_masks(one), weight_masks(other), strict=True):
         assert np.mean(a != b) < 0.01  # sums are rounded in another order
 
 
@@ -212,26 +218,26 @@ def test_without_hidden_layers_there_is_nothing_to_remove(schedule):
 
 def test_iterative_pruning_retrains_after_every_round_and_its_rounds_are_nested(monkeypatch):
     kept = []
-    original = schedules.Problem.train
+    original = Problem.train
 
     def train(self, start, pruned, phase, *rest, **more):
         kept.append((phase, pruned))
         return original(self, start, pruned, phase, *rest, **more)
 
-    monkeypatch.setattr(schedules.Problem, "train", train)
+    monkeypatch.setattr(Problem, "train", train)
     make("iterative", sparsity=0.8).fit(X, Y)
     assert [phase for phase, _ in kept] == ["round 1 of 3", "round 2 of 3", "round 3 of 3"]
     achieved = [pruned.achieved_sparsity for _, pruned in kept]
     assert_allclose(achieved, ladder(0.8, 3), atol=2e-3)
     for (_, before), (_, after) in itertools.pairwise(kept):
-        assert all((~a | b).all() for a, b in zip(after.masks, before.masks, strict=True))
+        assert all((~a | b).all() for a, b in zip(after.masks.values(), before.masks.values(), strict=True))
 
 
 def test_before_training_the_masks_are_those_of_the_initial_weights():
     classifier = make("before-training", sparsity=0.7)
     fitted = classifier.fit(X, Y)
-    initial = problem_of(classifier).initial.parameters
-    for mask, start in zip(fitted.masks_[:2], initial, strict=False):
+    initial = listed(problem_of(classifier).initial.tensors)
+    for mask, start in zip(weight_masks(fitted)[:2], initial, strict=False):
         smallest_kept, largest_gone = np.abs(start)[mask].min(), np.abs(start)[~mask].max()
         assert smallest_kept >= largest_gone
 
@@ -242,17 +248,17 @@ def test_the_cubic_of_zhu_and_gupta(progress, share):
 
 
 def test_gradual_pruning_only_ever_removes_and_follows_the_cubic(monkeypatch):
-    monkeypatch.setattr(schedules, "GRADUAL_UPDATES", 7)
+    monkeypatch.setattr(gradual, "UPDATES", 7)
     told = []
-    original = schedules._Gradual.after_step
+    original = gradual._Gradual.after_step
 
-    def after_step(self, step, parameters, batch):
-        masks = original(self, step, parameters, batch)
+    def after_step(self, step, tensors, batch):
+        masks = original(self, step, tensors, batch)
         if masks is not None:
-            told.append((step, [mask.copy() for mask in masks]))
+            told.append((step, [mask.copy() for mask in masks.values()]))
         return masks
 
-    monkeypatch.setattr(schedules._Gradual, "after_step", after_step)
+    monkeypatch.setattr(gradual._Gradual, "after_step", after_step)
     make("gradual", sparsity=0.9, max_iter=6).fit(X, Y)  # 60 steps
     assert len(told) == 7
     assert (told[0][0], told[-1][0]) == (6, 45)
@@ -266,17 +272,19 @@ def test_gradual_pruning_only_ever_removes_and_follows_the_cubic(monkeypatch):
 @pytest.mark.parametrize("schedule", ["set", "rigl"])
 def test_rewiring_keeps_the_number_of_weights_and_changes_which(schedule, monkeypatch):
     told = []
-    original = schedules._Rewiring.after_step
+    original = rewiring._Rewiring.after_step
 
-    def after_step(self, step, parameters, batch):
-        before = [mask.copy() for mask in self.masks]
-        weights = [p.numpy().copy() for p in parameters]
-        masks = original(self, step, parameters, batch)
+    def after_step(self, step, tensors, batch):
+        before = [mask.copy() for mask in self.masks.values()]
+        weights = [tensor.numpy().copy() for tensor in tensors.values()]
+        masks = original(self, step, tensors, batch)
         if masks is not None:
-            told.append((step, before, [mask.copy() for mask in masks], weights, self._gradients(parameters, batch)))
+            gradients = self._gradients(tensors, batch)
+            after = [mask.copy() for mask in masks.values()]
+            told.append((step, before, after, weights, [gradients[name] for name in masks]))
         return masks
 
-    monkeypatch.setattr(schedules._Rewiring, "after_step", after_step)
+    monkeypatch.setattr(rewiring._Rewiring, "after_step", after_step)
     make(schedule, sparsity=0.8, max_iter=10).fit(X, Y)
     assert len(told) > 10
     for step, before, after, weights, gradients in told:
@@ -304,7 +312,7 @@ def test_rewiring_finds_the_features_that_matter():
     rng = np.random.default_rng(0)
     noisy = np.hstack([X, rng.normal(size=(len(X), 60)).astype(np.float32)])
     classifier = make("rigl", sparsity=0.9, max_iter=30).fit(noisy, Y)
-    share = classifier.masks_[0][:20].sum() / classifier.masks_[0].sum()
+    share = weight_masks(classifier)[0][:20].sum() / weight_masks(classifier)[0].sum()
     assert share > 0.4  # by chance: 0.25
 
 
@@ -364,7 +372,7 @@ def test_shrinking_is_the_proximal_step_of_the_norm():
     for w, got in zip(weights.ravel(), shrunk.numpy().ravel(), strict=True):
         assert got == pytest.approx(grid[np.argmin((grid - w) ** 2 / 2 + 0.3 * np.abs(grid))], abs=1e-4)
     columns = torch.from_numpy(weights.copy())
-    shrink(columns, 0.3, by_unit=True)
+    shrink_units(MLPNetwork((3, 4)).groups["output"], {"output.weight": columns}, 0.3)
     norms = np.linalg.norm(weights, axis=0)
     assert_allclose(columns.numpy(), weights * np.maximum(norms - 0.3 * np.sqrt(3), 0) / norms)
 
@@ -372,10 +380,10 @@ def test_shrinking_is_the_proximal_step_of_the_norm():
 def test_hard_concrete_gates_and_their_slopes():
     log_alpha = torch.linspace(-4, 4, 50, dtype=torch.float64).requires_grad_()
     uniform = torch.rand(50, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    s = torch.sigmoid((torch.log(uniform) - torch.log(1 - uniform) + log_alpha) / regularised.BETA)
-    expected = (s * (regularised.ZETA - regularised.GAMMA) + regularised.GAMMA).clamp(0, 1)
+    s = torch.sigmoid((torch.log(uniform) - torch.log(1 - uniform) + log_alpha) / penalties.BETA)
+    expected = (s * (penalties.ZETA - penalties.GAMMA) + penalties.GAMMA).clamp(0, 1)
     (slope,) = torch.autograd.grad(expected.sum(), log_alpha)
-    gates, slopes = regularised.hard_concrete(log_alpha.detach(), uniform)
+    gates, slopes = penalties.hard_concrete(log_alpha.detach(), uniform)
     assert_allclose(gates.numpy(), expected.detach().numpy())
     assert_allclose(slopes.numpy(), slope.numpy())
 
@@ -383,22 +391,23 @@ def test_hard_concrete_gates_and_their_slopes():
 def test_gates_are_open_as_often_as_the_formula_says():
     log_alpha = torch.full((100_000,), 0.7)
     uniform = torch.rand(100_000, generator=torch.Generator().manual_seed(0))
-    gates, _ = regularised.hard_concrete(log_alpha, uniform)
-    offset = regularised.BETA * np.log(-regularised.GAMMA / regularised.ZETA)
+    gates, _ = penalties.hard_concrete(log_alpha, uniform)
+    offset = penalties.BETA * np.log(-penalties.GAMMA / penalties.ZETA)
     assert float((gates > 0).float().mean()) == pytest.approx(1 / (1 + np.exp(-(0.7 - offset))), abs=0.01)
 
 
 def test_the_l1_penalty_makes_weights_exactly_zero_before_the_final_pruning(monkeypatch):
     zeros = []
-    original = regularised._Shrinkage.after_step
+    original = penalties._Shrinkage.after_step
 
-    def after_step(self, step, parameters, batch):
-        masks = original(self, step, parameters, batch)
+    def after_step(self, step, tensors, batch):
+        masks = original(self, step, tensors, batch)
         if self.pruned is None:  # of its own accord, not because it was pruned
-            zeros.append(float(torch.cat([p.reshape(-1) == 0 for p in parameters[:2]]).float().mean()))
+            hidden = listed(tensors)[:2]
+            zeros.append(float(torch.cat([p.reshape(-1) == 0 for p in hidden]).float().mean()))
         return masks
 
-    monkeypatch.setattr(regularised._Shrinkage, "after_step", after_step)
+    monkeypatch.setattr(penalties._Shrinkage, "after_step", after_step)
     make("l1", sparsity=0.8, max_iter=30).fit(X, Y)
     assert zeros[0] < 0.05
     assert 0.7 < zeros[-1] < 0.95
@@ -406,7 +415,7 @@ def test_the_l1_penalty_makes_weights_exactly_zero_before_the_final_pruning(monk
 
 def test_the_constraint_brings_the_gates_to_the_density():
     problem = problem_of(make("l0", max_iter=60))
-    gated = regularised.GatedNetwork(problem, 0.8)
+    gated = penalties.GatedNetwork(problem, 0.8)
     trained = problem.train(problem.initial, None, "training with gates", network=gated)
     assert float(gated.expected_density()) == pytest.approx(0.2, abs=0.08)
     assert trained.loss_curve[-1] < trained.loss_curve[0]
@@ -415,14 +424,14 @@ def test_the_constraint_brings_the_gates_to_the_density():
 @pytest.mark.parametrize("granularity", ["weight", "unit"])
 def test_gates_and_weights_follow_the_gradients_of_their_product(granularity):
     problem = problem_of(make("l0", granularity=granularity))
-    gated = regularised.GatedNetwork(problem, 0.8)
-    parameters = [torch.tensor(p, requires_grad=True) for p in problem.initial.parameters]
-    log_alphas = [a.clone().requires_grad_() for a in gated.log_alphas]
+    gated = penalties.GatedNetwork(problem, 0.8)
+    parameters = [torch.tensor(p, requires_grad=True) for p in listed(problem.initial.tensors)]
+    log_alphas = [a.clone().requires_grad_() for a in gated.log_alphas.values()]
     noise = torch.Generator().manual_seed(problem.task.seed_for("prune"))
     uniform = [torch.rand(a.shape, generator=noise) for a in log_alphas]
     stretched = [
-        torch.sigmoid((torch.log(u) - torch.log1p(-u) + a) / regularised.BETA)
-        * (regularised.ZETA - regularised.GAMMA) + regularised.GAMMA
+        torch.sigmoid((torch.log(u) - torch.log1p(-u) + a) / penalties.BETA)
+        * (penalties.ZETA - penalties.GAMMA) + penalties.GAMMA
         for u, a in zip(uniform, log_alphas, strict=True)
     ]  # fmt: skip
     weights = [p * s.clamp(0, 1) for p, s in zip(parameters, stretched, strict=False)] + parameters[2:]
@@ -430,15 +439,16 @@ def test_gates_and_weights_follow_the_gradients_of_their_product(granularity):
     reference = torch.nn.functional.cross_entropy(hidden @ weights[2], torch.tensor(Y[:50]))
     reference.backward()
     steps = {}
-    gated._optimiser.update = lambda indices, gradients: steps.update(zip(indices, gradients, strict=True))
+    gated._optimiser.update = steps.update
+    tensors = name_tensors(parameters)
     loss, gradients = gated.loss_and_gradients(
-        [p.detach() for p in parameters], torch.tensor(X[:50]), torch.tensor(Y[:50])
+        {name: tensor.detach() for name, tensor in tensors.items()}, torch.tensor(X[:50]), torch.tensor(Y[:50])
     )
-    for index, gradient in gradients:
-        assert_allclose(gradient.numpy(), parameters[index].grad.numpy(), atol=1e-6)
+    for name, gradient in gradients:
+        assert_allclose(gradient.numpy(), tensors[name].grad.numpy(), atol=1e-6)
     assert float(loss) == pytest.approx(float(reference), rel=1e-5)
-    for index, log_alpha in enumerate(log_alphas):
-        assert_allclose(steps[index].numpy(), log_alpha.grad.numpy(), atol=1e-6)
+    for name, log_alpha in zip(gated.log_alphas, log_alphas, strict=True):
+        assert_allclose(steps[name].numpy(), log_alpha.grad.numpy(), atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -456,38 +466,39 @@ def test_gates_are_trained_by_the_recipe(changed):
 def test_synapses_of_silent_features_go_first():
     silent = np.hstack([X, np.full((len(X), 20), -1.0, dtype=np.float32)])
     classifier = make("synaptic", sparsity=0.5, max_iter=10, scope="global").fit(silent, Y)
-    assert not classifier.masks_[0][20:].any()
-    assert classifier.masks_[0][:20].mean() > 0.5
+    assert not weight_masks(classifier)[0][20:].any()
+    assert weight_masks(classifier)[0][:20].mean() > 0.5
 
 
 def test_a_synapse_is_eliminated_only_after_being_found_inactive_again_and_again(monkeypatch):
     tags = []
-    original = synaptic_module._Microglia._eliminate
+    original = synaptic._Microglia._eliminate
 
     def eliminate(self, sparsity):
-        before = [alive.clone() for alive in self._alive]
+        before = {name: alive.clone() for name, alive in self._alive.items()}
         original(self, sparsity)
-        for layer in range(2):
-            tags.extend(self._tags[layer][before[layer] & ~self._alive[layer]].tolist())
+        for name, alive in self._alive.items():
+            tags.extend(self._tags[name][before[name] & ~alive].tolist())
 
-    monkeypatch.setattr(synaptic_module._Microglia, "_eliminate", eliminate)
+    monkeypatch.setattr(synaptic._Microglia, "_eliminate", eliminate)
     make("synaptic", sparsity=0.8, max_iter=10).fit(X, Y)
     assert len(tags) > 300
-    assert min(tags) >= synaptic_module.TAGS_TO_ELIMINATE
+    assert min(tags) >= synaptic.TAGS_TO_ELIMINATE
 
 
 def test_activity_of_a_synapse_by_hand():
     problem = problem_of(make("synaptic"))
-    microglia = synaptic_module._Microglia(problem, 0.5)
-    parameters = [torch.from_numpy(p) for p in problem.initial.parameters]
-    microglia._observe(parameters, (torch.from_numpy(X), torch.from_numpy(Y), None))
-    hidden = np.maximum(X @ problem.initial.parameters[0], 0)
+    microglia = synaptic._Microglia(problem, 0.5)
+    weights = problem.initial.tensors["hidden1.weight"]
+    tensors = {name: torch.from_numpy(array) for name, array in problem.initial.tensors.items()}
+    microglia._observe(tensors, (torch.from_numpy(X), torch.from_numpy(Y), None))
+    hidden = np.maximum(X @ weights, 0)
     before = X - X.min(axis=0)
-    expected = np.abs(problem.initial.parameters[0]) * np.einsum("ni,nj->ij", before, hidden) / len(X)
-    assert_allclose(microglia._activity[0].numpy(), expected, rtol=1e-4)
-    microglia._observe(parameters, (torch.zeros_like(torch.from_numpy(X)), torch.from_numpy(Y), None))
-    second = np.abs(problem.initial.parameters[0]) * 0  # nothing fires behind a silent input
-    assert_allclose(microglia._activity[0].numpy(), 0.7 * expected + 0.3 * second, rtol=1e-4)
+    expected = np.abs(weights) * np.einsum("ni,nj->ij", before, hidden) / len(X)
+    assert_allclose(microglia._activity["hidden1.weight"].numpy(), expected, rtol=1e-4)
+    microglia._observe(tensors, (torch.zeros_like(torch.from_numpy(X)), torch.from_numpy(Y), None))
+    second = np.abs(weights) * 0  # nothing fires behind a silent input
+    assert_allclose(microglia._activity["hidden1.weight"].numpy(), 0.7 * expected + 0.3 * second, rtol=1e-4)
 
 
 # -- tickets and their controls ----------------------------------------------------------------------------------
@@ -504,16 +515,16 @@ def test_twenty_percent_a_round():
 
 def test_a_path_of_tickets_goes_on_from_the_ones_it_has_and_finds_the_same(monkeypatch):
     trained = []
-    original = schedules.Problem.train
+    original = Problem.train
     monkeypatch.setattr(
-        schedules.Problem, "train", lambda self, *rest, **more: trained.append(rest[2]) or original(self, *rest, **more)
+        Problem, "train", lambda self, *rest, **more: trained.append(rest[2]) or original(self, *rest, **more)
     )
     sparsities = (0.2, 0.36, 0.6, 0.9)
     path = sparsity_path(make("rewind").set_params(n_rounds="auto"), X, Y, sparsities=sparsities)
     assert len(trained) == 12  # ten rungs of 20 %, and two sparsities between them
     for i, sparsity in enumerate(sparsities):
         alone = make("rewind", sparsity=sparsity).set_params(n_rounds="auto").fit(X, Y)
-        for a, b in zip(alone.coefs_, path.coefs[i], strict=True):
+        for a, b in zip(alone.tensors_.values(), path.tensors[i].values(), strict=True):
             assert_array_equal(a, b)
 
 
@@ -522,7 +533,7 @@ def test_controls_have_as_many_weights_in_every_layer_as_the_ticket(control):
     ticket = make("rewind", sparsity=0.7).fit(X, Y)
     other = make(control, sparsity=0.7).fit(X, Y)
     assert removed(other) == removed(ticket)
-    same_masks = all((a == b).all() for a, b in zip(ticket.masks_, other.masks_, strict=True))
+    same_masks = all((a == b).all() for a, b in zip(weight_masks(ticket), weight_masks(other), strict=True))
     assert same_masks == (control == "rewind-reinit")
     assert any((a != b).any() for a, b in zip(ticket.coefs_, other.coefs_, strict=True))
 
@@ -535,8 +546,8 @@ def test_every_schedule_prunes_the_output_layer_at_half_the_rate(schedule):
 
 @pytest.mark.parametrize("schedule", [name for name in ALL if name != "l0"])
 def test_where_a_pruned_network_s_training_should_have_stopped_is_measured(schedule, monkeypatch):
-    monkeypatch.setattr(training, "STEPS_BETWEEN_LOOKS", 4)
-    monkeypatch.setattr(training, "MIN_LOOKS", 1)
+    monkeypatch.setattr(loop, "STEPS_BETWEEN_LOOKS", 4)
+    monkeypatch.setattr(loop, "MIN_LOOKS", 1)
     classifier = make(schedule, early_stopping="measure", validation_fraction=0.2, batch_size=40, max_iter=6)
     dense, pruned = iter_sparsity_path(classifier, X, Y, sparsities=(0.0, 0.5), X_test=X, y_test=Y)
     for point in (dense, pruned):
@@ -545,7 +556,7 @@ def test_where_a_pruned_network_s_training_should_have_stopped_is_measured(sched
         assert 0.5 < point.row["early_stop_accuracy"] <= 1
     stopped = pruned.model.as_trained
     assert pruned.to_classifier().early_stop_step_ == stopped.early_stop_step
-    for early, mask in zip(stopped.early_stop_parameters, pruned.model.pruned.masks, strict=True):
+    for early, mask in zip(listed(stopped.early_stop_tensors), listed(pruned.model.pruned.masks), strict=True):
         if schedule not in ("gradual", "set", "rigl", "l1", "synaptic"):  # whose masks change
             assert not early[~mask].any()
 

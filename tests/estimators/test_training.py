@@ -14,18 +14,14 @@ import numpy as np
 import pytest
 import torch
 from joblib import Parallel, delayed
-from prunelab.estimators import training
-from prunelab.estimators.network import MLPNetwork
-from prunelab.estimators.training import (
-    BatchEnded,
-    Data,
-    EpochEnded,
-    Recipe,
-    Training,
-    TrainingDiverged,
-    train,
-)
+from prunelab.estimators.networks.mlp import MLPNetwork
+from prunelab.estimators.training import loop
+from prunelab.estimators.training.events import BatchEnded, EpochEnded
+from prunelab.estimators.training.loop import TrainingDiverged, train
+from prunelab.estimators.training.state import Data, Recipe, Training
 from torch.nn import functional
+
+from .lists import listed, named
 
 CPU = torch.device("cpu")
 NETWORK = MLPNetwork((4, 8, 6, 3), "tanh", True)
@@ -50,14 +46,14 @@ def data(blobs) -> Data:
 
 
 def start(network=NETWORK, seed=7) -> Training:
-    return Training(network.initial_parameters(seed))
+    return Training(network.initial(seed))
 
 
 def reference_training(network, data, recipe, seed) -> tuple[list[np.ndarray], list[float]]:
     """The same with torch's modules' own pieces: autograd, `torch.optim`, the penalty in the loss."""
     activate = {"relu": torch.relu, "tanh": torch.tanh}[network.activation]
-    parameters = [torch.tensor(array, requires_grad=True) for array in start(network).parameters]
-    weights, biases = parameters[: network.n_layers], parameters[network.n_layers :]
+    parameters = [torch.tensor(array, requires_grad=True) for array in listed(start(network).tensors)]
+    weights, biases = parameters[: len(network.weights)], parameters[len(network.weights) :]
     if recipe.solver == "adam":
         optimiser = torch.optim.Adam(parameters, lr=recipe.learning_rate_init)
     else:
@@ -65,7 +61,7 @@ def reference_training(network, data, recipe, seed) -> tuple[list[np.ndarray], l
         optimiser = torch.optim.SGD(parameters, lr=rate, momentum=momentum, nesterov=momentum > 0)
     curve = []
     for epoch in range(recipe.max_iter):
-        order = training._shuffled(len(data), seed, 0, epoch, CPU)
+        order = loop._shuffled(len(data), seed, 0, epoch, CPU)
         total = 0.0
         for first in range(0, len(data), recipe.batch_size):
             rows = order[first : first + recipe.batch_size]
@@ -117,7 +113,7 @@ def test_training_is_that_of_torch(data, changes, fit_intercept, activation):
     recipe = replace(RECIPE, **changes)
     result = train(network, start(network), data, recipe, seed=3)
     expected, curve = reference_training(network, data, recipe, seed=3)
-    assert_close(result.parameters, expected)
+    assert_close(listed(result.tensors), expected)
     np.testing.assert_allclose(result.loss_curve, curve, rtol=1e-5)
     assert result.n_steps == recipe.max_iter * ceil(90 / recipe.batch_size)
 
@@ -125,7 +121,7 @@ def test_training_is_that_of_torch(data, changes, fit_intercept, activation):
 def test_training_with_sample_weights_is_that_of_torch(data):
     weighted = replace(data, weights=torch.rand(90, generator=torch.Generator().manual_seed(0)) + 0.1)
     result = train(NETWORK, start(), weighted, RECIPE, seed=3)
-    assert_close(result.parameters, reference_training(NETWORK, weighted, RECIPE, seed=3)[0])
+    assert_close(listed(result.tensors), reference_training(NETWORK, weighted, RECIPE, seed=3)[0])
 
 
 def test_the_penalty_shrinks_weights_and_spares_biases(data):
@@ -134,8 +130,10 @@ def test_the_penalty_shrinks_weights_and_spares_biases(data):
     recipe = replace(RECIPE, solver="sgd", momentum=0.0, alpha=10.0, batch_size=90, max_iter=1, learning_rate_init=0.5)
     before, after = start(), train(NETWORK, start(), nothing, recipe, seed=0)
     for layer in range(3):
-        np.testing.assert_allclose(after.parameters[layer], before.parameters[layer] * (1 - 0.5 * 10 / 90), rtol=1e-5)
-    assert_equal(after.parameters[3:], before.parameters[3:])
+        np.testing.assert_allclose(
+            listed(after.tensors)[layer], listed(before.tensors)[layer] * (1 - 0.5 * 10 / 90), rtol=1e-5
+        )
+    assert_equal(listed(after.tensors)[3:], listed(before.tensors)[3:])
 
 
 def test_a_sample_that_weighs_nothing_has_no_influence(data):
@@ -146,12 +144,12 @@ def test_a_sample_that_weighs_nothing_has_no_influence(data):
     changed[::7] = 100.0
     one = train(NETWORK, start(), replace(data, weights=weights), recipe, seed=0)
     other = train(NETWORK, start(), Data(changed, (data.targets + (weights == 0)) % 3, weights), recipe, seed=0)
-    assert_equal(one.parameters, other.parameters)
+    assert_equal(listed(one.tensors), listed(other.tensors))
     kept = weights > 0
     without = train(
         NETWORK, start(), Data(data.inputs[kept], data.targets[kept]), replace(recipe, batch_size=77), seed=0
     )
-    assert_close(one.parameters, without.parameters)
+    assert_close(listed(one.tensors), listed(without.tensors))
 
 
 def test_a_whole_weight_is_a_repetition(data):
@@ -159,7 +157,7 @@ def test_a_whole_weight_is_a_repetition(data):
     times = torch.arange(90) % 4
     weighted = train(NETWORK, start(), replace(data, weights=times.float()), recipe, seed=0)
     repeated = Data(data.inputs.repeat_interleave(times, 0), data.targets.repeat_interleave(times))
-    assert_close(weighted.parameters, train(NETWORK, start(), repeated, recipe, seed=0).parameters)
+    assert_close(listed(weighted.tensors), listed(train(NETWORK, start(), repeated, recipe, seed=0).tensors))
 
 
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
@@ -167,10 +165,10 @@ def test_bfloat16_stays_close_to_float32(data, solver):
     exact = train(NETWORK, start(), data, replace(RECIPE, solver=solver, max_iter=15), seed=0)
     halved = replace(data, inputs=data.inputs.bfloat16())
     rough = train(NETWORK, start(), halved, replace(RECIPE, solver=solver, max_iter=15), seed=0)
-    assert all(array.dtype == np.float32 for array in rough.parameters)
+    assert all(array.dtype == np.float32 for array in listed(rough.tensors))
     np.testing.assert_allclose(rough.loss_curve, exact.loss_curve, atol=0.02)
-    moved = [one - other for one, other in zip(exact.parameters, start().parameters, strict=True)]
-    for one, other, distance in zip(rough.parameters, exact.parameters, moved, strict=True):
+    moved = [one - other for one, other in zip(listed(exact.tensors), listed(start().tensors), strict=True)]
+    for one, other, distance in zip(listed(rough.tensors), listed(exact.tensors), moved, strict=True):
         assert np.linalg.norm(one - other) < 0.1 * np.linalg.norm(distance)
 
 
@@ -178,7 +176,7 @@ def test_small_updates_are_not_lost_in_bfloat16(data):
     """The weights themselves stay float32: an update far below bfloat16's resolution counts."""
     halved = replace(data, inputs=data.inputs.bfloat16())
     result = train(NETWORK, start(), halved, replace(RECIPE, learning_rate_init=1e-6, max_iter=2), seed=0)
-    for one, other in zip(result.parameters, start().parameters, strict=True):
+    for one, other in zip(listed(result.tensors), listed(start().tensors), strict=True):
         distance = np.abs(one - other).max()
         assert 0 < distance < 1e-4
 
@@ -189,13 +187,13 @@ def test_small_updates_are_not_lost_in_bfloat16(data):
 @both_solvers
 def test_the_seed_decides(data, solver):
     recipe = replace(RECIPE, solver=solver)
-    one, same, other = (train(NETWORK, start(), data, recipe, seed=seed).parameters for seed in (0, 0, 1))
+    one, same, other = (listed(train(NETWORK, start(), data, recipe, seed=seed).tensors) for seed in (0, 0, 1))
     assert_equal(one, same)
     assert all((a != b).any() for a, b in zip(one, other, strict=True))
 
 
 def test_epochs_are_shuffled_differently_and_completely():
-    orders = [training._shuffled(50, 0, n_steps, epoch, CPU) for n_steps, epoch in ((0, 0), (0, 1), (10, 0))]
+    orders = [loop._shuffled(50, 0, n_steps, epoch, CPU) for n_steps, epoch in ((0, 0), (0, 1), (10, 0))]
     for order in orders:
         assert sorted(order.tolist()) == list(range(50))
     assert not any(torch.equal(one, other) for one, other in pairwise([*orders, orders[0]]))
@@ -203,10 +201,10 @@ def test_epochs_are_shuffled_differently_and_completely():
 
 def test_what_is_passed_in_is_not_changed(data):
     beginning = start()
-    before = [array.copy() for array in beginning.parameters]
+    before = [array.copy() for array in listed(beginning.tensors)]
     inputs, targets = data.inputs.clone(), data.targets.clone()
     train(NETWORK, beginning, data, RECIPE, seed=0)
-    assert_equal(beginning.parameters, before)
+    assert_equal(listed(beginning.tensors), before)
     assert torch.equal(data.inputs, inputs)
     assert torch.equal(data.targets, targets)
 
@@ -259,13 +257,13 @@ def test_the_callers_denormals_are_left_alone_by_a_training_that_fails(blobs, ma
 
 
 def test_training_itself_flushes_in_as_many_threads_as_the_caller_has(blobs, make, monkeypatch):
-    seen, shuffled = [], training._shuffled
+    seen, shuffled = [], loop._shuffled
 
     def look(*arguments):
         seen.append((flushes(), torch.get_num_threads()))
         return shuffled(*arguments)
 
-    monkeypatch.setattr(training, "_shuffled", look)
+    monkeypatch.setattr(loop, "_shuffled", look)
     make(max_iter=2, fine_tune_iter=1).fit(*blobs)
     assert seen == [(True, torch.get_num_threads())] * 3
 
@@ -275,7 +273,7 @@ def test_training_itself_flushes_in_as_many_threads_as_the_caller_has(blobs, mak
 
 def random_masks(seed=0) -> list[np.ndarray]:
     rng = np.random.default_rng(seed)
-    return [rng.random(array.shape) < 0.4 for array in start().parameters]
+    return [rng.random(array.shape) < 0.4 for array in listed(start().tensors)]
 
 
 @pytest.mark.parametrize(
@@ -296,11 +294,11 @@ def test_what_is_masked_stays_exactly_zero(data, changes, dtype):
     data = replace(data, inputs=data.inputs.to(dtype))
     beginning = train(NETWORK, start(), data, recipe, seed=0)
     if recipe.solver == "adam" or recipe.momentum:
-        assert all(np.abs(moment).max() > 0 for moments in beginning.moments for moment in moments)
+        assert all(np.abs(moment).max() > 0 for moments in beginning.moments for moment in moments.values())
     masks = random_masks()
-    result = train(NETWORK, beginning, data, recipe, seed=1, masks=masks)
+    result = train(NETWORK, beginning, data, recipe, seed=1, masks=named(masks))
     moved = []
-    for parameter, mask, before in zip(result.parameters, masks, beginning.parameters, strict=True):
+    for parameter, mask, before in zip(listed(result.tensors), masks, listed(beginning.tensors), strict=True):
         assert (parameter[~mask] == 0).all()
         moved.extend(parameter[mask] != before[mask])
     assert np.mean(moved) > 0.8
@@ -311,20 +309,20 @@ def test_masked_training_is_that_of_the_smaller_network(data):
     large = MLPNetwork((4, 5, 3), "tanh", True)
     small = MLPNetwork((4, 2, 3), "tanh", True)
     kept = np.array([True, False, False, True, False])
-    first, second, first_bias, second_bias = start(large).parameters
+    first, second, first_bias, second_bias = listed(start(large).tensors)
     masks = [np.tile(kept, (4, 1)), np.tile(kept, (3, 1)).T, kept, np.ones(3, dtype=bool)]
-    trained = train(large, start(large), data, RECIPE, seed=0, masks=masks)
-    reduced = Training([first[:, kept].copy(), second[kept], first_bias[kept], second_bias])
-    expected = train(small, reduced, data, RECIPE, seed=0).parameters
-    got = trained.parameters
+    trained = train(large, start(large), data, RECIPE, seed=0, masks=named(masks))
+    reduced = Training(named([first[:, kept].copy(), second[kept], first_bias[kept], second_bias]))
+    expected = listed(train(small, reduced, data, RECIPE, seed=0).tensors)
+    got = listed(trained.tensors)
     assert_close([got[0][:, kept], got[1][kept], got[2][kept], got[3]], expected)
 
 
 def test_a_training_without_masks_may_have_some_missing(data):
-    masks = [None, random_masks()[1], None, None, None, None]
-    result = train(NETWORK, start(), data, RECIPE, seed=0, masks=masks)
-    assert (result.parameters[1][~masks[1]] == 0).all()
-    assert all((result.parameters[index] != 0).all() for index in (0, 2, 3, 4, 5))
+    mask = random_masks()[1]
+    result = train(NETWORK, start(), data, RECIPE, seed=0, masks={"hidden2.weight": mask})
+    assert (listed(result.tensors)[1][~mask] == 0).all()
+    assert all((listed(result.tensors)[index] != 0).all() for index in (0, 2, 3, 4, 5))
 
 
 # -- going on --------------------------------------------------------------------------------------------
@@ -337,10 +335,10 @@ def test_the_optimisers_memory_is_taken_up(data, solver):
     whole = train(NETWORK, start(), data, recipe, seed=0)
     half = train(NETWORK, start(), data, replace(recipe, max_iter=2), seed=0)
     resumed = train(NETWORK, half, data, replace(recipe, max_iter=2), seed=0)
-    assert_close(resumed.parameters, whole.parameters, 1e-6)
+    assert_close(listed(resumed.tensors), listed(whole.tensors), 1e-6)
     assert resumed.n_steps == whole.n_steps == 4
-    forgetful = train(NETWORK, Training(half.parameters), data, replace(recipe, max_iter=2), seed=0)
-    assert np.abs(forgetful.parameters[0] - whole.parameters[0]).max() > 1e-4
+    forgetful = train(NETWORK, Training(half.tensors), data, replace(recipe, max_iter=2), seed=0)
+    assert np.abs(listed(forgetful.tensors)[0] - listed(whole.tensors)[0]).max() > 1e-4
 
 
 # -- stopping --------------------------------------------------------------------------------------------
@@ -353,8 +351,8 @@ class ScriptedScores:
         self.accuracies, self.losses = accuracies, losses
         self.shown = []
 
-    def accuracy_and_loss(self, network, parameters, targets, weights=None):
-        self.shown.append([np.array(array) for array in parameters])
+    def accuracy_and_loss(self, network, tensors, targets, weights=None):
+        self.shown.append([np.array(array) for array in listed(tensors)])
         look = len(self.shown) - 1
         return 0.5 if self.accuracies is None else self.accuracies[look], 0.0 if self.losses is None else self.losses[
             look
@@ -374,7 +372,7 @@ def stop_early(data, scores, **changes):
 )
 def test_early_stopping_keeps_the_best_epoch(data, scores, best):
     result, evaluator = stop_early(data, scores)
-    assert_equal(result.parameters, evaluator.shown[best])
+    assert_equal(listed(result.tensors), evaluator.shown[best])
     assert result.validation_scores == scores
     assert len(result.loss_curve) == len(scores)
 
@@ -425,8 +423,8 @@ def test_a_short_training_has_its_looks_too(data):
 
 
 def test_measuring_tells_where_the_loss_was_lowest_and_trains_to_the_end(data, monkeypatch):
-    monkeypatch.setattr(training, "STEPS_BETWEEN_LOOKS", 2)
-    monkeypatch.setattr(training, "MIN_LOOKS", 1)
+    monkeypatch.setattr(loop, "STEPS_BETWEEN_LOOKS", 2)
+    monkeypatch.setattr(loop, "MIN_LOOKS", 1)
     n_batches = -(-len(data) // RECIPE.batch_size)
     recipe = replace(RECIPE, early_stopping="measure", max_iter=2, tol=10.0, n_iter_no_change=1)
     # Looks every two steps, and one after each epoch for the score of the epoch.
@@ -441,9 +439,9 @@ def test_measuring_tells_where_the_loss_was_lowest_and_trains_to_the_end(data, m
     validation = evaluator, np.zeros(1, dtype=np.int64), None
     measured = train(NETWORK, start(), data, recipe, seed=0, validation=validation)
     assert measured.early_stop_step == lowest[1]
-    assert_equal(measured.early_stop_parameters, evaluator.shown[order.index(lowest)])
+    assert_equal(listed(measured.early_stop_tensors), evaluator.shown[order.index(lowest)])
     plain = train(NETWORK, start(), data, replace(recipe, early_stopping=False, n_iter_no_change=9), seed=0)
-    assert_equal(measured.parameters, plain.parameters)
+    assert_equal(listed(measured.tensors), listed(plain.tensors))
     assert plain.early_stop_step is None
 
 
@@ -495,7 +493,7 @@ def test_divergence_in_the_last_step_is_noticed_too(blobs, make, solver):
 
 @pytest.fixture
 def every_batch(monkeypatch):
-    monkeypatch.setattr(training, "SECONDS_BETWEEN_EVENTS", 0.0)
+    monkeypatch.setattr(loop, "SECONDS_BETWEEN_EVENTS", 0.0)
 
 
 @pytest.mark.usefixtures("every_batch")
@@ -522,7 +520,7 @@ def test_events_are_few(data):
     events = []
     train(NETWORK, start(), data, replace(RECIPE, batch_size=1, max_iter=2), seed=0, on_event=events.append)
     batches = [event for event in events if isinstance(event, BatchEnded)]
-    assert len(batches) <= 1 + events[-1].seconds / training.SECONDS_BETWEEN_EVENTS
+    assert len(batches) <= 1 + events[-1].seconds / loop.SECONDS_BETWEEN_EVENTS
     assert [type(event) for event in events].count(EpochEnded) == 2
 
 
@@ -530,7 +528,7 @@ def test_events_are_few(data):
 def test_listening_changes_nothing(data):
     silent = train(NETWORK, start(), data, RECIPE, seed=0)
     heard = train(NETWORK, start(), data, RECIPE, seed=0, on_event=lambda event: None)
-    assert_equal(silent.parameters, heard.parameters)
+    assert_equal(listed(silent.tensors), listed(heard.tensors))
     assert silent.loss_curve == heard.loss_curve
 
 
@@ -625,15 +623,15 @@ def test_the_step_size_falls_as_a_half_cosine(data):
     """Against torch's own scheduler, on plain descent, step by step."""
     recipe = replace(RECIPE, solver="sgd", momentum=0.0, learning_rate="cosine", max_iter=3, learning_rate_init=0.3)
     result = train(NETWORK, start(), data, recipe, seed=0)
-    parameters = [torch.tensor(p).requires_grad_() for p in start().parameters]
+    parameters = [torch.tensor(p).requires_grad_() for p in listed(start().tensors)]
     optimiser = torch.optim.SGD(parameters, lr=0.3)
     n_batches = -(-len(data) // recipe.batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 3 * n_batches)
     for epoch in range(3):
-        for rows in training._shuffled(len(data), 0, 0, epoch, CPU).split(recipe.batch_size):
+        for rows in loop._shuffled(len(data), 0, 0, epoch, CPU).split(recipe.batch_size):
             optimiser.zero_grad()
-            logits = NETWORK.forward(parameters, data.inputs[rows])
+            logits = NETWORK.forward(named(parameters), data.inputs[rows])
             torch.nn.functional.cross_entropy(logits, data.targets[rows]).backward()
             optimiser.step()
             schedule.step()
-    assert_close(result.parameters, [p.detach().numpy() for p in parameters])
+    assert_close(listed(result.tensors), [p.detach().numpy() for p in parameters])

@@ -9,11 +9,13 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 from prunelab.estimators import PrunedMLPClassifier, iter_sparsity_path
-from prunelab.estimators.network import MLPNetwork
+from prunelab.estimators.networks.mlp import MLPNetwork, name_tensors
 from prunelab.estimators.parameters import conflicts
 from prunelab.estimators.pruning.criteria import Model, criterion_names, normalized, unit_scores, weight_scores
 from prunelab.estimators.pruning.evidence import Evidence
 from prunelab.estimators.pruning.pruner import Choices, Pruner
+
+from .lists import weight_masks
 
 SIZES = (6, 7, 5, 3)
 
@@ -28,8 +30,10 @@ def scored(request):
     parameters += [rng.normal(size=pair[1]) for pair in pairs] if fit_intercept else []
     inputs, targets = rng.normal(size=(30, SIZES[0])), rng.integers(0, SIZES[-1], 30)
     network = MLPNetwork(SIZES, activation, fit_intercept)
-    evidence = Evidence(network, parameters, inputs, targets, dtype=torch.float64)
-    return Model(parameters[:2], make_evidence=lambda: evidence), parameters, inputs, targets, activation
+    tensors = name_tensors(parameters[:3], parameters[3:])
+    evidence = Evidence(network, tensors, inputs, targets, dtype=torch.float64)
+    model = Model(network, tensors, output=False, make_evidence=lambda: evidence)
+    return model, parameters, inputs, targets, activation
 
 
 def gate_gradients(parameters, inputs, targets, activation):
@@ -56,13 +60,14 @@ def gate_gradients(parameters, inputs, targets, activation):
 def test_the_group_form_of_first_order_is_the_gradient_of_a_gate(scored, name):
     model, *network = scored
     for reduce in ("auto", "sum"):
-        for got, gates in zip(unit_scores(name, model, reduce=reduce), gate_gradients(*network), strict=True):
+        for got, gates in zip(unit_scores(name, model, reduce=reduce).values(), gate_gradients(*network), strict=True):
             assert_allclose(got, np.abs(gates.mean(axis=0)), rtol=1e-5)  # biases in float32
 
 
 def test_the_group_form_of_fisher_is_the_mean_square_of_the_gradient_of_a_gate(scored):
     model, *network = scored
-    for got, gates in zip(unit_scores("fisher", model, reduce="sum"), gate_gradients(*network), strict=True):
+    scores = unit_scores("fisher", model, reduce="sum").values()
+    for got, gates in zip(scores, gate_gradients(*network), strict=True):
         assert_allclose(got, (gates**2).mean(axis=0) / 2, rtol=1e-9)
 
 
@@ -70,74 +75,75 @@ def test_the_group_form_of_fisher_is_the_mean_square_of_the_gradient_of_a_gate(s
 @pytest.mark.parametrize("norm", [1, 2, np.inf])
 def test_the_norm_is_that_of_the_weights_scores(scored, name, norm):
     model = scored[0]
-    for got, weights in zip(unit_scores(name, model, norm, "norm"), weight_scores(name, model), strict=True):
+    scores = unit_scores(name, model, norm, "norm").values()
+    for got, weights in zip(scores, weight_scores(name, model).values(), strict=True):
         assert_allclose(got, np.linalg.norm(weights.astype(np.float64), ord=norm, axis=0), rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["magnitude", "wanda"])
 def test_without_a_group_form_the_scores_are_added(scored, name):
     model = scored[0]
-    for got, weights in zip(unit_scores(name, model, reduce="sum"), weight_scores(name, model), strict=True):
+    scores = unit_scores(name, model, reduce="sum").values()
+    for got, weights in zip(scores, weight_scores(name, model).values(), strict=True):
         assert_allclose(got, weights.sum(axis=0))
 
 
 @pytest.mark.parametrize("reduce", ["auto", "norm", "sum"])
 def test_snip_is_taylor(scored, reduce):
     model = scored[0]
-    for a, b in zip(weight_scores("snip", model), weight_scores("taylor", model), strict=True):
-        np.testing.assert_array_equal(a, b)
-    pairs = zip(unit_scores("snip", model, 2, reduce), unit_scores("taylor", model, 2, reduce), strict=True)
-    for a, b in pairs:
-        np.testing.assert_array_equal(a, b)
+    np.testing.assert_equal(weight_scores("snip", model), weight_scores("taylor", model))
+    np.testing.assert_equal(unit_scores("snip", model, 2, reduce), unit_scores("taylor", model, 2, reduce))
 
 
 # -- normalisation -----------------------------------------------------------------------------------------------
 
 
+UNEVEN = MLPNetwork((400, 30, 20, 4))
+
+
 def layers(seed=0):
-    """Layers whose units have very different norms."""
+    """Tensors of `UNEVEN`, whose units have very different norms from layer to layer."""
     rng = np.random.default_rng(seed)
-    return [rng.normal(size=shape).astype(np.float32) for shape in ((400, 30), (30, 20), (20, 4))]
+    return {name: rng.normal(size=record.shape).astype(np.float32) for name, record in UNEVEN.records.items()}
 
 
 @pytest.mark.parametrize("how", ["none", "mean", "max"])
 @pytest.mark.parametrize("sparsity", [0.1, 0.5, 0.8])
 def test_units_are_ranked_across_the_network_by_their_share_of_the_layer(how, sparsity):
-    coefs = layers()
-    norms = [np.linalg.norm(coef.astype(np.float64), axis=0) for coef in coefs[:-1]]
+    tensors = layers()
+    norms = [np.linalg.norm(weight.astype(np.float64), axis=0) for weight in list(tensors.values())[:-1]]
     scale = {"none": lambda _: 1.0, "mean": np.mean, "max": np.max}[how]
     together = np.concatenate([norm / scale(norm) for norm in norms])
     kept = np.ones(len(together), dtype=bool)
     kept[np.argsort(together, kind="stable")[: round(sparsity * len(together))]] = False
-    pruned = Pruner(Choices(granularity="unit", scope="global", normalize=how), coefs).prune(sparsity)
-    np.testing.assert_array_equal(np.concatenate(pruned.bias_masks[:-1]), kept)
+    pruned = Pruner(Choices(granularity="unit", scope="global", normalize=how), UNEVEN, tensors).prune(sparsity)
+    np.testing.assert_array_equal(np.concatenate(list(pruned.units.values())), kept)
 
 
 def test_by_default_it_is_the_mean_across_the_network_and_nothing_within_layers():
-    coefs = layers()
+    tensors = layers()
     for scope, how in (("global", "mean"), ("layer", "none")):
         chosen, default = (
-            Pruner(Choices(granularity="unit", scope=scope, **rest), coefs).prune(0.5)
+            Pruner(Choices(granularity="unit", scope=scope, **rest), UNEVEN, tensors).prune(0.5)
             for rest in ({"normalize": how}, {})
         )
-        for mine, theirs in zip(chosen.masks, default.masks, strict=True):
-            np.testing.assert_array_equal(mine, theirs)
-    raw = Pruner(Choices(granularity="unit", scope="global", normalize="none"), coefs).prune(0.5)
-    assert raw.bias_masks[1].sum() == 0  # the layer with few inputs is gone
-    assert 0.3 < chosen.bias_masks[1].mean() < 0.7
+        np.testing.assert_equal(chosen.masks, default.masks)
+    raw = Pruner(Choices(granularity="unit", scope="global", normalize="none"), UNEVEN, tensors).prune(0.5)
+    assert raw.units["hidden2"].sum() == 0  # the layer with few inputs is gone
+    assert 0.3 < chosen.units["hidden2"].mean() < 0.7
 
 
 def test_scores_with_signs_are_divided_by_their_mean_size():
-    scores = [np.array([-3.0, 1.0, 2.0]), np.zeros(2)]
-    assert_allclose(normalized(scores, "mean")[0], scores[0] / 2)
-    assert_allclose(normalized(scores, "max")[0], scores[0] / 3)
-    assert_allclose(normalized(scores, "mean")[1], 0)  # nothing to divide by
+    scores = {"a": np.array([-3.0, 1.0, 2.0]), "b": np.zeros(2)}
+    assert_allclose(normalized(scores, "mean")["a"], scores["a"] / 2)
+    assert_allclose(normalized(scores, "max")["a"], scores["a"] / 3)
+    assert_allclose(normalized(scores, "mean")["b"], 0)  # nothing to divide by
 
 
 def test_units_that_are_gone_do_not_count():
-    kept = [np.array([True, False, True, True])]
-    (got,) = normalized([np.array([2.0, 0.0, 4.0, 6.0])], "mean", kept)
-    assert_allclose(got, [0.5, 0, 1, 1.5])
+    kept = {"a": np.array([True, False, True, True])}
+    got = normalized({"a": np.array([2.0, 0.0, 4.0, 6.0])}, "mean", kept)
+    assert_allclose(got["a"], [0.5, 0, 1, 1.5])
 
 
 @pytest.mark.parametrize("name", ["random", "synflow"])
@@ -147,8 +153,7 @@ def test_scores_that_compare_as_they_are_are_left_alone(name, blobs):
         PrunedMLPClassifier((20, 10), max_iter=1, device="cpu", **settings, **rest).fit(*blobs)
         for rest in ({"normalize": "none"}, {})
     )
-    for mine, theirs in zip(chosen.masks_, default.masks_, strict=True):
-        np.testing.assert_array_equal(mine, theirs)
+    np.testing.assert_equal(chosen.masks_, default.masks_)
 
 
 # -- what cannot rank --------------------------------------------------------------------------------------------
@@ -209,7 +214,7 @@ def test_wanda_per_output_is_the_product_of_its_paper(blobs):
     dense = PrunedMLPClassifier((8, 6), max_iter=2, random_state=0, device="cpu").fit(*blobs)
     classifier.fit(*blobs)
     values = blobs[0].astype(np.float64)
-    for coef, mask in zip(dense.coefs_[:-1], classifier.masks_[:-1], strict=True):
+    for coef, mask in zip(dense.coefs_[:-1], weight_masks(classifier)[:-1], strict=True):
         metric = np.abs(coef) * np.linalg.norm(values, axis=0)[:, None]
         for scores, kept in zip(metric.T, mask.T, strict=True):
             gone = np.argsort(scores, kind="stable")[: round(0.5 * len(scores))]

@@ -59,7 +59,7 @@ def test_the_figures_are_those_of_a_sweep(digits, make, tmp_path, ways, precisio
         assert cut.cost.speedup == point.row["speedup"]
         assert cut.effective_sparsity == point.row["effective_sparsity"]
         assert cut.connectivity == point.connectivity
-        for mine, theirs in zip(cut.model.parameters, point.model.parameters, strict=True):
+        for mine, theirs in zip(cut.model.tensors.values(), point.model.tensors.values(), strict=True):
             np.testing.assert_array_equal(mine, theirs)
 
 

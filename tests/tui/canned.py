@@ -39,6 +39,10 @@ class CannedService:
             "counts": counts,
         }
 
+    def _data_preview(self, **_: Any) -> Iterator[dict[str, Any]]:
+        roles = ["feature", "label"]
+        yield {"names": ["a", "b"], "roles": roles, "rows": [["1", "x"]], "assumptions": [], "problem": ""}
+
     def _data_images(self, start: int, count: int, **_: Any) -> Iterator[dict[str, Any]]:
         numbers = list(range(start, start + count))
         pixels = b"".join(bar(number).tobytes() for number in numbers)
@@ -57,6 +61,7 @@ class CannedService:
         yield {
             "network": {
                 "sizes": [64, 100, 50, 10],
+                "widths": [[64, 100], [100, 50], [50, 10]],
                 "classes": list("0123456789"),
                 "n_test": 360,
                 "has_images": True,

@@ -113,7 +113,7 @@ ON_TOP: dict[str, list[tuple[str, ...]]] = {
     "explore": [("w",)],
     "runs": [("n",), ("d",), ("x",), ("x", "c"), ("slash",)],
     "compare": [("a",)],
-    "data": [("o",)],
+    "data": [("o",), ("o", *"x.csv", "enter", "e"), ("o", *"x.csv", "enter", "e", "space")],
 }
 PLACES = [(mode, path) for mode in PrunelabApp.MODES for path in [(), *ON_TOP.get(mode, [])]]
 
@@ -278,6 +278,12 @@ def test_pairs_of_keys_end_no_screen_and_no_dialog(make_player) -> None:
 
 
 @pytest.mark.slow
+def test_more_pairs_of_keys(make_player) -> None:
+    generator = random.Random(1)
+    play(lambda player: try_pairs(player, lambda pairs: generator.sample(pairs, 40)), make_player())
+
+
+@pytest.mark.exhaustive
 @pytest.mark.timeout(7200)
 def test_every_pair_of_keys(make_player) -> None:
     play(lambda player: try_pairs(player, lambda pairs: pairs), make_player())
@@ -297,8 +303,9 @@ async def try_bursts(player: Player, count: int, seed: int) -> None:
     [
         ((80, 24), 20),
         *(
-            pytest.param(size, 2000, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])
+            pytest.param(size, count, marks=[mark, pytest.mark.timeout(3600)])
             for size in [(80, 24), (120, 40), (200, 60), (40, 12)]
+            for count, mark in ((300, pytest.mark.slow), (2000, pytest.mark.exhaustive))
         ),
     ],
 )

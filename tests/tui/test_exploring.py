@@ -10,7 +10,8 @@ from prunelab.tui.output import Terminal
 from prunelab.tui.runs.explorer import Figures, Network
 from rich.cells import cell_len
 
-NETWORK = Network([64, 100, 50, 10], list("0123456789"), 360, True, "cpu", "float32", 0.9, 0.3, [0.9] * 10)
+WIDTHS = [[64, 100], [100, 50], [50, 10]]
+NETWORK = Network([64, 100, 50, 10], WIDTHS, list("0123456789"), 360, True, "cpu", "float32", 0.9, 0.3, [0.9] * 10)
 
 
 def figures(**changes) -> Figures:

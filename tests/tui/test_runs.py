@@ -18,7 +18,7 @@ import pytest
 from prunelab.estimators import PrunedMLPClassifier, load_dataset, sparsity_path
 from prunelab.estimators.data.source import DataOptions
 from prunelab.estimators.studies.catalogue import EXPERIMENTS
-from prunelab.estimators.training import BatchEnded, EpochEnded
+from prunelab.estimators.training.events import BatchEnded, EpochEnded
 from prunelab.tui.cli import main
 from prunelab.tui.runs import supervisor, words
 from prunelab.tui.runs.events import EventReader

@@ -47,7 +47,9 @@ class Network:
     Attributes
     ----------
     sizes : list of int
-        Widths of the layers, input and output included.
+        Number of features, then of the units of each layer.
+    widths : list of [int, int]
+        For every layer, the width of what it reads and of what it computes.
     classes : list of str
     n_test : int
     has_images : bool
@@ -60,6 +62,7 @@ class Network:
     """
 
     sizes: list[int]
+    widths: list[list[int]]
     classes: list[str]
     n_test: int
     has_images: bool
@@ -270,7 +273,8 @@ class _Subject:
         self.key, self.what_if, self._data = key, what_if, data
         classifier, before = what_if.classifier, what_if.before
         self.network = Network(
-            sizes=[*(coef.shape[0] for coef in classifier.coefs_), classifier.coefs_[-1].shape[1]],
+            sizes=classifier.network_.widths,
+            widths=classifier.network_.layer_widths,
             classes=data.classes,
             n_test=what_if.n_test,
             has_images=data.has_images,

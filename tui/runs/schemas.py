@@ -162,6 +162,7 @@ class Dense(Event):
     device: Word
     precision: Word
     sizes: list[AtLeastOne]
+    widths: NotRequired[list[tuple[AtLeastOne, AtLeastOne]]]
     epochs: Count
     accuracy: NotRequired[Fraction | None]
 

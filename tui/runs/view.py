@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -78,7 +79,9 @@ class RunView:
     device, precision, source, reason : str
         As known so far; empty if not.
     sizes : list of int
-        Widths of the layers, input and output included; empty until the first training is done.
+        Number of features, then of the units of each layer; empty until the first training is done.
+    widths : list of [int, int]
+        For every layer, the width of what it reads and of what it computes.
     n_train, n_test : int
         How many samples there are.
     log : list of (float, str)
@@ -98,6 +101,7 @@ class RunView:
         self.seed: int | None = None
         self.device = self.precision = self.source = self.reason = self.ended = ""
         self.sizes: list[int] = []
+        self.widths: list[list[int]] = []
         self.classes: list[str] = []
         self.n_train = self.n_test = 0
         self.log: list[tuple[float, str]] = []
@@ -227,6 +231,7 @@ class RunView:
 
     def _take_dense(self, event: dict[str, Any]) -> None:
         self.device, self.precision, self.sizes = event["device"], event["precision"], event["sizes"]
+        self.widths = event.get("widths") or [list(pair) for pair in pairwise(self.sizes)]  # absent from older runs
         self.batch = None
         if event.get("accuracy") is not None:
             self._dense[event["seed"]] = event["accuracy"]

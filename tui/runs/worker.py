@@ -6,7 +6,8 @@
 ``batch``               ``phase, epoch, epochs, batch, batches, loss, samples, seconds``: the loss so far
 ``epoch``               ``phase, epoch, epochs, loss, validation_score, samples, seconds``, and ``monitored``, the
                         accuracy on the test data
-``dense``               ``seed, device, precision, sizes, epochs``: a training is done
+``dense``               ``seed, device, precision, epochs``: a training is done; ``sizes`` (numbers of features and of
+                        the units of each layer), ``widths`` (of what each layer reads and computes)
 ``point``               ``row`` (a row of the table, with the ways of pruning), ``point``, ``points``,
                         ``layers`` (``[kept, total]`` of the weights of every layer), ``units`` (the same of units)
 ``note``                ``text``
@@ -50,7 +51,8 @@ if TYPE_CHECKING:
     from sklearn.utils import Bunch
 
     from ...estimators.path import PathPoint
-    from ...estimators.training import Checkpoint, Event
+    from ...estimators.training.events import Event
+    from ...estimators.training.state import Checkpoint
 
 SECONDS_BETWEEN_STATUS = 0.4
 SECONDS_BETWEEN_CHECKPOINTS = 20.0
@@ -276,11 +278,11 @@ class Worker:
 
     def _take(self, event: Event) -> None:
         """An event of the training."""
-        from ...estimators.training import BatchEnded, EpochEnded
+        from ...estimators.training.events import BatchEnded, EpochEnded
 
         if isinstance(event, (BatchEnded, EpochEnded)):
             is_epoch = isinstance(event, EpochEnded)
-            figures = {name: value for name, value in vars(event).items() if name != "checkpoint"}
+            figures = {name: value for name, value in vars(event).items() if name not in ("checkpoint", "is_resumable")}
             now = time.monotonic()
             # The longer it takes, the fewer: a thousand or two of them draw a curve as well as a million.
             if is_epoch or now - self._batch_told >= max(0.2, event.seconds / 300):
@@ -290,17 +292,18 @@ class Worker:
                 self._view.apply({"type": "epoch" if is_epoch else "batch", **figures})
             if now - self._status_written >= SECONDS_BETWEEN_STATUS:
                 self._write_status("running")
-            if event.phase == "training" and now - self._checkpoint_written >= SECONDS_BETWEEN_CHECKPOINTS:
+            if event.is_resumable and now - self._checkpoint_written >= SECONDS_BETWEEN_CHECKPOINTS:
                 self._save_checkpoint(event.checkpoint())
         if self._on_event is not None:
             self._on_event(event)
         if isinstance(event, (BatchEnded, EpochEnded)):
-            self._heed_stop(event.checkpoint if event.phase == "training" else None)
+            self._heed_stop(event.checkpoint if event.is_resumable else None)
 
     def _end_point(self, point: PathPoint) -> None:
         if not self._is_trained:
             self._end_training(point)
-        pruned, coefs = point.model.pruned, point.model.parameters[: point.network.n_layers]
+        from ...estimators.accounting import units_left, weights_left
+
         row = {**point.row, **{name: getattr(point.estimator, name) for name in WAYS}}
         if row in self._view.points:  # computed for the sake of its training
             return
@@ -310,8 +313,8 @@ class Worker:
             row=row,
             point=len(self._view.rows) + 1,
             points=self.run.spec.n_points,
-            layers=[[int(mask.sum()), mask.size] for mask in pruned.masks],
-            units=[[int((coef != 0).any(axis=0).sum()), coef.shape[1]] for coef in coefs],
+            layers=weights_left(point.network, point.model.pruned.masks),
+            units=units_left(point.network, point.model.tensors),
         )
         self._write_status("running")
         if self._on_point is not None:
@@ -323,13 +326,13 @@ class Worker:
     def _end_training(self, point: PathPoint) -> None:
         """Keep the dense network, for whoever goes on from here and for the explorer."""
         from ...estimators.persistence import dumps
-        from ...estimators.training import Checkpoint, Training
+        from ...estimators.training.state import Checkpoint, Training
 
         self._is_trained = True
         training, task = point.dense.training, point.dense.task
         if self.run.spec.points_per_seed > 1:
-            bare = Training(training.parameters, training.loss_curve, training.validation_scores)
-            best, best_step = training.early_stop_parameters, training.early_stop_step or 0
+            bare = Training(training.tensors, training.loss_curve, training.validation_scores)
+            best, best_step = training.early_stop_tensors, training.early_stop_step or 0
             self._save_checkpoint(Checkpoint(bare, 0, task.recipe.max_iter, best=best, best_step=best_step))
         path = self.run.model_path(self._seed)
         is_wanted = len(self.run.spec.seeds) <= MODELS_KEPT or self._seed == self.run.spec.seeds[0]
@@ -340,7 +343,8 @@ class Worker:
             seed=self._seed,
             device=task.device,
             precision=task.precision,
-            sizes=list(task.network.sizes),
+            sizes=task.network.widths,
+            widths=task.network.layer_widths,
             epochs=len(training.loss_curve),
             accuracy=point.dense_accuracy,
         )

@@ -33,8 +33,8 @@ WIDE = 120
 #: Ticks between two looks at a run that does not run: somebody may resume, rename or delete it.
 TICKS_AT_REST = 8
 
-#: Columns for the name of what `r` runs, in the footer.
-LONGEST_NAME = 30
+#: Columns for the name of what `r` runs, in the footer, at least, and those that the other keys take there.
+LONGEST_NAME, OTHER_KEYS = 16, 62
 
 WELCOME = """[b]How much of a neural network can be deleted?[/b]
 
@@ -219,7 +219,8 @@ class LabScreen(LabScreenBase):
     def _named(self, active: ActiveBinding) -> ActiveBinding:
         if active.binding.action != "start" or self._form.spec is None:
             return active
-        what = shorten(words.short(self._form.spec), LONGEST_NAME, self.lab.ascii_only)
+        longest = max(LONGEST_NAME, self.size.width - OTHER_KEYS)
+        what = shorten(words.short(self._form.spec), longest, self.lab.ascii_only)
         return active._replace(binding=dataclasses.replace(active.binding, description=f"Run: {what}"))
 
     @property

@@ -238,7 +238,7 @@ class RunPanel(Vertical, can_focus=True):
         row = view.rows[found[-1]]
         name = f"{curve_name(row, view.spec)}, {100 * row['sparsity']:.10g} % removed"
         self.query_one("#bars", Plot).show(
-            _layers_plot(row, name, view.layers[found[-1]], view.units[found[-1]], view.sizes)
+            _layers_plot(row, name, view.layers[found[-1]], view.units[found[-1]], view.widths)
         )
 
     def _draw_log(self, view: RunView) -> None:
@@ -295,7 +295,9 @@ def _pruning_plot(view: RunView) -> Draw:
     return partial(plot_accuracy_curves, rows, title=None, group_by=("granularity",), marks=marks)
 
 
-def _layers_plot(row: Row, name: str, weights: list[list[int]], units: list[list[int]], sizes: list[int]) -> Draw:
+def _layers_plot(
+    row: Row, name: str, weights: list[list[int]], units: list[list[int]], widths: list[list[int]]
+) -> Draw:
     """Bars of the weights and of the units: below or beside each other, or what was removed if there is no room."""
     parts = [("weights", weights), ("units", units)]
     if row["granularity"] == "unit":
@@ -306,7 +308,7 @@ def _layers_plot(row: Row, name: str, weights: list[list[int]], units: list[list
         room = width if is_tall or width < 60 else (width - 3) // 2
         blocks = []
         for of, counts in parts:
-            bars = layer_bars(counts, sizes, of, is_wide=room >= 60, ascii_only=ascii_only)
+            bars = layer_bars(counts, widths, of, is_wide=room >= 60, ascii_only=ascii_only)
             text = draw_bars(bars, width=room, colour=colour, ascii_only=ascii_only)
             blocks.append([fitted(f"{of} kept", room, ascii_only), *text.splitlines()])
         if is_tall:

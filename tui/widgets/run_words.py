@@ -169,14 +169,14 @@ def _percent(fraction: float) -> str:
 
 
 def layer_bars(
-    counts: list[list[int]], sizes: list[int], of: str, *, is_wide: bool, ascii_only: bool
+    counts: list[list[int]], widths: list[list[int]], of: str, *, is_wide: bool, ascii_only: bool
 ) -> list[tuple[str, float, str]]:
     """One bar a layer: how many of its weights, or units, are kept; how many that is if there is room for it."""
     arrow = "-" if ascii_only else "→"
     bars = []
     for i, (kept, total) in enumerate(counts):
-        is_known = of == "weights" and len(sizes) > i + 1
-        label = f"{sizes[i]}{arrow}{sizes[i + 1]}" if is_known else f"layer {i + 1}"
+        is_known = of == "weights" and len(widths) > i
+        label = arrow.join(map(str, widths[i])) if is_known else f"layer {i + 1}"
         part = kept / total if total else 0.0
         percent = f"{100 * part:.1f} %"
         bars.append((label, part, f"{kept:,} of {total:,}, {percent:>7}" if is_wide else percent))

@@ -20,15 +20,17 @@ import numpy as np
 
 from ..fitting import Retraining, prune
 from ..parameters import REWINDING, SHORT_FOR
-from ..training import Training
-from . import regularised, synaptic  # noqa: F401 (register their schedules)
-from .schedules import SCHEDULES, masked, weights_at_step
+from ..training.state import Training
+from . import gradual, penalties, rewiring, rounds, synaptic  # noqa: F401 (register their schedules)
+from .problem import SCHEDULES, masked
+from .tickets import weights_at_step
 
 if TYPE_CHECKING:
     from ..fitting import PrunedModel
-    from .masks import Mask
-    from .pruner import Pruned
-    from .schedules import Problem
+    from ..pruning.masks import Mask
+    from ..pruning.pruner import Pruned
+    from ..training.state import Arrays
+    from .problem import Problem
 
 #: Schedules that prune a trained network and go on from its weights.
 _FROM_TRAINED = ("one-shot", "iterative")
@@ -43,7 +45,7 @@ def carry_out(problem: Problem, sparsity: float) -> PrunedModel:
     name, control = SHORT_FOR.get(problem.schedule, (problem.schedule, problem.control))
     changes_masks_or_weights = control in ("shuffle", "reinit")
     if sparsity == 0 and (name != "one-shot" or changes_masks_or_weights):
-        whole = problem.pruned_from([np.ones(shape, dtype=bool) for shape in problem.shapes])
+        whole = problem.pruned_from({name: np.ones(shape, dtype=bool) for name, shape in problem.shapes.items()})
         retraining = None if name == "iterative" else problem.retraining  # it retrains in its rounds
         return prune(problem.dense(), whole, retraining, problem.on_event)
     if not changes_masks_or_weights:
@@ -61,9 +63,8 @@ def _shuffle(problem: Problem, name: str, found: PrunedModel) -> PrunedModel:
     network with these masks from the weights that they themselves start from.
     """
     rng = np.random.default_rng(problem.task.seed_for("fine-tune"))
-    by_unit = problem.choices.granularity == "unit"
-    masks = found.pruned.bias_masks if by_unit else found.pruned.masks
-    pruned = problem.pruned_from([_shuffled(rng, mask) for mask in masks[: problem.n_prunable]])
+    masks = found.pruned.units if problem.is_by_unit else found.pruned.masks
+    pruned = problem.pruned_from({name: _shuffled(rng, masks[name]) for name in problem.shapes})
     if name in _FROM_TRAINED:
         model = prune(problem.dense(), pruned, problem.retraining, problem.on_event)
         retrained = model.updates - model.search_updates
@@ -75,13 +76,13 @@ def _shuffle(problem: Problem, name: str, found: PrunedModel) -> PrunedModel:
 def _initialise_anew(problem: Problem, found: PrunedModel) -> PrunedModel:
     """The masks that the schedule finds, trained from other initial weights."""
     task = problem.task
-    other = task.network.initial_parameters(task.seed_for("fine-tune"))
+    other = task.network.initial(task.seed_for("fine-tune"))
     return _trained(problem, other, found.pruned, found, "control: other initial weights")
 
 
-def _trained(problem: Problem, start: list[np.ndarray], pruned: Pruned, found: PrunedModel, phase: str) -> PrunedModel:
+def _trained(problem: Problem, start: Arrays, pruned: Pruned, found: PrunedModel, phase: str) -> PrunedModel:
     """A whole training with these masks from some weights, then the retraining."""
-    before = masked(start, problem.masks(pruned))
+    before = masked(start, pruned.masks)
     return problem.finish(problem.train(Training(before), pruned, phase), pruned, found.search_updates)
 
 

@@ -23,17 +23,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from .masks import RemovalOrder
-from .schedules import cubic, schedule
+from ..pruning.evidence.activity import mean_products
+from ..pruning.evidence.sample import as_weights, by_position, silence, trace
+from ..pruning.masks import RemovalOrder
+from .problem import cubic, schedule
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
     from ..fitting import PrunedModel
-    from ..training import Batch
-    from .masks import Mask
-    from .schedules import Problem
+    from ..pruning.masks import Mask
+    from ..training.loop import Batch, Masks
+    from .problem import Problem
 
 #: The part of the training in which synapses are only made and used, and the part after which elimination is over.
 CRITICAL_PERIOD_BEGIN, CRITICAL_PERIOD_END = 0.1, 0.75
@@ -56,12 +58,12 @@ def synaptic(problem: Problem, sparsity: float) -> PrunedModel:
     """Eliminate persistently inactive synapses while training; weights only, whatever the criterion.
 
     The activity of a synapse is how strongly it drives its target while that fires: the mean of
-    ``|w| * |activity before| * |activity behind|``, a leaky average over the rounds. The module says where the
-    model comes from.
+    ``|w| * |activity before| * |activity behind|``, a leaky average over the rounds. The module has the sources of the
+    model.
     """
     microglia = _Microglia(problem, sparsity)
     training = problem.train(problem.initial, None, "synaptic pruning", controller=microglia)
-    return problem.finish(training, problem.pruned_from(microglia.masks_at_last(training.parameters)))
+    return problem.finish(training, problem.pruned_from(microglia.final_masks(training.tensors)))
 
 
 class _Microglia:
@@ -70,66 +72,64 @@ class _Microglia:
         first, last = CRITICAL_PERIOD_BEGIN * problem.n_steps, CRITICAL_PERIOD_END * problem.n_steps
         self._rounds = np.unique(np.linspace(first, last, SURVEILLANCE_ROUNDS).round().astype(int)).tolist()
         self._first, self._last = first, last
-        shapes = [p.shape for p in problem.initial.parameters[: problem.n_prunable]]
-        self._activity: list[Tensor] = []
-        self._tags = [torch.zeros(shape, dtype=torch.int16) for shape in shapes]
-        self._alive = [torch.ones(shape, dtype=torch.bool) for shape in shapes]
+        self._activity: dict[str, Tensor] = {}
+        self._tags = {name: torch.zeros(shape, dtype=torch.int16) for name, shape in problem.shapes.items()}
+        self._alive = {name: torch.ones(shape, dtype=torch.bool) for name, shape in problem.shapes.items()}
         samples = problem.samples
-        counted = samples.inputs if samples.weights is None else samples.inputs[samples.weights > 0]
-        self._silence = torch.from_numpy(counted.min(axis=0))
+        self._silence = torch.from_numpy(silence(samples.inputs, samples.weights))
+        groups = problem.network.groups.items()
+        self._producers = {part.tensor: name for name, group in groups for part in group.of_role("producer")}
 
-    def after_step(self, step: int, parameters: list[Tensor], batch: Batch) -> list[Mask | None] | None:
+    def after_step(self, step: int, tensors: dict[str, Tensor], batch: Batch) -> Masks | None:
         if step not in self._rounds:
             return None
-        self._observe(parameters, batch)
+        self._observe(tensors, batch)
         progress = (step - self._first) / (self._last - self._first)
-        if step == self._rounds[-1]:  # the period is over: what should be gone goes
-            self._alive = [torch.from_numpy(mask) for mask in self._kept(self._sparsity)]
+        if step == self._rounds[-1]:  # the period is over: remove what should be gone
+            self._alive = {name: torch.from_numpy(mask) for name, mask in self._kept(self._sparsity).items()}
         else:
             self._tag(cubic(self._sparsity, progress))
             self._eliminate(cubic(self._sparsity, progress))
-        masks: list[Mask | None] = [alive.numpy() for alive in self._alive]
-        return masks + [None] * (len(parameters) - len(masks))
+        return {name: alive.numpy() for name, alive in self._alive.items()}
 
-    def masks_at_last(self, parameters: list[NDArray[np.float32]]) -> list[NDArray[np.bool_]]:
-        """The exact sparsity: the least active of those alive go, if there are still too many."""
+    def final_masks(self, tensors: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.bool_]]:
+        """The exact sparsity: the least active of those alive are removed, if there are still too many."""
         if not self._activity:  # a training too short for a single round
-            self._activity = [torch.from_numpy(abs(p)) for p in parameters[: len(self._alive)]]
+            self._activity = {name: torch.from_numpy(abs(tensors[name])) for name in self._alive}
         return self._kept(self._sparsity)
 
-    def _observe(self, parameters: list[Tensor], batch: Batch) -> None:
+    def _observe(self, tensors: dict[str, Tensor], batch: Batch) -> None:
         """Take a round's activity into the leaky average."""
         inputs, _, weights = batch
         weights = torch.ones(len(inputs), device=inputs.device) if weights is None else weights
-        shares = weights[:, None] / weights.sum().clamp_min(1e-30)
-        working = [p.to(inputs.dtype) for p in parameters]
-        outputs = [output.float().abs() for output in self._problem.task.network.layers(working, inputs)]
-        before = [inputs.float() - self._silence.to(inputs.device), *outputs[:-1]]
-        now = [
-            parameters[layer].abs() * ((before[layer] * shares).T @ outputs[layer]) for layer in range(len(self._alive))
-        ]
-        if self._activity:
-            now = [
-                ACTIVITY_MEMORY * old + (1 - ACTIVITY_MEMORY) * new
-                for old, new in zip(self._activity, now, strict=True)
-            ]
-        self._activity = now
+        shares = weights / weights.sum().clamp_min(1e-30)
+        network = self._problem.network
+        records, kinds = network.records, ("weight", "bias")
+        working = {n: t.to(inputs.dtype) if records[n].kind in kinds else t for n, t in tensors.items()}
+        record = trace(network, working, inputs)
+        for name in self._alive:
+            before = record.active_inputs(name, self._silence.to(inputs.device)).float()
+            behind = by_position(record.activities[self._producers[name]].float().abs())
+            now = tensors[name].abs() * as_weights(mean_products(before, behind, shares), records[name])
+            if name in self._activity:
+                now = ACTIVITY_MEMORY * self._activity[name] + (1 - ACTIVITY_MEMORY) * now
+            self._activity[name] = now
 
     def _tag(self, sparsity: float) -> None:
-        """Tag the least active; whoever is not among them loses the tags."""
+        """Tag the least active synapses; the others lose their tags."""
         excess = min(1.0, TAGGING_EXCESS * sparsity)
-        for layer, mask in enumerate(self._kept(excess)):
-            inactive = ~torch.from_numpy(mask) & self._alive[layer]
-            self._tags[layer] = torch.where(inactive, self._tags[layer] + 1, torch.zeros_like(self._tags[layer]))
+        for name, mask in self._kept(excess).items():
+            inactive = ~torch.from_numpy(mask) & self._alive[name]
+            self._tags[name] = torch.where(inactive, self._tags[name] + 1, torch.zeros_like(self._tags[name]))
 
     def _eliminate(self, sparsity: float) -> None:
-        """Cut those with enough tags, the least active first, but not more than should be gone by now."""
-        for layer, mask in enumerate(self._kept(sparsity)):
-            self._alive[layer] &= torch.from_numpy(mask) | (self._tags[layer] < TAGS_TO_ELIMINATE)
+        """Remove those with enough tags, the least active first, but not more than should be gone by now."""
+        for name, mask in self._kept(sparsity).items():
+            self._alive[name] &= torch.from_numpy(mask) | (self._tags[name] < TAGS_TO_ELIMINATE)
 
-    def _kept(self, sparsity: float) -> list[Mask]:
-        activity = [a.cpu().numpy() for a in self._activity]
-        alive = [mask.numpy() for mask in self._alive]
+    def _kept(self, sparsity: float) -> dict[str, Mask]:
+        activity = [self._activity[name].cpu().numpy() for name in self._alive]
+        alive = [mask.numpy() for mask in self._alive.values()]
         choices = self._problem.choices
         order = RemovalOrder(activity, choices.scope, kept=alive, sort=False, output=choices.prune_output)
-        return order.masks(sparsity)
+        return dict(zip(self._alive, order.masks(sparsity), strict=True))

@@ -1,0 +1,1 @@
+"""Networks: named tensors, a forward pass, and groups of units."""

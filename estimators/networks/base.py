@@ -1,0 +1,343 @@
+"""What every network is: named tensors with a record each, a functional forward pass, and groups of units.
+
+A network holds no numbers. Its tensors travel beside it as a mapping from names to arrays (NumPy in fitted
+classifiers, torch while computing), so copying, pickling and comparing networks needs no special code, and masks are
+mappings with the same names.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from typing import Self
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    Tensors = Mapping[str, Tensor]
+
+#: Kinds of tensors. Weights are multiplied with inputs, and are what pruning removes; the optimiser's penalty is on
+#: them. Biases and shifts are added, scales multiply a whole unit, and buffers are measured instead of trained.
+KINDS = ("weight", "bias", "scale", "shift", "buffer")
+
+
+@dataclass(frozen=True)
+class TensorRecord:
+    """What there is to know of one tensor of a network.
+
+    Attributes
+    ----------
+    name : str
+    shape : tuple of int
+    kind : str
+        One of `KINDS`.
+    output_axis : int
+        For weights, the axis along which the units of the layer lie.
+    positions : int
+        For weights, how often each entry is used for one sample: 1 in a linear layer, the number of output positions
+        in a convolution, of steps in a recurrent layer.
+    is_output : bool
+        Whether it belongs to the output layer, which pruning leaves alone by default.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    kind: str = "weight"
+    output_axis: int = 0
+    positions: int = 1
+    is_output: bool = False
+
+    @property
+    def input_axis(self) -> int:
+        """For weights, the axis along which the units (or features, or channels) that they read lie."""
+        return 1 - self.output_axis
+
+    @property
+    def size(self) -> int:
+        """Number of entries."""
+        return int(np.prod(self.shape))
+
+    @property
+    def fan_in(self) -> int:
+        """For weights, how many inputs a unit has."""
+        return self.size // max(self.shape[self.output_axis], 1)
+
+
+class Slice(NamedTuple):
+    """The part of a tensor that belongs to a group of units.
+
+    Unit ``i`` of a group of ``size`` owns the positions ``start + b * size * inner + i * inner + k`` of `axis`, for
+    ``b < blocks`` and ``k < inner``.
+
+    Attributes
+    ----------
+    tensor : str
+    axis : int
+    role : {"producer", "rider", "consumer"}
+        Producers compute the unit's output (its incoming weights), riders are applied to it (bias, scale, shift,
+        running mean and variance), consumers read it (the outgoing weights).
+    blocks : int
+        How many times the whole group is repeated along the axis: the gates of a recurrent cell.
+    inner : int
+        How many neighbouring positions a unit has: those of its feature map after a flatten.
+    start : int
+        Where the group begins: after what is concatenated before it.
+    """
+
+    tensor: str
+    axis: int
+    role: str
+    blocks: int = 1
+    inner: int = 1
+    start: int = 0
+
+
+@dataclass(frozen=True)
+class Group:
+    """Units that disappear as a whole: all entries of a unit in all slices, at once.
+
+    Attributes
+    ----------
+    name : str
+        Of the layer whose units they are.
+    size : int
+        How many units.
+    slices : tuple of Slice
+    is_output : bool
+        Whether the units are the classes, which pruning leaves alone by default.
+    """
+
+    name: str
+    size: int
+    slices: tuple[Slice, ...]
+    is_output: bool = False
+
+    def of_role(self, role: str) -> tuple[Slice, ...]:
+        """The slices of one role."""
+        return tuple(part for part in self.slices if part.role == role)
+
+
+class Recorder(Protocol):
+    """Sees what happens inside a forward pass."""
+
+    def layer(self, name: str, values: Tensor, patches: Callable[[Tensor], Tensor], outputs: Tensor) -> Tensor:
+        """Called for each layer with weights, before the activation.
+
+        Parameters
+        ----------
+        name : str
+            Of the layer's weights.
+        values : Tensor
+            The inputs of the layer, in the shape that the network uses.
+        patches : callable
+            From values of that shape to those that meet the weights, shape (n, positions, fan_in).
+        outputs : Tensor, shape (n, units, ...)
+            Before normalisation and activation.
+
+        Returns
+        -------
+        Tensor
+            What the network continues with instead of `outputs`.
+        """
+        ...
+
+    def units(self, group: str, values: Tensor) -> None:
+        """Called with the outputs of a group of units after the activation, shape (n, units, ...)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Network(ABC):
+    """A network without its numbers. Implementations are frozen dataclasses of a few plain values."""
+
+    @abstractmethod
+    def make_records(self) -> list[TensorRecord]:
+        """Describe the tensors, from input to output."""
+
+    @abstractmethod
+    def make_groups(self) -> list[Group]:
+        """Describe the units, from input to output, those of the output layer last."""
+
+    @abstractmethod
+    def with_widths(self, widths: Mapping[str, int]) -> Self:
+        """Return the same network with other numbers of units; `widths` are by group, those missing stay."""
+
+    @abstractmethod
+    def constant_outputs(self, group: str, tensors: Mapping[str, NDArray]) -> NDArray:
+        """Return the output of each unit of a hidden group if all its incoming weights are zero, shape (size,)."""
+
+    @abstractmethod
+    def fold_target(self, group: str) -> tuple[str, int] | None:
+        """Return the tensor that takes up what constant units of a hidden group add to the next layer, and the sign.
+
+        None where that is not exact: through zero padding or through time. The tensor may be one that only
+        `with_biases` has.
+        """
+
+    def with_biases(self) -> Self:
+        """Return the same network with biases in every layer that can have them."""
+        return self
+
+    @abstractmethod
+    def initial(self, seed: int) -> dict[str, NDArray[np.float32]]:
+        """Draw the tensors as they are before training, on the CPU whatever the device."""
+
+    @property
+    @abstractmethod
+    def is_piecewise_linear(self) -> bool:
+        """Whether the logits are piecewise linear in each single weight, so that they have no second derivative."""
+
+    @abstractmethod
+    def forward(
+        self,
+        tensors: Tensors,
+        inputs: Tensor,
+        *,
+        training: bool = False,
+        linear: bool = False,
+        recorder: Recorder | None = None,
+    ) -> Tensor:
+        """Compute the logits.
+
+        Parameters
+        ----------
+        tensors : mapping of str to Tensor
+            In the precision to compute in. With `training`, running statistics are updated in place.
+        inputs : Tensor, shape (n, n_features)
+        training : bool, default=False
+            Whether layers that behave differently in training, such as batch normalisation, do so.
+        linear : bool, default=False
+            Leave out biases, normalisations and activations, as synaptic flow does.
+        recorder : Recorder, optional
+
+        Returns
+        -------
+        Tensor, shape (n, classes)
+            In the precision of the tensors, but at least float32.
+        """
+
+    @property
+    def records(self) -> Mapping[str, TensorRecord]:
+        """The record of every tensor, by name, from input to output."""
+        return self._records
+
+    @cached_property
+    def _records(self) -> dict[str, TensorRecord]:
+        return {record.name: record for record in self.make_records()}
+
+    @property
+    def groups(self) -> Mapping[str, Group]:
+        """The groups of units, by name, from input to output."""
+        return self._groups
+
+    @cached_property
+    def _groups(self) -> dict[str, Group]:
+        return {group.name: group for group in self.make_groups()}
+
+    @property
+    def weights(self) -> list[TensorRecord]:
+        """The records of the weights, from input to output."""
+        return [record for record in self.records.values() if record.kind == "weight"]
+
+    @property
+    @abstractmethod
+    def n_features(self) -> int:
+        """Number of inputs of a sample."""
+
+    @property
+    @abstractmethod
+    def summary(self) -> str:
+        """A few words: the widths and the activation."""
+
+    @property
+    @abstractmethod
+    def widest(self) -> int:
+        """The largest number of activations that a layer has for one sample."""
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of logits."""
+        return next(group.size for group in self.groups.values() if group.is_output)
+
+    @property
+    def widths(self) -> list[int]:
+        """Number of features, then of the units of each group."""
+        return [self.n_features, *(group.size for group in self.groups.values())]
+
+    @property
+    def layer_widths(self) -> list[list[int]]:
+        """For every tensor of weights, the width of what it reads and of what it computes."""
+        return [[record.shape[record.input_axis], record.shape[record.output_axis]] for record in self.weights]
+
+    @property
+    def hidden_groups(self) -> list[Group]:
+        """The groups of units but those of the output layer, from input to output."""
+        return [group for group in self.groups.values() if not group.is_output]
+
+    @property
+    def trained(self) -> list[str]:
+        """Names of the tensors that the optimiser changes: all but the buffers."""
+        return [name for name, record in self.records.items() if record.kind != "buffer"]
+
+    @property
+    def n_weights(self) -> int:
+        """Number of weights, other tensors not counted."""
+        return sum(record.size for record in self.weights)
+
+    @property
+    def dense_macs(self) -> int:
+        """Multiply-adds of the weights for one sample, if none is pruned."""
+        return sum(record.size * record.positions for record in self.weights)
+
+    def loss_and_gradients(
+        self, tensors: Tensors, inputs: Tensor, targets: Tensor, weights: Tensor | None = None, *, training: bool = True
+    ) -> tuple[Tensor, Iterator[tuple[str, Tensor]]]:
+        """Weighted mean cross-entropy, and the gradients of the trained tensors.
+
+        Parameters
+        ----------
+        tensors : mapping of str to Tensor
+            In the precision to compute in.
+        inputs : Tensor, shape (n, n_features)
+            In the same precision.
+        targets : Tensor of int64, shape (n,)
+            Class indices.
+        weights : Tensor of float32, shape (n,), optional
+            Weight of every sample; equal if absent.
+        training : bool, default=True
+            As in `forward`.
+
+        Returns
+        -------
+        loss : Tensor, shape ()
+            Float32; nothing has waited for it.
+        gradients : iterator of (name, gradient)
+            Last layer first. A tensor may be changed as soon as its gradient has been yielded.
+        """
+        with torch.enable_grad():
+            leaves = {name: tensors[name].detach().requires_grad_() for name in self.trained}
+            logits = self.forward({**tensors, **leaves}, inputs, training=training)
+            loss = mean_cross_entropy(logits, targets, weights)
+            gradients = torch.autograd.grad(loss, list(leaves.values()))
+        return loss.detach(), reversed(list(zip(leaves, gradients, strict=True)))
+
+
+def mean_cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Mean cross-entropy of logits (n, classes) over the samples, weighted by `weights` (n,) if there are any."""
+    losses = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
+    return (losses * sample_shares(losses, weights)).sum()
+
+
+def sample_shares(losses: Tensor, weights: Tensor | None) -> Tensor:
+    """What each sample contributes to the mean; the shares sum to 1 (to 0, if all weights are 0)."""
+    if weights is None:
+        return torch.full_like(losses, 1.0 / len(losses))
+    return weights / weights.sum().clamp_min(torch.finfo(weights.dtype).tiny)

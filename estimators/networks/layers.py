@@ -1,0 +1,141 @@
+"""What the layers of several networks share: activations and initial weights."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from scipy.special import expit
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+_aten = torch.ops.aten
+
+#: Added to the variance in batch normalisation (the value of PyTorch).
+BATCH_NORM_EPSILON = 1e-5
+
+
+class Activation(NamedTuple):
+    """An activation function, in the forms that are needed of it.
+
+    Attributes
+    ----------
+    in_place : callable
+        From the values before it, which it may overwrite, to those after it.
+    gradient : callable
+        From the gradient at its output, and its output, to the gradient at its input.
+    of_array : callable
+        The same function of a NumPy array.
+    """
+
+    in_place: Callable[[Tensor], Tensor]
+    gradient: Callable[[Tensor, Tensor], Tensor]
+    of_array: Callable[[NDArray], NDArray]
+
+
+ACTIVATIONS = {
+    "relu": Activation(
+        torch.relu_,
+        lambda delta, output: _aten.threshold_backward(delta, output, 0),
+        lambda values: np.maximum(values, 0),
+    ),
+    "tanh": Activation(torch.tanh_, _aten.tanh_backward, np.tanh),
+    "logistic": Activation(torch.sigmoid_, _aten.sigmoid_backward, expit),
+    "identity": Activation(lambda values: values, lambda delta, _: delta, lambda values: values),
+}
+
+#: Activations without a second derivative.
+PIECEWISE_LINEAR = ("relu", "identity")
+
+
+def glorot(
+    rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int | None = None
+) -> NDArray[np.float32]:
+    """Normal with variance 2 / (fan_in + fan_out); `fan_out` is that of a linear layer (n_in, n_out) by default."""
+    fan_out = shape[-1] if fan_out is None else fan_out
+    return rng.standard_normal(shape, dtype=np.float32) * np.float32(np.sqrt(2.0 / (fan_in + fan_out)))
+
+
+def uniform(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int) -> NDArray[np.float32]:
+    """Uniform from -1/sqrt(fan_in) to 1/sqrt(fan_in), as PyTorch's linear and convolutional layers begin."""
+    bound = np.float32(1.0 / np.sqrt(max(fan_in, 1)))
+    return (rng.random(shape, dtype=np.float32) * 2 - 1) * bound
+
+
+def one_position(values: Tensor) -> Tensor:
+    """What meets the weights of a linear layer: values (n, n_in) as (n, 1, n_in)."""
+    return values[:, None]
+
+
+def patches_of_maps(values: Tensor, kernel_size: int, padding: str) -> Tensor:
+    """What meets the weights of a convolution: maps (n, channels, ...) as (n, positions, channels * kernel area)."""
+    if padding == "same":
+        values = functional.pad(values, _same_pads(kernel_size))
+    return functional.unfold(values, kernel_size).mT
+
+
+def _same_pads(kernel_size: int) -> list[int]:
+    """Zeros to the left, right, top and bottom that let a convolution keep the size of its input."""
+    around = kernel_size - 1
+    return [around // 2, around - around // 2] * 2
+
+
+def convolve(values: Tensor, weight: Tensor, bias: Tensor | None, padding: str) -> Tensor:
+    """Convolve in two dimensions; also with no filters or no channels, where PyTorch has no convolution.
+
+    Parameters
+    ----------
+    values : Tensor, shape (n, channels, height, width)
+    weight : Tensor, shape (filters, channels, kernel height, kernel width)
+    bias : Tensor, shape (filters,), optional
+    padding : {"valid", "same"}
+    """
+    kernel_size = weight.shape[-1]
+    if 0 in weight.shape[:2]:
+        lost = kernel_size - 1 if padding == "valid" else 0
+        height, width = (length - lost for length in values.shape[2:])
+        empty = values.new_zeros(len(values), len(weight), height, width)
+        return empty if bias is None else empty + bias[:, None, None]
+    if padding == "same" and kernel_size % 2:
+        return functional.conv2d(values, weight, bias, padding=kernel_size // 2)
+    if padding == "same":
+        values = functional.pad(values, _same_pads(kernel_size))
+    return functional.conv2d(values, weight, bias)
+
+
+def max_pool(values: Tensor, size: int) -> Tensor:
+    """Max pooling over windows of `size` x `size`; also of no channels. What does not fill a window is left out."""
+    if size == 1:
+        return values
+    if values.shape[1] == 0:
+        height, width = (length // size for length in values.shape[2:])
+        return values.new_zeros(len(values), 0, height, width)
+    return functional.max_pool2d(values, size)
+
+
+def batch_norm(values: Tensor, tensors: Mapping[str, Tensor], layer: str, training: bool) -> Tensor:
+    """Normalise each channel, then scale and shift it; also with no channels.
+
+    Parameters
+    ----------
+    values : Tensor, shape (n, channels, height, width)
+    tensors : mapping of str to Tensor
+        Has ``scale``, ``shift``, ``mean`` and ``variance`` of the layer, each (channels,). While training, mean and
+        variance are running averages and updated in place.
+    layer : str
+    training : bool
+        Whether to normalise with the statistics of `values`. A single value a channel has none: it is normalised with
+        the running ones.
+    """
+    channels = values.shape[1]
+    if channels == 0:
+        return values
+    scale, shift, mean, variance = (tensors[f"{layer}.{name}"] for name in ("scale", "shift", "mean", "variance"))
+    is_measured = training and values.numel() > channels
+    return functional.batch_norm(values, mean, variance, scale, shift, is_measured, eps=BATCH_NORM_EPSILON)

@@ -1,0 +1,188 @@
+"""Units: their scores, their masks, and tensors without them. Everything follows from the groups of a network.
+
+See `prunelab.estimators.networks.base` for what a group is. Arrays travel as mappings from tensor names; units as
+mappings from group names.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from numpy.typing import NDArray
+
+    from ..networks.base import Group, Slice, TensorRecord
+
+    Mask = NDArray[np.bool_]
+    Arrays = Mapping[str, NDArray]
+
+
+def owners(part: Slice, size: int, length: int) -> NDArray[np.intp]:
+    """The unit that owns each position of a slice's axis; -1 where no unit of the group does.
+
+    Parameters
+    ----------
+    part : Slice
+    size : int
+        Number of units of the group.
+    length : int
+        Of the axis.
+
+    Returns
+    -------
+    ndarray of int, shape (length,)
+    """
+    owner = np.full(length, -1, dtype=np.intp)
+    units = np.tile(np.repeat(np.arange(size), part.inner), part.blocks)
+    owner[part.start : part.start + len(units)] = units
+    return owner
+
+
+def entries_of_units(group: Group, arrays: Mapping[str, Any], role: str = "producer") -> Any:
+    """The entries of each unit in the slices of one role, shape (entries of a unit, size).
+
+    Parameters
+    ----------
+    group : Group
+    arrays : mapping of str to ndarray or Tensor
+    role : str
+
+    Returns
+    -------
+    ndarray or Tensor
+        Of the kind of the arrays.
+    """
+    parts = [entries_of_slice(part, group.size, arrays[part.tensor]) for part in group.of_role(role)]
+    if len(parts) == 1:
+        return parts[0]
+    if isinstance(parts[0], np.ndarray):
+        return np.concatenate(parts)
+    import torch
+
+    return torch.cat(parts)
+
+
+def entries_of_slice(part: Slice, size: int, array: Any) -> Any:
+    """The entries of each unit in one slice, shape (entries of a unit, size)."""
+    length = part.blocks * size * part.inner
+    rows = array.swapaxes(part.axis, -1)[..., part.start : part.start + length]
+    n = math.prod(rows.shape[:-1])  # not -1, which a group without units leaves open
+    return rows.reshape(n, part.blocks, size, part.inner).swapaxes(2, 3).reshape(n * part.blocks * part.inner, size)
+
+
+def along_units(group: Group, part: Slice, figures: Any, shape: tuple[int, ...], default: float = 1.0) -> Any:
+    """A figure for each unit, spread along the axis of a slice so that it broadcasts against the tensor.
+
+    Parameters
+    ----------
+    group : Group
+    part : Slice
+    figures : ndarray or Tensor, shape (size,)
+    shape : tuple of int
+        Of the tensor.
+    default : float, default=1.0
+        Where no unit of the group owns the position.
+
+    Returns
+    -------
+    ndarray or Tensor
+        Of the kind of `figures`, with as many dimensions as the tensor.
+    """
+    owner = owners(part, group.size, shape[part.axis])
+    if part.blocks == part.inner == 1 and len(owner) == group.size:
+        spread = figures
+    else:
+        spread = figures[owner]  # of the last unit where there is no owner
+        spread[owner < 0] = default
+    return spread.reshape([-1 if axis == part.axis else 1 for axis in range(len(shape))])
+
+
+def along_inputs(figures: NDArray, record: TensorRecord) -> NDArray:
+    """A figure for each input of a layer, (fan_in,), in a shape that broadcasts against its weights."""
+    if record.output_axis == len(record.shape) - 1:
+        return figures.reshape(*record.shape[:-1], 1)
+    return figures.reshape(1, *record.shape[1:])
+
+
+def kept_positions(
+    groups: Iterable[Group], kept: Mapping[str, Mask], records: Mapping[str, TensorRecord]
+) -> dict[str, dict[int, Mask]]:
+    """For each tensor and axis that loses units, which positions are kept.
+
+    Parameters
+    ----------
+    groups : iterable of Group
+    kept : mapping of str to ndarray of bool, each (size,)
+        By the group's name; a group that is missing keeps all of its units.
+    records : mapping of str to TensorRecord
+
+    Returns
+    -------
+    dict of str to dict of int to ndarray of bool
+        By tensor, then axis. Only what loses positions is in it.
+    """
+    positions: dict[str, dict[int, Mask]] = {}
+    for group in groups:
+        mask = kept.get(group.name)
+        if mask is None or mask.all():
+            continue
+        for part in group.slices:
+            length = records[part.tensor].shape[part.axis]
+            owner = owners(part, group.size, length)
+            stays = np.where(owner < 0, True, mask[owner])
+            of_tensor = positions.setdefault(part.tensor, {})
+            of_tensor[part.axis] = of_tensor.get(part.axis, True) & stays
+    return positions
+
+
+def masks_of_units(
+    groups: Iterable[Group], kept: Mapping[str, Mask], records: Mapping[str, TensorRecord]
+) -> dict[str, Mask]:
+    """The masks of all tensors, True where no removed unit owns the entry.
+
+    Parameters and errors are those of `kept_positions`.
+
+    Returns
+    -------
+    dict of str to ndarray of bool
+        One mask for every tensor, in its shape.
+    """
+    positions = kept_positions(groups, kept, records)
+    masks = {}
+    for name, record in records.items():
+        mask = np.ones(record.shape, dtype=bool)
+        for axis, stays in positions.get(name, {}).items():
+            mask &= np.expand_dims(stays, tuple(i for i in range(mask.ndim) if i != axis))
+        masks[name] = mask
+    return masks
+
+
+def without_units(
+    groups: Iterable[Group], kept: Mapping[str, Mask], records: Mapping[str, TensorRecord], arrays: Arrays
+) -> dict[str, NDArray]:
+    """The tensors without the entries of removed units: smaller along each axis that loses some."""
+    smaller = dict(arrays)
+    for name, axes in kept_positions(groups, kept, records).items():
+        for axis, stays in axes.items():
+            smaller[name] = np.compress(stays, smaller[name], axis=axis)
+    return smaller
+
+
+def has_entries(group: Group, there: Mapping[str, Mask], role: str = "producer") -> Mask:
+    """Which units have an entry that is there, shape (size,)."""
+    return np.asarray(entries_of_units(group, there, role).any(axis=0))
+
+
+def clear_units(group: Group, there: Mapping[str, Mask], units: Mask, role: str) -> None:
+    """Mark the entries of some units as not there, in place."""
+    if not units.any():
+        return
+    for part in group.of_role(role):
+        mask = there[part.tensor]
+        owner = owners(part, group.size, mask.shape[part.axis])
+        np.moveaxis(mask, part.axis, 0)[(owner >= 0) & units[owner]] = False  # a view

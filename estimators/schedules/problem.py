@@ -1,0 +1,243 @@
+"""What a schedule is given: a training, and a pruning of it."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..backend import flushed_denormals
+from ..fitting import DenseModel, PrunedModel, Retraining, make_pruner, on_device, prune
+from ..pruning.criteria import Model
+from ..pruning.masks import ROUND_RATE, UnrankableError
+from ..pruning.pruner import pruned_network
+from ..training.loop import TrainingDiverged, diverged, train
+from ..training.state import Training
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from ..fitting import Monitor, Samples, Task
+    from ..networks.base import Network
+    from ..pruning.masks import Mask
+    from ..pruning.pruner import Choices, Pruned, Pruner
+    from ..training.events import Event
+    from ..training.loop import Controller, Validation
+    from ..training.state import Arrays, Data, Recipe
+    from .penalties import GatedNetwork
+
+    Listener = Callable[[Event], None]
+    Schedule = Callable[["Problem", float], PrunedModel]
+
+SCHEDULES: dict[str, Schedule] = {}
+
+
+def schedule(name: str) -> Callable[[Schedule], Schedule]:
+    """Register a function as schedule `name`."""
+
+    def register(function: Schedule) -> Schedule:
+        SCHEDULES[name] = function
+        return function
+
+    return register
+
+
+@dataclass
+class Problem:
+    """A training, and a pruning of it.
+
+    The fields after `dense` are the estimator's parameters of the same names, except where stated otherwise.
+
+    Attributes
+    ----------
+    task : Task
+    split : callable
+        The samples to train on, and what is held out of them (see `hold_out`); called when they are needed.
+    choices : Choices
+    dense : callable
+        The trained network; called only by schedules that start from one.
+    schedule : str
+    control : str
+    retraining : Retraining
+        The parameters whose names begin with ``fine_tune``.
+    n_rounds : int
+    rewind_step : int
+    density_distribution : {"uniform", "erk"}
+    on_event : callable, optional
+    monitor : callable, optional
+        Given the tensors after every epoch of the final training; see `train`.
+    memory : dict
+        Shared by problems that differ only in sparsity: the tickets found so far.
+    pruner : Pruner or None
+        Of the trained network, if it has been ranked already.
+    """
+
+    task: Task
+    split: Callable[[], tuple[Samples, Validation | None]]
+    choices: Choices
+    dense: Callable[[], DenseModel]
+    schedule: str = "one-shot"
+    control: str = "none"
+    retraining: Retraining = field(default_factory=Retraining)
+    n_rounds: int | str = 5
+    rewind_step: int = 0
+    density_distribution: str = "erk"
+    on_event: Listener | None = None
+    monitor: Monitor | None = None
+    memory: dict = field(default_factory=dict)
+    pruner: Pruner | None = None
+
+    @property
+    def network(self) -> Network:
+        """The network that is trained and pruned."""
+        return self.task.network
+
+    @cached_property
+    def _held(self) -> tuple[Samples, Validation | None]:
+        return self.split()
+
+    @property
+    def samples(self) -> Samples:
+        """What is trained on."""
+        return self._held[0]
+
+    @property
+    def validation(self) -> Validation | None:
+        """What is held out, if the final training is to measure when to stop."""
+        return self._held[1]
+
+    @cached_property
+    def _data(self) -> Data:
+        """The samples on the device: sent there once for all rounds."""
+        return on_device(self.samples, self.task)
+
+    @cached_property
+    def initial(self) -> Training:
+        """The network before training."""
+        return Training(self.network.initial(self.task.seed_for("start")))
+
+    @property
+    def search(self) -> tuple:
+        """What the tickets found depend on, apart from the network and its training."""
+        return self.choices, self.n_rounds, self.rewind_step
+
+    @property
+    def n_steps(self) -> int:
+        """Updates of a whole training."""
+        return self.task.n_steps(len(self.samples.codes))
+
+    def rungs(self, sparsity: float) -> list[float]:
+        """The sparsities after each of the rounds: with ``"auto"`` a round removes `ROUND_RATE` of what is left."""
+        if self.n_rounds != "auto":
+            return ladder(sparsity, int(self.n_rounds))
+        rungs = []
+        while (rung := 1 - (1 - ROUND_RATE) ** (len(rungs) + 1)) < sparsity - 1e-9:
+            rungs.append(rung)
+        return [*rungs, sparsity]
+
+    @property
+    def is_by_unit(self) -> bool:
+        """Whether units are pruned, not weights."""
+        return self.choices.granularity == "unit"
+
+    @property
+    def weight_names(self) -> list[str]:
+        """Names of the weights that are pruned."""
+        return [record.name for record in self._model.records]
+
+    @cached_property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shapes of what is ranked: of each tensor of weights, or of the units of each group."""
+        if self.is_by_unit:
+            return {group.name: (group.size,) for group in self._model.groups}
+        return {record.name: record.shape for record in self._model.records}
+
+    @cached_property
+    def _model(self) -> Model:
+        return Model(self.network, {}, self.choices.prune_output)
+
+    def rank(self, tensors: Arrays, pruned: Pruned | None = None) -> Pruner:
+        """Score and rank a network; what `pruned` removed stays removed."""
+        masks = None if pruned is None else pruned.masks
+        return make_pruner(DenseModel(self.task, Training(tensors), self.samples, masks), self.choices, sort=False)
+
+    def train(
+        self,
+        start: Training,
+        pruned: Pruned | None,
+        phase: str,
+        recipe: Recipe | None = None,
+        controller: Controller | None = None,
+        network: GatedNetwork | None = None,
+    ) -> Training:
+        """Train from somewhere with masks held, by the recipe of the task or another."""
+        recipe = self.task.recipe if recipe is None else recipe
+        if controller is not None or network is not None:  # they count on all of its steps
+            recipe = replace(recipe, n_iter_no_change=recipe.max_iter + 1)
+        with flushed_denormals(), _reported_divergence(phase, recipe):
+            return train(
+                network or self.network,
+                start,
+                self._data,
+                recipe,
+                seed=self.task.seed_for("shuffle"),
+                masks=None if pruned is None else pruned.masks,
+                phase=phase,
+                on_event=self.on_event,
+                validation=self.validation,
+                controller=controller,
+                monitor=self._monitor_of(network),
+            )
+
+    def _monitor_of(self, network: GatedNetwork | None) -> Monitor | None:
+        monitor = self.monitor
+        if monitor is None or network is None:
+            return monitor
+        return lambda tensors: monitor(network.without_noise(tensors))
+
+    def pruned_from(self, kept: Mapping[str, Mask]) -> Pruned:
+        """What masks of the prunable weights, or units, make of the whole network."""
+        return pruned_network(self.network, kept, self.choices.granularity)
+
+    def updates(self, training: Training) -> int:
+        """Updates that a training on the samples made."""
+        return self.task.updates(training, len(self.samples.codes))
+
+    def finish(self, training: Training, pruned: Pruned, search_updates: int | None = None) -> PrunedModel:
+        """A network that has been trained with its masks, fine-tuned if that is wanted.
+
+        `search_updates` are those that the masks took before the training began; None if they were found in it.
+        """
+        model = prune(DenseModel(self.task, training, self.samples), pruned, self.retraining, self.on_event)
+        if search_updates is None:
+            return model
+        return replace(model, updates=search_updates + model.updates, search_updates=search_updates)
+
+
+@contextmanager
+def _reported_divergence(phase: str, recipe: Recipe) -> Iterator[None]:
+    """Weights that have become NaN cannot be ranked: report the divergence instead."""
+    try:
+        yield
+    except UnrankableError as error:
+        raise TrainingDiverged(diverged(f"({phase})", recipe)) from error
+
+
+def ladder(sparsity: float, n_rounds: int) -> list[float]:
+    """The sparsities after each round of removing the same part of what is left, the last one exactly `sparsity`."""
+    return [1 - (1 - sparsity) ** (i / n_rounds) for i in range(1, n_rounds)] + [sparsity]
+
+
+def masked(tensors: Mapping[str, NDArray], masks: Mapping[str, Mask]) -> Arrays:
+    """Tensors with zeros where the masks are False."""
+    return {name: np.where(masks[name], tensor, np.float32(0)) for name, tensor in tensors.items()}
+
+
+def cubic(sparsity: float, progress: float) -> float:
+    """Zhu and Gupta's sparsity when a part `progress` (0 to 1) of the pruning is over."""
+    return sparsity * (1 - (1 - min(max(progress, 0.0), 1.0)) ** 3)
