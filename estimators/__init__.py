@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .base import PruningWarning
+    from .cnn import PrunedCNNClassifier
     from .data.datasets import DatasetError, load_dataset
     from .display import SparsityPathDisplay
     from .files import UnverifiedFileWarning
@@ -24,6 +25,7 @@ _HOME = {
     "DatasetError": "data.datasets",
     "ModelFileError": "persistence",
     "ORIGINAL_SPARSITIES": "path",
+    "PrunedCNNClassifier": "cnn",
     "PrunedMLPClassifier": "mlp",
     "PrunedMLPClassifierCV": "path",
     "PruningWarning": "base",
@@ -44,6 +46,7 @@ __all__ = [
     "ORIGINAL_SPARSITIES",
     "DatasetError",
     "ModelFileError",
+    "PrunedCNNClassifier",
     "PrunedMLPClassifier",
     "PrunedMLPClassifierCV",
     "PruningWarning",

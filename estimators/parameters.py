@@ -71,6 +71,7 @@ DENSITY_DISTRIBUTIONS = ("uniform", "erk")
 FINE_TUNE_SCHEDULES = ("auto", "constant", "cosine", "rewind")
 INITS = ("uniform", "glorot")
 LEARNING_RATES = ("constant", "cosine")
+PADDINGS = ("valid", "same")
 ACTIVATIONS = ("relu", "tanh", "logistic", "identity")
 
 #: The defaults of `PrunedMLPClassifier`, as in its signature.
@@ -115,6 +116,9 @@ DEFAULTS: Mapping[str, Any] = {
     "precision": "auto",
     "memory": None,
 }
+
+#: Parameters of convolutional networks, which a model file may set, too.
+CONVOLUTIONAL = ("channels", "kernel_size", "pooling", "padding", "batch_norm", "sample_shape")
 
 #: Parameters that a file (a model, a run) may set: numbers, flags and names from fixed lists. `memory` is not among
 #: them, because a file that comes from elsewhere must not name a folder to read.
@@ -227,8 +231,22 @@ def _widths():
     return check, f"whole numbers from 1 to {MAX_WIDTH:,}, such as (300, 100)"
 
 
+def _sample_shape():
+    def check(value: Any) -> bool:
+        is_shape = isinstance(value, (list, tuple, np.ndarray)) and len(value) in (2, 3)
+        return value is None or (is_shape and _widths()[0](value))
+
+    return check, "None, or a height and width, or channels, height and width"
+
+
 _CHECKS = {
     "hidden_layer_sizes": _widths(),
+    "channels": _widths(),
+    "kernel_size": _number(1, MAX_WIDTH, whole=True),
+    "pooling": _number(1, MAX_WIDTH, whole=True),
+    "padding": _one_of(PADDINGS),
+    "batch_norm": _flag(),
+    "sample_shape": _sample_shape(),
     "activation": _one_of(ACTIVATIONS),
     "solver": _one_of(SOLVERS),
     "alpha": _number(0),
@@ -332,7 +350,11 @@ def _schedule_conflicts(given: Mapping[str, Any]) -> dict[str, str]:
 
 def has_prunable_layers(parameters: Mapping[str, Any]) -> bool:
     """Whether the network has layers that are pruned, hidden ones or the output."""
-    return bool(parameters["prune_output"]) or np.size(parameters["hidden_layer_sizes"]) > 0
+    return bool(parameters["prune_output"]) or _has_hidden_layers(parameters)
+
+
+def _has_hidden_layers(parameters: Mapping[str, Any]) -> bool:
+    return np.size(parameters["hidden_layer_sizes"]) + np.size(parameters.get("channels", ())) > 0
 
 
 def _ranking_conflicts(given: Mapping[str, Any]) -> dict[str, str]:
@@ -354,8 +376,7 @@ def _ranking_conflicts(given: Mapping[str, Any]) -> dict[str, str]:
     if schedule in WITHOUT_CRITERION:
         return found
     if criterion == "apoz":
-        has_hidden_layers = np.size(given["hidden_layer_sizes"]) > 0
-        if has_hidden_layers and given["activation"] != "relu":
+        if _has_hidden_layers(given) and given["activation"] != "relu":
             found["criterion"] = (
                 f"criterion='apoz' counts zeros, and with activation={as_text(given['activation'])} there are none: "
                 "use criterion='activation' or activation='relu'"

@@ -23,11 +23,13 @@ from .files import (
 )
 from .networks.base import Network
 from .networks.mlp import name_tensors
-from .parameters import STORED, check_value
+from .parameters import CONVOLUTIONAL, STORED, check_value
 from .pruning.pruner import Choices
 from .validation import check_parameters
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from .base import BasePrunedClassifier
 
     Classifier = TypeVar("Classifier", bound=BasePrunedClassifier)
@@ -78,7 +80,7 @@ def dumps(classifier: BasePrunedClassifier) -> bytes:
     parameters = classifier.get_params(deep=False)
     header = {
         "class": type(classifier).__name__,
-        "parameters": {name: _to_json(parameters[name]) for name in STORED},
+        "parameters": {name: _to_json(parameters[name]) for name in _stored(parameters)},
         "network": {name: _to_json(value) for name, value in asdict(classifier.network_).items()},
         "pruned_as": {name: _to_json(value) for name, value in _pruned_as(classifier).items()},
         "classes": labels,
@@ -94,6 +96,11 @@ def dumps(classifier: BasePrunedClassifier) -> bytes:
         header["preprocessing"] = preprocessing.to_header()
         arrays |= {f"{_PREPROCESSING}{name}": array for name, array in preprocessing.to_arrays().items()}
     return pack_arrays(arrays, header, FORMAT, VERSION)
+
+
+def _stored(parameters: Iterable[str]) -> list[str]:
+    """Those of a classifier's parameters that a file may set."""
+    return [name for name in parameters if name in STORED or name in CONVOLUTIONAL]
 
 
 def load(cls: type[Classifier], path: str | os.PathLike[str]) -> Classifier:
@@ -138,7 +145,7 @@ def _restore(cls: type[Classifier], header: dict[str, Any], arrays: dict[str, np
     parameters = dict(header["parameters"])
     if parameters.pop("memory", None) is not None:  # version 1 stored it as null
         raise ValueError("it names a folder for memory=, which a model file may not do")
-    unknown = parameters.keys() - set(STORED)
+    unknown = parameters.keys() - set(_stored(classifier.get_params(deep=False)))
     if unknown:
         raise ValueError(f"it sets {', '.join(map(repr, sorted(unknown)))}, which a model file may not do")
     # Files without this parameter are of versions that ranked units across the network by their raw scores.

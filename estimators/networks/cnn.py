@@ -100,7 +100,7 @@ class CNNNetwork(Network):
             if min(height, width) < 1:
                 raise ValueError(
                     f"convolution {i + 1} of {len(self.channels)} has no outputs left for images of "
-                    f"{self.sample_shape[1]}x{self.sample_shape[2]}: use fewer channels, a smaller kernel_size or "
+                    f"{self.sample_shape[1]}x{self.sample_shape[2]}: use fewer of them, a smaller kernel_size or "
                     "pooling, or padding='same'"
                 )
             shapes.append((before, (height, width)))
