@@ -23,7 +23,8 @@ import torch
 from common import arguments, interleave, load, print_goal, print_machine, print_table, spread, timed
 from prunelab.estimators import PrunedMLPClassifier, iter_sparsity_path
 from prunelab.estimators.backend import multiplies_bfloat16, resolve_device
-from prunelab.estimators.inference import Evaluator, compacted
+from prunelab.estimators.inference import Evaluator
+from prunelab.estimators.pruning.compact import compact
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,11 +61,11 @@ def main() -> None:
 
 def paths(data: Bunch, precision: str, args) -> None:
     dense, device = Trained.dense, resolve_device("auto")
-    network, parameters = dense.task.network, dense.training.parameters
+    network, tensors = dense.task.network, dense.training.tensors
     evaluator = Evaluator(data.X_test, device, precision)
     contestants: dict[str, Callable[[], object]] = {
-        "one dense evaluation": lambda: evaluator.accuracy_and_loss(network, parameters, data.y_test),
-        "bare dense forward pass": forward_pass(network, parameters, data.X_test, precision),
+        "one dense evaluation": lambda: evaluator.accuracy_and_loss(network, tensors, data.y_test),
+        "bare dense forward pass": forward_pass(network, tensors, data.X_test, precision),
         "weight": lambda: walk(data, precision, "weight"),
         "unit": lambda: walk(data, precision, "unit"),
     }
@@ -101,23 +102,23 @@ def latencies(data: Bunch, precision: str, args) -> None:
     many, one = data.X_test, data.X_test[:1]
     rows = []
     for sparsity, classifier in classifiers.items():
-        network, parameters = compacted(classifier.network_, classifier._parameters())
+        network, tensors, _ = compact(classifier.network_, classifier.tensors_)
         # One image is predicted in float64 where the precision is float32, so the bare pass is too.
         seconds = time_each(
             {
                 "predict many": partial(classifier.predict, many),
-                "bare many": forward_pass(network, parameters, many, precision),
+                "bare many": forward_pass(network, tensors, many, precision),
                 "predict one": partial(classifier.predict, one),
-                "bare one": forward_pass(network, parameters, one, precision),
+                "bare one": forward_pass(network, tensors, one, precision),
             },
             args.repeats,
         )
-        n_parameters = sum(array.size for array in parameters)
+        n_parameters = sum(array.size for array in tensors.values())
         rows.append(
             [
                 f"{sparsity:g}",
                 f"{100 * classifier.score(data.X_test, data.y_test):.2f}",
-                "-".join(str(size) for size in network.sizes),
+                "-".join(map(str, network.widths)),
                 str(n_parameters),
                 f"{4 * n_parameters / 1e6:.2f}",
                 *(spread(values, 3, 1000) for values in seconds.values()),
@@ -142,11 +143,11 @@ def few(data: Bunch):
     return data.X_train[:100], data.y_train[:100]
 
 
-def forward_pass(network, parameters, X, precision: str) -> Callable[[], object]:
-    """From inputs and parameters on the device to class indices in main memory."""
+def forward_pass(network, arrays, X, precision: str) -> Callable[[], object]:
+    """From inputs and tensors on the device to class indices in main memory."""
     device, dtype = resolve_device("auto"), getattr(torch, precision)
     inputs = torch.as_tensor(X).to(device, dtype)
-    tensors = [torch.as_tensor(array).to(device, dtype) for array in parameters]
+    tensors = {name: torch.as_tensor(array).to(device, dtype) for name, array in arrays.items()}
 
     def forward() -> object:
         with torch.inference_mode():
