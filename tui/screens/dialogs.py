@@ -14,6 +14,8 @@ from textual.events import Key
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label, OptionList, Static
 
+from ..widgets.field import Cycle
+
 Answer = TypeVar("Answer")
 
 
@@ -156,3 +158,13 @@ class PickOne(Dialog[int | None]):
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Enter or a click chooses."""
         self.dismiss(event.option_index)
+
+
+def pick_from(cycle: Cycle) -> None:
+    """Ask which option of `cycle` to choose, in a list of all of them."""
+
+    def chosen(index: int | None) -> None:
+        if index is not None:
+            cycle.choose(index)
+
+    cycle.app.push_screen(PickOne(cycle.label, cycle.listed, cycle.index), chosen)

@@ -20,7 +20,7 @@ from ..widgets.navigation import Navigation
 from ..widgets.run_panel import RunPanel
 from ..widgets.run_words import activity
 from .base import LabScreenBase
-from .dialogs import Choice, PickOne
+from .dialogs import Choice, pick_from
 
 if TYPE_CHECKING:
     from textual.binding import ActiveBinding
@@ -192,13 +192,7 @@ class LabScreen(LabScreenBase):
     def on_cycle_list_wanted(self, event: Cycle.ListWanted) -> None:
         """Show what there is to choose from."""
         event.stop()
-        cycle = event.cycle
-
-        def chosen(index: int | None) -> None:
-            if index is not None:
-                cycle.choose(index)
-
-        self.app.push_screen(PickOne(cycle.label, cycle.listed, cycle.index), chosen)
+        pick_from(event.cycle)
 
     def action_watch(self) -> None:
         """Leave the form."""

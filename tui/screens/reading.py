@@ -20,7 +20,7 @@ from ..runs.client import Overtaken, ServiceError
 from ..text import clean
 from ..widgets.entries import PIXEL_OPTIONS
 from ..widgets.field import Cycle, Field, text_input
-from .dialogs import Dialog, PickOne
+from .dialogs import Dialog, pick_from
 
 if TYPE_CHECKING:
     from ..app import PrunelabApp
@@ -204,13 +204,7 @@ class ReadingDialog(Dialog[DataSource | None]):
     def on_cycle_list_wanted(self, event: Cycle.ListWanted) -> None:
         """Show what there is to choose from."""
         event.stop()
-        cycle = event.cycle
-
-        def chosen(index: int | None) -> None:
-            if index is not None:
-                cycle.choose(index)
-
-        self.app.push_screen(PickOne(cycle.label, cycle.listed, cycle.index), chosen)
+        pick_from(event.cycle)
 
 
 def _test(text: str) -> float | str | None:
