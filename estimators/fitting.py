@@ -223,7 +223,7 @@ def train_dense(
     cache : TrainingCache, optional
         Used only for trainings that start fresh.
     on_event : callable, optional
-        Told the progress; a training from the cache has none.
+        Receives the progress events; a training from the cache has none.
     checkpoint : Checkpoint, optional
         Of the same training; it goes on from there.
     monitor : callable, optional

@@ -2,7 +2,7 @@
 
 Only the structure counts: a path is a chain of weights that are not zero, one in each layer. What a weight off
 every path is multiplied with never depends on the input, or its product never reaches the output, so it could be
-removed without changing how the network tells inputs apart.
+removed without changing how the logits depend on the input.
 """
 
 from __future__ import annotations

@@ -182,7 +182,7 @@ def test_a_checkpoint_of_the_earlier_version_loads_and_is_reported_as_unverified
 
 
 def test_a_link_is_not_followed(checkpoint_file, tmp_path):
-    """Whoever sent the folder of a run could have made it point anywhere."""
+    """In the folder of a run from another person, a link can point anywhere."""
     (tmp_path / "link").symlink_to(checkpoint_file)
     with pytest.raises(CheckpointError, match="symbolic link"):
         load_checkpoint(tmp_path / "link")

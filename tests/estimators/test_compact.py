@@ -311,7 +311,7 @@ def groups_of_units(draw) -> Slices:
     slices: list[list[Slice]] = [[], []]
 
     def add(group, tensor, axis, role):
-        """Put a slice after what the axis has, and leave some positions to nobody."""
+        """Put a slice after those of the axis, and leave some positions without a group."""
         start = lengths.get((tensor, axis), 0) + draw(counts)
         part = Slice(tensor, axis, role, draw(st.integers(1, 3)), draw(st.integers(1, 3)), start)
         slices[group].append(part)
@@ -381,7 +381,7 @@ def test_each_unit_has_its_own_entries(case, role, in_torch):
 
 @given(case=groups_of_units(), seed=st.integers(0, 99))
 @QUICK
-def test_removed_units_lose_all_their_entries_and_nobody_else_does(case, seed):
+def test_only_removed_units_lose_their_entries_and_they_lose_all(case, seed):
     kept = random_kept(case.groups, seed)
     expected = {name: np.ones(record.shape, dtype=bool) for name, record in case.records.items()}
     smaller = dict(case.arrays)

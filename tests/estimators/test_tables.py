@@ -339,7 +339,7 @@ COLUMN_NAMES = st.text("abcx 012.;,\"'", min_size=1, max_size=5).filter(str.stri
 @settings(max_examples=200, deadline=None)
 @given(data=st.data())
 def test_any_table_of_pandas_is_read_back_or_refused(data: st.DataObject, tmp_path_factory: Any) -> None:
-    """With the names of delimiter, decimal mark and label, nothing else needs to be said."""
+    """Given the delimiter, decimal mark and label, a table needs no other option."""
     n_classes, n_features = data.draw(st.integers(2, 3)), data.draw(st.integers(1, 4))
     names = data.draw(st.lists(NAMES, min_size=n_classes, max_size=n_classes, unique=True))
     kind = data.draw(st.sampled_from(["int", "float", "bool"]))

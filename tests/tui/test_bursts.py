@@ -255,7 +255,7 @@ def test_keys_of_a_burst_go_where_the_keys_before_them_lead(make_player) -> None
     play(test, make_player())
 
 
-def test_the_second_answer_to_a_dialog_goes_to_nobody(make_player) -> None:
+def test_the_second_answer_to_a_dialog_is_ignored(make_player) -> None:
     async def test(player: Player) -> None:
         app = await player.go("runs")
         await player.send("d", "k", "k")

@@ -50,7 +50,7 @@ def work(run: Run, **settings: Any) -> str:
 
 
 def set_in_file(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    """Change a JSON file as somebody would who knows about checksums."""
+    """Change a JSON file and correct its checksum, as an attacker would."""
     record = json.loads(path.read_bytes())
     record.pop("crc32")
     change(record)
@@ -83,7 +83,7 @@ def test_a_cache_that_a_run_names_is_not_read(store, tmp_path, monkeypatch):
 
 
 def test_a_file_can_set_no_parameter_that_is_not_on_the_list(store):
-    """Each parameter is on one of the lists; a new one has to be put on one of them by somebody who thinks of files."""
+    """Each parameter is on one of the lists, so that a new one is added only after a look at the files it can name."""
     assert {*PARAMETERS, *EXCLUDED} == set(DEFAULTS)
     assert "memory" in EXCLUDED
     run = store.create(SPEC)

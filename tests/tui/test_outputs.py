@@ -163,7 +163,7 @@ def test_a_sweep_and_the_export_of_its_run_agree(home, tmp_path, capsys):
 
 
 def test_exported_text_cannot_be_a_formula(home, tmp_path, capsys, monkeypatch):
-    """A run that somebody sent may have any text in it."""
+    """A run from another person may have any text in it."""
     (row, *_) = RunStore().find("one").points()
     monkeypatch.setattr(Run, "points", lambda _: [{**row, "criterion": "=1+1", "@evil": "+2"}, row])
     assert main(["runs", "export", "one", "-o", str(tmp_path / "out.csv")]) == 0
