@@ -97,7 +97,7 @@ def draw_pictures(
     ]
     headings = [
         f"{gallery.n_broken:,} of {gallery.n_broken + gallery.n_right:,} that were right are broken by the pruning",
-        f"{gallery.n_wrong_before:,} were wrong before, {gallery.n_mended:,} of them are mended by the pruning",
+        f"{gallery.n_wrong_before:,} were wrong before, {gallery.n_corrected:,} of them are corrected by the pruning",
         f"{gallery.n_right:,} are right before and after the pruning",
     ]
     shape = gallery.pictures[0].shape

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prunelab.estimators import sparsity_path
 from prunelab.estimators.base import PruningWarning
+from prunelab.estimators.interactive import InteractivePruning
 from prunelab.estimators.networks.mlp import MLPNetwork, name_tensors
 from prunelab.estimators.path import iter_sparsity_path
 from prunelab.estimators.pruning.connectivity import Connectivity, connectivity
-from prunelab.estimators.whatif import WhatIf
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order
 
@@ -195,12 +195,12 @@ def test_fit_path_and_pruning_by_hand_tell_the_same(digits, make, tmp_path, prun
     sparsities = [0.0, 0.8, 0.97]
     parameters = {"scope": "global", "prune_output": prune_output, "fit_intercept": True}
     path = sparsity_path(make(**parameters), X, y, sparsities=sparsities)
-    what_if = WhatIf(make(**parameters).fit(X, y), X, y, X, y)
+    interactive = InteractivePruning(make(**parameters).fit(X, y), X, y, X, y)
     for i, sparsity in enumerate(sparsities):
         fitted = make(**parameters, sparsity=sparsity).fit(X, y)
         fitted.save(tmp_path / "model")
-        cut, row = what_if.prune(sparsity), path.frame.iloc[i]
-        for other in (type(fitted).load(tmp_path / "model"), what_if.to_classifier(cut)):
+        cut, row = interactive.prune(sparsity), path.frame.iloc[i]
+        for other in (type(fitted).load(tmp_path / "model"), interactive.to_classifier(cut)):
             assert other.effective_sparsity_ == fitted.effective_sparsity_
             assert other.dead_units_ == fitted.dead_units_
             assert other.disconnected_units_ == fitted.disconnected_units_
@@ -237,10 +237,10 @@ def test_a_sparsity_without_anything_prunable_is_refused(blobs, make, sizes, sch
 def test_partial_fit_and_pruning_by_hand_refuse_too(blobs, make):
     with pytest.raises(ValueError, match=NOTHING):
         make(hidden_layer_sizes=(), sparsity=0.5).partial_fit(*blobs)
-    what_if = WhatIf(make(hidden_layer_sizes=()).fit(*blobs), *blobs, *blobs)
-    assert what_if.prune(0.0).effective_sparsity == 0
+    interactive = InteractivePruning(make(hidden_layer_sizes=()).fit(*blobs), *blobs, *blobs)
+    assert interactive.prune(0.0).effective_sparsity == 0
     with pytest.raises(ValueError, match=NOTHING):
-        what_if.prune(0.5)
+        interactive.prune(0.5)
 
 
 def test_the_sparsity_of_the_estimator_of_a_path_is_not_used(blobs, make):

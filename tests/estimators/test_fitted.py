@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from prunelab.estimators import PrunedMLPClassifier, PrunedMLPClassifierCV
 from prunelab.estimators.base import PruningWarning
 from prunelab.estimators.files import pack_arrays, unpack_arrays
+from prunelab.estimators.interactive import InteractivePruning
 from prunelab.estimators.parameters import (
     ACTIVATIONS,
     CONTROLS,
@@ -27,7 +28,6 @@ from prunelab.estimators.parameters import (
 )
 from prunelab.estimators.persistence import FORMAT, VERSION
 from prunelab.estimators.pruning.criteria import NORMALIZATIONS, REDUCTIONS, criterion_names
-from prunelab.estimators.whatif import WhatIf
 
 #: Values that each parameter can have. Everything that a classifier has must be here.
 VALUES = {
@@ -145,7 +145,7 @@ def test_pruning_by_hand_starts_from_what_was_fitted(fitted, blobs, tmp_path_fac
     reference = copy.deepcopy(fitted).set_params(**ranking)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PruningWarning)
-        one, other = (WhatIf(classifier, *blobs, *blobs) for classifier in (changed, reference))
+        one, other = (InteractivePruning(classifier, *blobs, *blobs) for classifier in (changed, reference))
         assert one.before.accuracy == other.before.accuracy
         cut, expected = one.prune(0.4, **way), other.prune(0.4, **way)
         assert one.scores(cut).loss == other.scores(expected).loss
@@ -163,7 +163,7 @@ def test_an_impossible_value_changes_no_prediction_and_is_not_saved(fitted, blob
         changed.save(tmp_path / "model")
     assert not list(tmp_path.iterdir())
     with pytest.raises(ValueError, match=f"{name} must be"):
-        WhatIf(changed, *blobs, *blobs)
+        InteractivePruning(changed, *blobs, *blobs)
 
 
 def test_one_fitted_in_bfloat16_predicts_in_float32_if_asked(blobs, make):

@@ -12,8 +12,8 @@ import torch
 from prunelab.estimators import PrunedMLPClassifier, sparsity_path
 from prunelab.estimators.backend import OUT_OF_MEMORY, DeviceError, is_out_of_memory, memory_errors, resolve_device
 from prunelab.estimators.inference import Evaluator
+from prunelab.estimators.interactive import InteractivePruning
 from prunelab.estimators.networks.mlp import MLPNetwork
-from prunelab.estimators.whatif import WhatIf
 
 #: Trains with two threads, on products that are large enough to be shared among them; then forks in three ways.
 FORKING = """
@@ -78,8 +78,8 @@ ERRORS = [
 @pytest.mark.parametrize("error", ERRORS, ids=repr)
 def test_memory_that_runs_out_is_one_sentence_everywhere(blobs, make, monkeypatch, error):
     fitted = make().fit(*blobs)
-    what_if = WhatIf(fitted, *blobs, *blobs)
-    cut = what_if.prune(0.5)
+    interactive = InteractivePruning(fitted, *blobs, *blobs)
+    cut = interactive.prune(0.5)
 
     def fail(*_, **__):
         raise error
@@ -91,9 +91,9 @@ def test_memory_that_runs_out_is_one_sentence_everywhere(blobs, make, monkeypatc
         lambda: make().partial_fit(*blobs),
         lambda: sparsity_path(make(), *blobs, sparsities=[0.5]),
         lambda: fitted.predict(blobs[0]),
-        lambda: WhatIf(fitted, *blobs, *blobs),
-        lambda: what_if.scores(cut),
-        lambda: what_if.estimate(cut),
+        lambda: InteractivePruning(fitted, *blobs, *blobs),
+        lambda: interactive.scores(cut),
+        lambda: interactive.estimate(cut),
     ):
         with pytest.raises(MemoryError) as caught:
             refused()

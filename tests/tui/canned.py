@@ -110,7 +110,7 @@ class CannedService:
                 "n_broken": 25,
                 "n_wrong_before": 20,
                 "n_right": 315,
-                "n_mended": 3,
+                "n_corrected": 3,
                 "first": first,
                 "pictures": pictures,
             },

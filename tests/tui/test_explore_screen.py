@@ -234,7 +234,7 @@ def test_what_the_pruning_breaks_is_shown_first(home, monkeypatch):
         await pilot.press(*"80", "enter")
         figures, gallery = await settled(pilot), screen.gallery
         assert gallery.n_broken > 0
-        gained = gallery.n_mended - gallery.n_broken
+        gained = gallery.n_corrected - gallery.n_broken
         assert figures.accuracy == pytest.approx(screen.network.accuracy + gained / 360)
         first = gallery.pictures[0]
         assert first.before == first.truth != first.after

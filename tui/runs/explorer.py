@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from sklearn.utils import Bunch
 
     from ...estimators.base import BasePrunedClassifier
-    from ...estimators.whatif import Cut, Scores, WhatIf
+    from ...estimators.interactive import Cut, InteractivePruning, Scores
     from .service import Answer, Request
 
 
@@ -75,7 +75,7 @@ class Network:
 
 @dataclass(frozen=True)
 class Figures:
-    """What is left of the network; see `prunelab.estimators.whatif.Cut` and `Scores`.
+    """What is left of the network; see `prunelab.estimators.interactive.Cut` and `Scores`.
 
     Attributes
     ----------
@@ -136,7 +136,7 @@ class Gallery:
         Of the pruning.
     n_broken, n_wrong_before, n_right : int
         How many there are of each kind.
-    n_mended : int
+    n_corrected : int
         How many of those wrong before are right after it.
     first : int
         The place of the first picture among them all.
@@ -148,7 +148,7 @@ class Gallery:
     n_broken: int
     n_wrong_before: int
     n_right: int
-    n_mended: int
+    n_corrected: int
     first: int
     pictures: list[Picture]
 
@@ -179,8 +179,8 @@ class Explorer:
         """Write the pruned network to a model file: see the module."""
         subject = yield from self._subject(request)
         path = Path(os.path.expanduser(request["path"]))
-        what_if = subject.what_if
-        what_if.to_classifier(what_if.prune(request["sparsity"], **request["ways"])).save(path)
+        interactive = subject.interactive
+        interactive.to_classifier(interactive.prune(request["sparsity"], **request["ways"])).save(path)
         yield {"saved": str(path.absolute())}
 
     def _measured(
@@ -191,11 +191,11 @@ class Explorer:
         known: tuple[Cut, Scores] | None = self._look_up("measured", key)
         if known is not None:
             return known
-        cut = subject.what_if.prune(sparsity, **ways)
-        if subject.what_if.estimates_pay:
-            yield {"figures": asdict(_figures(cut, subject.what_if.estimate(cut)))}
+        cut = subject.interactive.prune(sparsity, **ways)
+        if subject.interactive.estimates_pay:
+            yield {"figures": asdict(_figures(cut, subject.interactive.estimate(cut)))}
         scores = None
-        for scores in subject.what_if.iter_scores(cut):
+        for scores in subject.interactive.iter_scores(cut):
             if scores is None:
                 yield {}
         return self._keep("measured", key, (cut, scores))
@@ -210,7 +210,7 @@ class Explorer:
         if "torch" not in sys.modules:
             yield {"doing": "loading PyTorch and scikit-learn"}
         from ...estimators import PrunedMLPClassifier
-        from ...estimators.whatif import WhatIf
+        from ...estimators.interactive import InteractivePruning
 
         yield {"doing": "reading the network"}
         with warnings.catch_warnings(record=True) as caught:
@@ -231,8 +231,8 @@ class Explorer:
         if not hasattr(classifier, "preprocessing_"):  # a model file of an earlier version
             classifier.preprocessing_ = bunch.preprocessing
         yield {"doing": f"measuring the network on {len(bunch.y_test):,} samples"}
-        what_if = WhatIf(classifier, bunch.X_train, bunch.y_train, bunch.X_test, bunch.y_test)
-        return self._keep("subject", key, _Subject(key, what_if, data))
+        interactive = InteractivePruning(classifier, bunch.X_train, bunch.y_train, bunch.X_test, bunch.y_test)
+        return self._keep("subject", key, _Subject(key, interactive, data))
 
     def _look_up(self, name: str, key: Any) -> Any:
         kept_for, value = self._kept.get(name, (None, None))
@@ -269,17 +269,17 @@ class _Data:
 class _Subject:
     """A network with its test data."""
 
-    def __init__(self, key: Any, what_if: WhatIf, data: _Data):
-        self.key, self.what_if, self._data = key, what_if, data
-        classifier, before = what_if.classifier, what_if.before
+    def __init__(self, key: Any, interactive: InteractivePruning, data: _Data):
+        self.key, self.interactive, self._data = key, interactive, data
+        classifier, before = interactive.classifier, interactive.before
         self.network = Network(
             sizes=classifier.network_.widths,
             widths=classifier.network_.layer_widths,
             classes=data.classes,
-            n_test=what_if.n_test,
+            n_test=interactive.n_test,
             has_images=data.has_images,
-            device=what_if.device,
-            precision=what_if.precision,
+            device=interactive.device,
+            precision=interactive.precision,
             accuracy=before.accuracy,
             loss=before.loss,
             class_accuracy=before.class_accuracy,
@@ -287,7 +287,7 @@ class _Subject:
 
     def gallery(self, sparsity: float, scores: Scores, first: int, count: int) -> Gallery:
         """Some of the test images, in the order of the gallery."""
-        outcome = self.what_if.outcome(scores)
+        outcome = self.interactive.outcome(scores)
         groups = outcome.broken, outcome.wrong_before, outcome.right
         chosen = np.concatenate(groups)[first : first + count] if self._data.has_images else []
         return Gallery(
@@ -295,7 +295,7 @@ class _Subject:
             n_broken=len(groups[0]),
             n_wrong_before=len(groups[1]),
             n_right=len(groups[2]),
-            n_mended=outcome.n_mended,
+            n_corrected=outcome.n_corrected,
             first=first,
             pictures=[self._picture(int(index), scores) for index in chosen],
         )
@@ -303,8 +303,8 @@ class _Subject:
     def _picture(self, index: int, scores: Scores) -> Picture:
         pixels = self._data.pixels(index)
         return Picture(
-            truth=int(self.what_if.codes[index]),
-            before=int(self.what_if.before.predictions[index]),
+            truth=int(self.interactive.codes[index]),
+            before=int(self.interactive.before.predictions[index]),
             after=int(scores.predictions[index]),
             shape=list(pixels.shape),
             pixels=base64.b64encode(pixels.tobytes()).decode("ascii"),

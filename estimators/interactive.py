@@ -1,7 +1,7 @@
-"""A trained network to prune by hand: any sparsity, any way, measured while one waits.
+"""Prune a fitted classifier interactively: one sparsity at a time, each measured at once.
 
-Sweeps compute a curve; this computes one point of it, fast, and everything there is to know of that point. The
-figures are those of the sweep: the same masks, the same arithmetic.
+A sparsity path computes a curve; this module computes single points of it, with details of every layer and class. The
+masks and figures are those that `sparsity_path` computes.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     from .pruning.connectivity import Connectivity
     from .pruning.pruner import Choices, Pruner
 
-#: The parameters that choose what goes. (A schedule does more than choose: it trains.)
+#: The parameters that choose what is removed. (A schedule does more: it trains.)
 WAYS = ("criterion", "granularity", "scope", "norm", "order", "normalize", "reduce")
 
 #: Rankings kept: enough to try every criterion and come back. Some take seconds to make.
 _PRUNERS_KEPT = 16
 
-#: From this many products (test samples times weights) on, which take a tenth of a second, estimates are worth having.
+#: Estimates are useful from this many products (test samples times weights) on, which take a tenth of a second.
 _ESTIMATE_FROM = 4 * 10**9
 
 
@@ -110,18 +110,18 @@ class Outcome:
         Wrong before it.
     right : ndarray of int
         Right before it and after it.
-    n_mended : int
+    n_corrected : int
         How many of those wrong before are right after it.
     """
 
     broken: NDArray[np.intp]
     wrong_before: NDArray[np.intp]
     right: NDArray[np.intp]
-    n_mended: int
+    n_corrected: int
 
 
-class WhatIf:
-    """A fitted classifier, its data, and any pruning of it.
+class InteractivePruning:
+    """A fitted classifier and its data, to be pruned in different ways.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ class WhatIf:
     classifier : PrunedMLPClassifier
         A copy that computes on a device that this machine has.
     before : Scores
-        Of the classifier as it is.
+        Of the classifier before pruning.
     sample : ndarray of int
         The test samples that estimates look at: always the same, evenly from every class.
     n_test : int
@@ -271,7 +271,7 @@ class WhatIf:
             broken=np.flatnonzero(was_right & ~is_right),
             wrong_before=np.flatnonzero(~was_right),
             right=np.flatnonzero(was_right & is_right),
-            n_mended=int(np.count_nonzero(is_right & ~was_right)),
+            n_corrected=int(np.count_nonzero(is_right & ~was_right)),
         )
 
     def to_classifier(self, cut: Cut) -> BasePrunedClassifier:
