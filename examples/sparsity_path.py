@@ -3,7 +3,7 @@
 import sys
 
 from prunelab.estimators import PrunedMLPClassifier, knee, load_dataset, sparsity_path
-from prunelab.tui.plotting import plot_accuracy_curves
+from prunelab.tui.drawing.plotting import plot_accuracy_curves
 
 data = load_dataset("digits")
 classifier = PrunedMLPClassifier((300, 100), max_iter=8, random_state=0)

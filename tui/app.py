@@ -1,7 +1,7 @@
 """The app: five screens over the run store, and the manners of a terminal program.
 
 Nothing is computed in this process: runs have workers (`runs.supervisor`), and what the screens want to know of
-models and data they ask the service (`runs.client`). So neither torch nor scikit-learn is imported here.
+models and data they ask the service (`service.client`). So neither torch nor scikit-learn is imported here.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from ..estimators.files import make_private_folder
 from .garbage import IdleCollector
 from .input_queue import InputQueue, Passed
 from .keys import bindings, key_name
-from .plain import AsciiFilter, ColourlessFilter, ControlFilter, brightness
-from .runs import supervisor, words
-from .runs.client import Service
+from .line_filters import AsciiFilter, ColourlessFilter, ControlFilter, brightness
+from .runs import descriptions, supervisor
 from .runs.records import RecordError, read_record, write_record
 from .runs.schemas import Settings
 from .runs.store import Run, RunError, RunStore
 from .screens.base import Arrived, LabScreenBase
 from .screens.dialogs import Choice
 from .screens.lab import LabScreen
+from .service.client import Service
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -195,7 +195,7 @@ class PrunelabApp(App[None]):
 
         self.push_screen(
             Choice(
-                f"{words.title(run)} is running.",
+                f"{descriptions.title(run)} is running.",
                 [("d", "detach", "Leave it running"), ("s", "stop", "Stop it"), ("b", "back", "Back")],
             ),
             answered,

@@ -8,10 +8,11 @@ from __future__ import annotations
 import argparse
 import sys
 import textwrap
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .cleaning import clean
-from .status import EXIT_USAGE
+from .exit_status import EXIT_USAGE
 from .streams import prepare
 
 if TYPE_CHECKING:
@@ -80,20 +81,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = build_parser()
     options = parser.parse_args(arguments)
     if options.command in (None, "attach"):
-        from .lab import open_lab
+        from .commands.open_lab import open_lab
 
         return open_lab(options)
-    if options.command == "runs":
-        from .run_commands import run
-
-        return run(options)
-    if options.command == "study":
-        from .study_command import run
-
-        return run(options)
-    from .commands import run
-
-    return run(options)
+    command = import_module(f".commands.{options.command}", __package__)
+    return command.run(options)
 
 
 def build_parser() -> argparse.ArgumentParser:

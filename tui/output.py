@@ -60,7 +60,7 @@ class Terminal:
 
     def print_results(self, rows: Sequence[Row], plot: bool, ascii_only: bool, ways: Sequence[str] = LABELS) -> None:
         """The table, and the curve if `plot`; `ways` are the columns that tell curves apart."""
-        from .plotting import plot_accuracy_curves
+        from .drawing.plotting import plot_accuracy_curves
 
         self.print_table(*_results_table(rows, ways), left=ways)
         if plot:

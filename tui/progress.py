@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from ..estimators.training.events import Event
-    from .runs.several import Share
+    from .runs.parallel import Share
     from .runs.store import Run
 
 

@@ -25,7 +25,7 @@ from prunelab.estimators.presets import PRESETS
 from prunelab.estimators.pruning.criteria import criterion_names
 from prunelab.tui import glossary
 from prunelab.tui.cli import main
-from prunelab.tui.status import EXIT_FAILED, EXIT_USAGE
+from prunelab.tui.exit_status import EXIT_FAILED, EXIT_USAGE
 
 QUICK = ["--layers", "64", "--epochs", "2", "--device", "cpu"]
 PRUNELAB = [sys.executable, "-m", "prunelab.tui.cli"]

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from prunelab.estimators.data.source import DataOptions
 from prunelab.tui.app import PrunelabApp
-from prunelab.tui.runs.client import ServiceError
 from prunelab.tui.runs.spec import RunSpec
 from prunelab.tui.screens.data import DataScreen
 from prunelab.tui.screens.reading import ReadingDialog
+from prunelab.tui.service.client import ServiceError
 from prunelab.tui.widgets.data_list import DataList
 from prunelab.tui.widgets.picture import Picture
 from prunelab.tui.widgets.plot import Plot

@@ -10,11 +10,11 @@ from prunelab.estimators import PrunedMLPClassifier, load_dataset
 from prunelab.estimators.files import unpack_arrays
 from prunelab.estimators.persistence import FORMAT, VERSION
 from prunelab.tui.cli import main
-from prunelab.tui.runs.explorer import OPERATIONS
-from prunelab.tui.runs.service import Request
 from prunelab.tui.runs.spec import METHODS, RunSpec
 from prunelab.tui.runs.store import RunStore
 from prunelab.tui.runs.worker import Worker
+from prunelab.tui.service.explorer import OPERATIONS
+from prunelab.tui.service.server import Request
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ import pytest
 from prunelab.estimators.data.source import DataSource
 from prunelab.estimators.pruning.criteria import criterion_names
 from prunelab.tui.app import PrunelabApp
-from prunelab.tui.runs.client import Overtaken, ServiceError
-from prunelab.tui.runs.explorer import OPERATIONS
-from prunelab.tui.runs.service import Request
 from prunelab.tui.runs.spec import RunSpec
 from prunelab.tui.runs.store import RunStore
 from prunelab.tui.runs.worker import Worker
+from prunelab.tui.service.client import Overtaken, ServiceError
+from prunelab.tui.service.explorer import OPERATIONS
+from prunelab.tui.service.server import Request
 from prunelab.tui.widgets.slider import Slider
 
 SIZES = [(80, 24), *(pytest.param(size, marks=pytest.mark.slow) for size in [(120, 40), (200, 60)])]

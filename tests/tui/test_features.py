@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prunelab.tui.features import COLUMN, draw_features, number
+from prunelab.tui.drawing.features import COLUMN, draw_features, number
 from rich.cells import cell_len
 
 NAMES = ["length", "a name that is rather long", "größe"]

@@ -21,7 +21,7 @@ from prunelab.estimators.parameters import DEFAULTS
 from prunelab.tui.app import PrunelabApp
 from prunelab.tui.cli import main
 from prunelab.tui.runs import supervisor
-from prunelab.tui.runs.compared import ComparedRun
+from prunelab.tui.runs.compared_run import ComparedRun
 from prunelab.tui.runs.export import export
 from prunelab.tui.runs.listing import Listing
 from prunelab.tui.runs.records import write_record

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from prunelab.tui.images import draw_gallery, draw_image, fit_images
+from prunelab.tui.drawing.images import draw_gallery, draw_image, fit_images
 
 from .drawn import assert_fits
 

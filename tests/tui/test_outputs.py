@@ -17,11 +17,11 @@ from prunelab.estimators import PrunedMLPClassifier
 from prunelab.estimators.files import unpack_arrays
 from prunelab.estimators.persistence import FORMAT, VERSION
 from prunelab.tui.cli import main
-from prunelab.tui.runs.explorer import OPERATIONS
-from prunelab.tui.runs.service import Request
 from prunelab.tui.runs.spec import RunSpec
 from prunelab.tui.runs.store import Run, RunStore
 from prunelab.tui.runs.worker import Worker
+from prunelab.tui.service.explorer import OPERATIONS
+from prunelab.tui.service.server import Request
 
 SMALL = ["--hidden-layer-sizes", "6", "--epochs", "1", "--device", "cpu", "--quiet"]
 SWEEP = ["sweep", "--sparsities", "0,0.5,1", "--granularity", "weight", *SMALL]

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from prunelab.estimators.studies.statistics import mean_interval
-from prunelab.tui import plotting
-from prunelab.tui.plotting import Series, draw_bars, plot_accuracy_curves, plot_curves, thin
+from prunelab.tui.drawing import plotting
+from prunelab.tui.drawing.bars import draw_bars
+from prunelab.tui.drawing.plotting import Series, plot_accuracy_curves, plot_curves, thin
 
 from .drawn import assert_fits
 
@@ -589,6 +590,7 @@ def test_no_bars():
 
 def test_importing_needs_neither_plotext_nor_anything_heavy():
     heavy = ["plotext", "torch", "sklearn", "textual", "pandas", "scipy", "matplotlib"]
-    code = f"import sys, prunelab.tui.plotting, prunelab.tui.images; print([m for m in {heavy} if m in sys.modules])"
+    imports = "import sys, prunelab.tui.drawing.plotting, prunelab.tui.drawing.bars, prunelab.tui.drawing.images"
+    code = f"{imports}; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

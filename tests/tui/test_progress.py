@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 
 from prunelab.tui.progress import RunsFollower
+from prunelab.tui.runs.parallel import Share
 from prunelab.tui.runs.records import write_record
-from prunelab.tui.runs.several import Share
 from prunelab.tui.runs.store import Run, RunStore
 from rich.console import Console
 from rich.progress import Progress

@@ -20,7 +20,7 @@ from prunelab.estimators.data.source import DataOptions
 from prunelab.estimators.studies.catalogue import EXPERIMENTS
 from prunelab.estimators.training.events import BatchEnded, EpochEnded
 from prunelab.tui.cli import main
-from prunelab.tui.runs import supervisor, words
+from prunelab.tui.runs import descriptions, supervisor
 from prunelab.tui.runs.events import EventReader
 from prunelab.tui.runs.export import export
 from prunelab.tui.runs.spec import RunSpec, SpecError
@@ -110,17 +110,17 @@ def test_ways_that_do_not_go_together_are_said_but_can_be_read():
 
 def test_a_run_is_called_by_its_name_or_by_what_finds_it(store):
     run = store.create(RunSpec(preset="digits", parameters={"max_iter": 1}))
-    assert words.title(run) == run.id.split("-", 2)[2]
-    assert store.find(words.title(run)).id == run.id
-    assert words.preset(run.spec) == ""
+    assert descriptions.title(run) == run.id.split("-", 2)[2]
+    assert store.find(descriptions.title(run)).id == run.id
+    assert descriptions.preset(run.spec) == ""
     run.rename("mine")
-    assert words.title(run) == "mine"
+    assert descriptions.title(run) == "mine"
 
 
 def test_a_preset_is_told_whatever_the_seeds_and_the_machine():
     spec = RunSpec.from_preset("global", seeds=(3, 4))
     spec = dataclasses.replace(spec, preset="", parameters={**spec.parameters, "device": "cpu"})
-    assert words.preset(spec) == words.what(spec) == "Global against layer"
+    assert descriptions.preset(spec) == descriptions.what(spec) == "Global against layer"
 
 
 def test_run_directories_are_private_and_found_by_id_name_and_last(store):

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 from prunelab.estimators.data.source import DataOptions, DataSource
-from prunelab.tui.runs import browser
-from prunelab.tui.runs.client import Overtaken, Service, ServiceError
-from prunelab.tui.runs.service import Request
+from prunelab.tui.service import browser
+from prunelab.tui.service.client import Overtaken, Service, ServiceError
+from prunelab.tui.service.server import Request
 
 DIGITS = {"source": DataSource().to_json()}
 
@@ -86,7 +86,7 @@ SLOW_DOWNLOAD = """
 import sys, time
 from pathlib import Path
 from prunelab.estimators.data import idx
-from prunelab.tui.runs import service
+from prunelab.tui.service import server
 
 def download(class_name, root):
     folder = Path(root, class_name, "raw")
@@ -97,7 +97,7 @@ def download(class_name, root):
             time.sleep(0.01)
 
 idx._run_torchvision = download
-sys.exit(service.main())
+sys.exit(server.main())
 """
 
 
@@ -132,7 +132,7 @@ def test_it_ends_in_the_middle_of_a_download_and_leaves_nothing(how: str, tmp_pa
 
 
 def test_it_ends_when_there_is_nobody_to_ask() -> None:
-    command = [sys.executable, "-m", "prunelab.tui.runs.service"]
+    command = [sys.executable, "-m", "prunelab.tui.service.server"]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False)
     assert done.returncode == 0
     assert done.stdout == b""

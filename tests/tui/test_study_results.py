@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from prunelab.tui.cli import build_parser, main
+from prunelab.tui.commands.study import _specs, shares_of
 from prunelab.tui.runs.store import RunStore
-from prunelab.tui.study_command import _specs, shares_of
 
 STUDY = ["study", "norms", "--quick", "--seeds", "1", "--device", "cpu", "--quiet", "--csv", "-"]
 (SPEC,) = _specs(build_parser().parse_args(STUDY)).values()

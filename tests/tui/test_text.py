@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prunelab.tui.app import PrunelabApp
 from prunelab.tui.cli import main
+from prunelab.tui.line_filters import ControlFilter
 from prunelab.tui.output import Terminal
-from prunelab.tui.plain import ControlFilter
 from prunelab.tui.text import clean, wrapped
 from rich.cells import cell_len
 from rich.segment import Segment

@@ -13,11 +13,11 @@ from prunelab.estimators import PrunedMLPClassifier
 from prunelab.estimators.data.source import DataOptions
 from prunelab.tui.cli import main
 from prunelab.tui.runs import supervisor
-from prunelab.tui.runs.explorer import OPERATIONS
-from prunelab.tui.runs.service import Request
 from prunelab.tui.runs.spec import RunSpec, preset_of
 from prunelab.tui.runs.store import RunError, RunStore
 from prunelab.tui.runs.worker import Worker
+from prunelab.tui.service.explorer import OPERATIONS
+from prunelab.tui.service.server import Request
 from sklearn.datasets import load_digits, load_iris
 
 TINY = ["--layers", "8", "--epochs", "2", "--device", "cpu", "--quiet"]
@@ -172,7 +172,7 @@ def test_explore_does_not_show_the_old_network_on_another_file(tmp_path):
         return list(OPERATIONS["prune"](request))[-1]
 
     assert 0 <= ask()["figures"]["accuracy"] <= 1
-    from prunelab.tui.runs import explorer
+    from prunelab.tui.service import explorer
 
     explorer._explorer._kept.clear()
     numbers(path, shift=1)

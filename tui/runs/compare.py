@@ -117,11 +117,11 @@ def number(value: Any) -> float:
 def curves_of(run: str, title: str, spec: RunSpec, rows: Iterable[Row] = ()) -> list[Curve]:
     """The curves of a run, one for every way it prunes, with the rows that are there."""
     curves = [Curve(run, title, {name: way.get(name, DEFAULTS[name]) for name in WAYS}) for way in spec.variants]
-    sort_rows(curves, rows)
+    assign_rows(curves, rows)
     return curves
 
 
-def sort_rows(curves: Iterable[Curve], rows: Iterable[Row]) -> None:
+def assign_rows(curves: Iterable[Curve], rows: Iterable[Row]) -> None:
     """Append rows to the curves that they belong to."""
     by_way = {_said(curve.ways): curve for curve in curves}
     for row in rows:

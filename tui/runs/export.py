@@ -105,7 +105,7 @@ def svg_text(
     from rich.text import Text
 
     from ...estimators.presets import WAYS
-    from ..plotting import plot_accuracy_curves
+    from ..drawing.plotting import plot_accuracy_curves
 
     rows = [row for row in rows if not math.isnan(row["accuracy"])]
     plot = plot_accuracy_curves(rows, width=width, height=height, title=None, group_by=WAYS)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from . import words
+from . import descriptions
 from .store import Run, RunError
 from .supervisor import reason_of
 from .view import curve_name
@@ -93,12 +93,12 @@ class Entry:
     @property
     def title(self) -> str:
         """What it is called in a list."""
-        return words.title(self.run, self.name)
+        return descriptions.title(self.run, self.name)
 
     @property
     def dataset(self) -> str:
         """The name of its data."""
-        return "" if self.spec is None else words.dataset(self.spec)
+        return "" if self.spec is None else descriptions.dataset(self.spec)
 
     @property
     def is_resumable(self) -> bool:
@@ -108,12 +108,12 @@ class Entry:
     @cached_property
     def what(self) -> str:
         """The preset, or the network in short."""
-        return "" if self.spec is None else words.what(self.spec)
+        return "" if self.spec is None else descriptions.what(self.spec)
 
     @cached_property
     def ways(self) -> str:
         """How it prunes, in short."""
-        return "" if self.spec is None else words.ways(self.spec)
+        return "" if self.spec is None else descriptions.ways(self.spec)
 
     def matches(self, text: str) -> bool:
         """Whether every word of a text is found in what tells this run from others."""

@@ -14,12 +14,12 @@ from textual.containers import Vertical
 from textual.widgets import Static
 
 from ...estimators.studies.statistics import mean_interval
-from ..axes import round_limits
+from ..drawing.axes import round_limits
+from ..drawing.plotting import Series, plot_curves
 from ..keys import bindings
-from ..plotting import Series, plot_curves
-from ..runs import words
+from ..runs import descriptions
 from ..runs.compare import AXES, MEASURES, Curve, drawn, named, opponents, varying_ways
-from ..runs.compared import ComparedRun
+from ..runs.compared_run import ComparedRun
 from ..runs.store import Run, RunError
 from ..widgets.curve_table import CurveTable
 from ..widgets.plot import Draw, Plot
@@ -178,7 +178,7 @@ class CompareScreen(LabScreenBase):
         panel.border_subtitle = "; ".join(notes)
 
     def _warn(self) -> None:
-        data = list(dict.fromkeys(words.dataset(compared.spec) for compared in self._runs.values()))
+        data = list(dict.fromkeys(descriptions.dataset(compared.spec) for compared in self._runs.values()))
         warning = self.query_one("#warning", Static)
         warning.display = len(data) > 1
         warning.update(f"Different data ({', '.join(data)}): the figures do not compare.")

@@ -19,12 +19,12 @@ from textual.worker import Worker
 
 from ...estimators.data.datasets import data_folder
 from ...estimators.data.source import FILE_SUFFIXES, DataSource
-from ..features import draw_features
-from ..images import draw_gallery, fit_images
+from ..drawing.bars import draw_bars
+from ..drawing.features import draw_features
+from ..drawing.images import draw_gallery, fit_images
 from ..keys import bindings
-from ..plotting import draw_bars
-from ..runs.client import Overtaken, Service, ServiceError
 from ..runs.spec import RunSpec
+from ..service.client import Overtaken, Service, ServiceError
 from ..text import clean
 from ..widgets.data_list import DataList, Entry, known_entries
 from ..widgets.picture import Picture

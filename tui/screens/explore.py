@@ -18,15 +18,15 @@ from ...estimators.parameters import DEFAULTS
 from ...estimators.presets import WAYS
 from ...estimators.pruning.criteria import GRANULARITIES, NORMS, UNIT_CRITERIA, criterion_names
 from ...estimators.pruning.masks import ORDERS, SCOPES
-from ..exploring import draw_classes, draw_figures, draw_pictures
+from ..drawing.plotting import plot_accuracy_curves
+from ..drawing.pruned_network import draw_classes, draw_figures, draw_pictures
 from ..keys import bindings
-from ..plotting import plot_accuracy_curves
-from ..runs import words
-from ..runs.client import Overtaken, ServiceError
-from ..runs.explorer import Figures, Network, gallery_of
+from ..runs import descriptions
 from ..runs.export import default_name
 from ..runs.store import RunError
 from ..runs.view import curve_name
+from ..service.client import Overtaken, ServiceError
+from ..service.explorer import Figures, Network, gallery_of
 from ..widgets.mosaic import Mosaic
 from ..widgets.picture import Picture
 from ..widgets.plot import Plot
@@ -38,8 +38,8 @@ from .dialogs import Choice, Prompt
 if TYPE_CHECKING:
     from textual import events
 
-    from ..runs.explorer import Gallery
     from ..runs.store import Run
+    from ..service.explorer import Gallery
 
 #: The values of every way of pruning, in the order in which the switches go through them.
 VALUES: dict[str, list[Any]] = {
@@ -189,7 +189,7 @@ class ExploreScreen(LabScreenBase):
         spec = run.spec
         if not self._seeds:
             self._say(
-                f"{words.title(run)} has no network yet.",
+                f"{descriptions.title(run)} has no network yet.",
                 "It is kept as soon as the training is done: see F2, the lab.",
             )
             return
@@ -307,8 +307,8 @@ class ExploreScreen(LabScreenBase):
         sizes = "-".join(map(str, network.sizes))
         schedules = {"one-shot", *run.spec.ways.get("schedule", ())}
         parts = [
-            words.title(run),
-            f"{words.dataset(run.spec)}, {sizes}",
+            descriptions.title(run),
+            f"{descriptions.dataset(run.spec)}, {sizes}",
             f"{100 * network.accuracy:.2f} % unpruned",
             f"{network.precision} on {network.device}",
         ]

@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 
 from ..keys import bindings
-from ..runs import supervisor, words
+from ..runs import descriptions, supervisor
 from ..runs.store import Run, RunError
 from ..runs.view import RunWatcher, watch
 from ..text import shorten
@@ -18,7 +18,7 @@ from ..widgets.field import Cycle
 from ..widgets.form import RunForm
 from ..widgets.navigation import Navigation
 from ..widgets.run_panel import RunPanel
-from ..widgets.run_words import activity
+from ..widgets.run_summary import activity
 from .base import LabScreenBase
 from .dialogs import Choice, pick_from
 
@@ -214,7 +214,7 @@ class LabScreen(LabScreenBase):
         if active.binding.action != "start" or self._form.spec is None:
             return active
         longest = max(LONGEST_NAME, self.size.width - OTHER_KEYS)
-        what = shorten(words.short(self._form.spec), longest, self.lab.ascii_only)
+        what = shorten(descriptions.short(self._form.spec), longest, self.lab.ascii_only)
         return active._replace(binding=dataclasses.replace(active.binding, description=f"Run: {what}"))
 
     @property
@@ -248,7 +248,7 @@ class LabScreen(LabScreenBase):
             if answer == "both":
                 await self._launch(spec)
 
-        question = f"{words.title(shown)} is running. Two runs share the machine: each is slower."
+        question = f"{descriptions.title(shown)} is running. Two runs share the machine: each is slower."
         self.app.push_screen(Choice(question, [("b", "back", "Back"), ("y", "both", "Run both")]), answered)
 
     async def _launch(self, spec: RunSpec) -> None:

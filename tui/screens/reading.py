@@ -15,8 +15,8 @@ from textual.containers import Container, Vertical
 from textual.widgets import Button, Input, Static
 
 from ...estimators.data.source import DataSource
-from ..preview import draw_table
-from ..runs.client import Overtaken, ServiceError
+from ..drawing.preview import draw_table
+from ..service.client import Overtaken, ServiceError
 from ..text import clean
 from ..widgets.entries import PIXEL_OPTIONS
 from ..widgets.field import Cycle, Field, text_input

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rich.cells import cell_len
 from rich.style import Style
 
-from ..plotting import ASCII_SYMBOLS, COLOURS, SYMBOLS
+from ..drawing.plotting import ASCII_SYMBOLS, COLOURS, SYMBOLS
 from ..runs.compare import MEASURES, Curve, Difference, differences
 from ..text import shorten
 from .table import GAP, Cell, Column, Table

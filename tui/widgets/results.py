@@ -9,7 +9,7 @@ from textual.message import Message
 from textual.widgets import DataTable
 
 from ..runs.view import curve_name
-from .run_words import accuracies, accuracy_in_words, curve_names
+from .run_summary import accuracies, accuracy_in_words, curve_names
 
 if TYPE_CHECKING:
     from ..runs.spec import RunSpec
@@ -44,22 +44,22 @@ class ResultsTable(DataTable[str]):
         super().__init__(id=id, classes=classes, cell_padding=1, zebra_stripes=False)
         self.point: Point | None = None
         self._spec: RunSpec | None = None
-        self._lies = False
+        self._is_transposed = False
         self._follows = True
         self._newest: Point | None = None
         self._shown: dict[Point, str] = {}
 
-    def begin(self, spec: RunSpec, *, lies: bool) -> None:
-        """Make an empty table for a run; it `lies` if every curve is a line of it instead of a column."""
-        if spec is self._spec and lies == self._lies:  # of two runs with equal specs each has its own
+    def begin(self, spec: RunSpec, *, is_transposed: bool) -> None:
+        """Make an empty table for a run; if `is_transposed`, every curve is a line of it instead of a column."""
+        if spec is self._spec and is_transposed == self._is_transposed:  # of two runs with equal specs each has its own
             return
         if spec is not self._spec:
             self._follows, self.point = True, None
-        self._spec, self._lies, self._shown = spec, lies, {}
+        self._spec, self._is_transposed, self._shown = spec, is_transposed, {}
         self.clear(columns=True)
         curves = [(name, name) for name in curve_names(spec)]
         sparsities = {_key(value): f"{100 * value:.10g} %" for value in sorted(spec.sparsities)}
-        across, down = (list(sparsities.items()), curves) if lies else (curves, list(sparsities.items()))
+        across, down = (list(sparsities.items()), curves) if is_transposed else (curves, list(sparsities.items()))
         for key, label in across:
             self.add_column(label, key=key, width=max(len(label), _WIDTH if len(spec.seeds) == 1 else _WIDTH_OF_MEAN))
         for key, label in down:
@@ -86,7 +86,7 @@ class ResultsTable(DataTable[str]):
 
     def _keys(self, point: Point) -> tuple[str, str]:
         curve, sparsity = point[0], _key(point[1])
-        return (curve, sparsity) if self._lies else (sparsity, curve)
+        return (curve, sparsity) if self._is_transposed else (sparsity, curve)
 
     def _go_to(self, point: Point) -> None:
         self.point = point
@@ -105,7 +105,7 @@ class ResultsTable(DataTable[str]):
 
     def _point_at(self, coordinate: Coordinate) -> Point | None:
         row, column = self.coordinate_to_cell_key(coordinate)
-        keys = (row.value, column.value) if self._lies else (column.value, row.value)
+        keys = (row.value, column.value) if self._is_transposed else (column.value, row.value)
         return next((point for point in self._shown if (point[0], _key(point[1])) == keys), None)
 
 

@@ -10,8 +10,8 @@ from textual.content import Content
 from textual.widgets import Static
 
 from ...estimators.presets import WAYS
-from ..plotting import plot_accuracy_curves
-from ..runs import words
+from ..drawing.plotting import plot_accuracy_curves
+from ..runs import descriptions
 from ..runs.listing import Entry
 from ..runs.store import RunError
 from ..text import clean, duration
@@ -26,8 +26,11 @@ def describe(entry: Entry) -> list[str]:
     spec = entry.spec
     lines = [_state(entry)]
     if spec is not None:
-        lines += [f"{words.dataset(spec)}: {words.training(spec)}", f"prunes: {words.pruning(spec)}"]
-    return [*lines, f"{words.folder(entry.run.path)} ({words.size(entry.run.size())})"]
+        lines += [
+            f"{descriptions.dataset(spec)}: {descriptions.training(spec)}",
+            f"prunes: {descriptions.pruning(spec)}",
+        ]
+    return [*lines, f"{descriptions.folder(entry.run.path)} ({descriptions.size(entry.run.size())})"]
 
 
 def _state(entry: Entry) -> str:

@@ -13,13 +13,14 @@ from textual.containers import Container, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from ..plotting import Series, draw_bars, plot_accuracy_curves, plot_curves
+from ..drawing.bars import draw_bars
+from ..drawing.plotting import Series, plot_accuracy_curves, plot_curves
 from ..runs.view import curve_name
 from ..text import clean, fitted
 from .picture import Picture
 from .plot import Draw, Plot, as_high_as_it_is
 from .results import ResultsTable
-from .run_words import heading, layer_bars, loss_curve, progress
+from .run_summary import heading, layer_bars, loss_curve, progress
 
 if TYPE_CHECKING:
     from ..runs.view import Row, RunView, RunWatcher, TrainingCurve
@@ -222,7 +223,7 @@ class RunPanel(Vertical, can_focus=True):
         # Even where it is not seen: the layers are those of the point at its cursor.
         if self._is_new("table", len(view.rows), self.is_small):
             table = self.query_one(ResultsTable)
-            table.begin(view.spec, lies=self.is_small)
+            table.begin(view.spec, is_transposed=self.is_small)
             table.update_rows(view.rows, self._ascii)
             self.query_one("#table").styles.height = min(len(table.rows) + 2, 7) if self.is_small else None
 

@@ -1,6 +1,6 @@
 """Grey images as text.
 
-Both functions are pure, as are those of `prunelab.tui.plotting`: nothing is printed or kept between calls.
+Both functions are pure, as are those of `prunelab.tui.drawing.plotting`: nothing is printed or kept between calls.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .text import centred, clean, fitted, paint
+from ..text import centred, clean, fitted, paint
 
 SHADES = " ░▒▓█"
 ASCII_SHADES = " .:-=+*#%@"

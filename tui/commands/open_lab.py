@@ -6,8 +6,8 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from .status import EXIT_FAILED, EXIT_USAGE
-from .streams import can_draw, tell
+from ..exit_status import EXIT_FAILED, EXIT_USAGE
+from ..streams import can_draw, tell
 
 if TYPE_CHECKING:
     import argparse
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def open_lab(options: argparse.Namespace) -> int:
     """``prunelab`` and ``prunelab attach``: the app, where there is a terminal for it."""
-    from .runs import locks
+    from ..runs import locks
 
     if not locks.HAS_WORKERS:
         print(
@@ -31,7 +31,7 @@ def open_lab(options: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return EXIT_USAGE
-    from .runs.store import RunError, RunStore
+    from ..runs.store import RunError, RunStore
 
     run = None
     try:
@@ -43,7 +43,7 @@ def open_lab(options: argparse.Namespace) -> int:
         tell(f"prunelab {options.command or ''}".rstrip() + f": {error}")
         return EXIT_USAGE
     try:
-        from .app import run_app
+        from ..app import run_app
     except ImportError as error:
         tell(f"prunelab: the lab cannot start: {error}; install prunelab again")
         return EXIT_FAILED

@@ -1,4 +1,4 @@
-"""The process that answers the app's questions: ``python -m prunelab.tui.runs.service``.
+"""The process that answers the app's questions: ``python -m prunelab.tui.service.server``.
 
 Everything that needs torch or scikit-learn but is no run happens there: pruning a model by hand, loading and
 drawing from data sets. Requests come as JSON lines on standard input, ``{"id", "op", "group", ...}``; answers go as

@@ -1,4 +1,4 @@
-"""Answers about data sets for the app's data screen; runs in the service process (see `prunelab.tui.runs.service`).
+"""Answers about data sets for the app's data screen; runs in the service process (see `prunelab.tui.service.server`).
 
 ==================  ==========================================  ====================================================
 operation           wants                                       answers
@@ -31,7 +31,7 @@ from ...estimators.data.source import DataSource
 if TYPE_CHECKING:
     from sklearn.utils import Bunch
 
-    from .service import Answer, Operation, Request
+    from .server import Answer, Operation, Request
 
 SECONDS_BETWEEN_ANSWERS = 0.25
 

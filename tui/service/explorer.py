@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from ...estimators.base import BasePrunedClassifier
     from ...estimators.interactive import Cut, InteractivePruning, Scores
-    from .service import Answer, Request
+    from .server import Answer, Request
 
 
 @dataclass(frozen=True)

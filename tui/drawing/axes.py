@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ..estimators.messages import as_text
+from ...estimators.messages import as_text
 
 HUGE = 1e300
 """Anything larger counts as infinite: differences between such numbers would overflow."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.cells import cell_len
 
-from .text import clean, fitted
+from ..text import clean, fitted
 
 #: No column is wider.
 MAX_COLUMN = 14

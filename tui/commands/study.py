@@ -15,17 +15,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from ..estimators.files import write_output
-from ..estimators.studies.catalogue import STUDIES, parts_of
-from .commands import check_can_write, check_here, from_anywhere, options_of, run_safely, stopped_by_interrupt
-from .output import Terminal
-from .runs import locks, several
-from .runs.several import Share
-from .runs.store import Run, RunError, RunStore, numbers
-from .status import EXIT_FAILED, EXIT_INTERRUPTED, UsageError
-from .streams import tell
-from .tables import csv_text, json_text
-from .text import duration
+from ...estimators.files import write_output
+from ...estimators.studies.catalogue import STUDIES, parts_of
+from ..exit_status import EXIT_FAILED, EXIT_INTERRUPTED, UsageError
+from ..output import Terminal
+from ..runs import locks, parallel
+from ..runs.parallel import Share
+from ..runs.store import Run, RunError, RunStore, numbers
+from ..streams import tell
+from ..tables import csv_text, json_text
+from ..text import duration
+from .common import check_can_write, run_safely
+from .foreground import stopped_by_interrupt
+from .request import check_here, from_anywhere, options_of
 
 if TYPE_CHECKING:
     import argparse
@@ -34,9 +36,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from sklearn.utils import Bunch
 
-    from ..estimators.studies.catalogue import Study
-    from ..estimators.studies.verdicts import Answer
-    from .runs.spec import RunSpec
+    from ...estimators.studies.catalogue import Study
+    from ...estimators.studies.verdicts import Answer
+    from ..runs.spec import RunSpec
 
 #: Each process holds the data set: more are for those who ask for them.
 MAX_JOBS = 8
@@ -89,8 +91,8 @@ def _run(options: argparse.Namespace) -> int:
 
 def _specs(options: argparse.Namespace) -> dict[str, RunSpec]:
     """The experiments of a study."""
-    from ..estimators.data.datasets import dataset_names
-    from .runs.spec import RunSpec
+    from ...estimators.data.datasets import dataset_names
+    from ..runs.spec import RunSpec
 
     study = STUDIES[options.study]
     seeds = options.seeds or (study.quick_seeds if options.quick else study.seeds)
@@ -114,7 +116,7 @@ def _specs(options: argparse.Namespace) -> dict[str, RunSpec]:
 
 def _jobs_that_pay(specs: Collection[RunSpec]) -> int:
     """Processes for seeds and parts: a processor each; one on a GPU, which they would have to share."""
-    from ..estimators.backend import resolve_device
+    from ...estimators.backend import resolve_device
 
     if not locks.HAS_WORKERS or any(resolve_device(spec.parameter("device")).type != "cpu" for spec in specs):
         return 1
@@ -158,7 +160,7 @@ def _timed(
     if not shares or options.quiet:
         yield
         return
-    from ..estimators.studies.duration import estimated_seconds, one_of
+    from ...estimators.studies.duration import estimated_seconds, one_of
 
     seconds = 0.0
     with one_of(jobs):
@@ -176,12 +178,12 @@ def _timed(
 
 def _compute(shares: Sequence[Share], jobs: int, options: argparse.Namespace) -> None:
     """Compute runs as far as they are not, in this process if it is one at a time and no other is at it."""
-    from .progress import follow_on
+    from ..progress import follow_on
 
     stream = sys.stderr if sys.stderr.isatty() and not options.quiet else None
     if jobs > 1 or any(share.state == "running" for share in shares):
         with follow_on(stream, shares) as follower:
-            several.compute(shares, jobs, follower.tell)
+            parallel.compute(shares, jobs, follower.tell)
         return
     for number, share in enumerate(shares, 1):
         if stream is not None and len(shares) > 1:
@@ -192,8 +194,8 @@ def _compute(shares: Sequence[Share], jobs: int, options: argparse.Namespace) ->
 
 def _compute_here(run: Run, stream: IO[str] | None) -> str:
     """Compute a run in this process; returns its state."""
-    from .progress import progress_on
-    from .runs.worker import Worker
+    from ..progress import progress_on
+    from ..runs.worker import Worker
 
     missing = run.spec.n_points - len(run.points())
     with progress_on(stream, missing, len(run.spec.seeds)) as progress:
@@ -208,8 +210,8 @@ def _compute_here(run: Run, stream: IO[str] | None) -> str:
 def _answer(options: argparse.Namespace, specs: Mapping[str, RunSpec], shares: Mapping[str, Sequence[Share]]) -> Answer:
     import pandas as pd
 
-    from ..estimators.studies.run import label_rows
-    from ..estimators.studies.verdicts import analyse
+    from ...estimators.studies.run import label_rows
+    from ...estimators.studies.verdicts import analyse
 
     study = STUDIES[options.study]
     rows: list[dict[str, Any]] = []

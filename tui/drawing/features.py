@@ -1,4 +1,4 @@
-"""The columns of data that are no images, as text. A pure function, as those of `prunelab.tui.plotting`."""
+"""The columns of data that are no images, as text. A pure function, as those of `prunelab.tui.drawing.plotting`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from rich.cells import cell_len
 
-from .text import Segment, clean, fitted, paint_line, shorten, width_of
+from ..text import Segment, clean, fitted, paint_line, shorten, width_of
 
 COLUMN = 10
 _FIGURES = ("mean", "least", "largest")
@@ -38,7 +38,7 @@ def draw_features(
     width : int
         The width of the result in columns.
     colour, ascii_only
-        See `prunelab.tui.plotting`.
+        See `prunelab.tui.drawing.plotting`.
 
     Returns
     -------

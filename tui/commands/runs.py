@@ -8,16 +8,16 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .output import ADDED_LABELS, Terminal
-from .runs import supervisor
-from .runs.export import FORMATS, default_name, export, export_text, model_bytes
-from .runs.store import Run, RunError, RunStore, numbers
-from .runs.view import doubt_about
-from .runs.words import title
-from .status import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, UsageError
-from .streams import shown, tell
-from .tables import json_text
-from .text import clean, duration
+from ..exit_status import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, UsageError
+from ..output import ADDED_LABELS, Terminal
+from ..runs import supervisor
+from ..runs.descriptions import title
+from ..runs.export import FORMATS, default_name, export, export_text, model_bytes
+from ..runs.store import Run, RunError, RunStore, numbers
+from ..runs.view import doubt_about
+from ..streams import shown, tell
+from ..tables import json_text
+from ..text import clean, duration
 
 if TYPE_CHECKING:
     import argparse

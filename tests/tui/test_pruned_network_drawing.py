@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 
 import pytest
-from prunelab.tui.exploring import draw_figures
+from prunelab.tui.drawing.pruned_network import draw_figures
 from prunelab.tui.output import Terminal
-from prunelab.tui.runs.explorer import Figures, Network
+from prunelab.tui.service.explorer import Figures, Network
 from rich.cells import cell_len
 
 WIDTHS = [[64, 100], [100, 50], [50, 10]]

@@ -1,6 +1,6 @@
 """What the explore screen shows of a pruned network, as text.
 
-Pure functions, as those of `prunelab.tui.plotting`: lines of exactly the width asked for, nothing kept.
+Pure functions, as those of `prunelab.tui.drawing.plotting`: lines of exactly the width asked for, nothing kept.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 
+from ..text import clean, fitted, foreground, paint_line, shorten, width_of
+from .bars import draw_bars
 from .images import draw_gallery, fit_images
-from .plotting import draw_bars
-from .text import clean, fitted, foreground, paint_line, shorten, width_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .runs.explorer import Figures, Gallery, Network, Picture
+    from ..service.explorer import Figures, Gallery, Network, Picture
 
 _BOLD, _RED, _GREEN, _GREY = "1", foreground(160), foreground(28), foreground(244)
 

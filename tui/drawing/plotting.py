@@ -22,16 +22,15 @@ import numpy as np
 import numpy.typing as npt
 from rich.cells import cell_len, set_cell_size
 
-from ..estimators.studies.statistics import mean_interval
+from ...estimators.studies.statistics import mean_interval
+from ..text import Segment, centred, clean, fitted, foreground, paint_line, shorten, width_of
 from .axes import HUGE, Array, Axis, Limits, check_limits, linear_axis, log_axis, round_limits
-from .text import Segment, centred, clean, fitted, foreground, paint_line, shorten, width_of
 
 if TYPE_CHECKING:
     from plotext._figure import _figure_class
 
 __all__ = [
     "Series",
-    "draw_bars",
     "plot_accuracy_curves",
     "plot_curves",
     "thin",
@@ -566,65 +565,3 @@ def _seed_note(n_seeds: set[int]) -> str:
         return ""
     number = f"{min(n_seeds)}" if len(n_seeds) == 1 else f"{min(n_seeds)} to {max(n_seeds)}"
     return f", mean of {number} seeds, 95 % interval"
-
-
-# Bars ------------------------------------------------------------------------------------------------------
-
-
-def draw_bars(
-    rows: Iterable[tuple[str, float, str]],
-    *,
-    width: int,
-    colour: bool = True,
-    ascii_only: bool = False,
-) -> str:
-    """Draw labelled horizontal bars, such as the part of each layer that was kept.
-
-    Parameters
-    ----------
-    rows : iterable of (label, fraction, text)
-        What stands before the bar, how much of the bar is filled (0 to 1), and what stands after it.
-    width : int
-        The width of the result in columns.
-    colour : bool, default=True
-        Whether to use ANSI escape codes.
-    ascii_only : bool, default=False
-        Whether to use nothing but ASCII characters.
-
-    Returns
-    -------
-    str
-        One line of `width` columns for each row. Labels and texts are cut if the bars would become too short.
-    """
-    cleaned = [(clean(label, ascii_only), part, clean(text, ascii_only)) for label, part, text in rows]
-    label_width = min(max((cell_len(label) for label, _, _ in cleaned), default=0), width // 3)
-    text_width = min(max((cell_len(text) for _, _, text in cleaned), default=0), width // 3)
-    bar_width = width - label_width - text_width - 2
-    if bar_width < 3:
-        return "\n".join(fitted(f"{a} {c}", width, ascii_only) for a, _, c in cleaned)
-    lines = []
-    for label, part, text in cleaned:
-        label, text = shorten(label, label_width, ascii_only), shorten(text, text_width, ascii_only)
-        filled, rest = _bar(part, bar_width, ascii_only)
-        segments = [
-            (set_cell_size(label, label_width) + " ", ""),
-            (filled, foreground(COLOURS[0])),
-            (rest, foreground(GREY)),
-            (" " * (1 + text_width - cell_len(text)) + text, ""),
-        ]
-        lines.append(paint_line(segments, width, colour))
-    return "\n".join(lines)
-
-
-def _bar(fraction: float, width: int, ascii_only: bool) -> tuple[str, str]:
-    """Draw a bar and what is left of its length.
-
-    Only a fraction of 0 looks empty, and only a fraction of 1 looks full.
-    """
-    steps = 1 if ascii_only else 2
-    total = width * steps
-    fraction = min(max(fraction, 0.0), 1.0) if math.isfinite(fraction) else 0.0
-    units = min(max(round(fraction * total), int(fraction > 0)), total - int(fraction < 1))
-    whole, half = divmod(units, steps)
-    filled = ("#" if ascii_only else "━") * whole + "╸" * half
-    return filled, ("." if ascii_only else "─") * (width - len(filled))

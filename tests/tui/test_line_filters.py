@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prunelab.tui.app import PrunelabApp
-from prunelab.tui.plain import AsciiFilter, ColourlessFilter, to_ascii
+from prunelab.tui.line_filters import AsciiFilter, ColourlessFilter, to_ascii
 from prunelab.tui.runs.store import RunStore
 from rich.cells import cell_len
 from rich.segment import Segment

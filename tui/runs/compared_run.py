@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
-from . import words
-from .compare import Curve, curves_of, sort_rows
+from . import descriptions
+from .compare import Curve, assign_rows, curves_of
 from .events import EventReader
 from .points import Points
 from .store import Run
@@ -31,7 +31,7 @@ class ComparedRun:
 
     def __init__(self, run: Run):
         self.run, self.spec = run, run.spec
-        self.title = words.title(run)
+        self.title = descriptions.title(run)
         self.state = "running"
         self._points = Points(run.spec)
         self._curves = curves_of(run.id, self.title, self.spec)
@@ -48,7 +48,7 @@ class ComparedRun:
         # How it stands before what it did: a run that has ended has written its last point.
         self._stamp = _stamp(self.run)
         self.state = "gone" if self._stamp < 0 else self.run.state
-        self.title = self.title if self.state == "gone" else words.title(self.run)
+        self.title = self.title if self.state == "gone" else descriptions.title(self.run)
         try:
             events = self._reader.read()
         except OSError:
@@ -57,7 +57,7 @@ class ComparedRun:
         for event in events:
             if (at := self._points.insert(event["row"])) is not None:
                 rows.append(self._points.rows[at])
-        sort_rows(self._curves, rows)
+        assign_rows(self._curves, rows)
         return bool(rows) or (self.title, self.state) != before
 
     @property

@@ -11,7 +11,7 @@ from textual.content import Content
 from ...estimators.parameters import DEFAULTS
 from ...estimators.presets import WAYS
 from ...estimators.studies.statistics import mean_interval
-from ..runs import words
+from ..runs import descriptions
 from ..runs.view import curve_name
 from ..text import clean, duration
 
@@ -34,8 +34,8 @@ _WIDTH = 22
 
 def heading(watcher: RunWatcher, ascii_only: bool) -> Content:
     """Three lines or so: its name, state and preset, what it computes, and how it goes or went."""
-    run, title = watcher.run, words.title(watcher.run)
-    beside = [words.preset(run.spec), "" if title == words.short_id(run) else words.short_id(run)]
+    run, title = watcher.run, descriptions.title(watcher.run)
+    beside = [descriptions.preset(run.spec), "" if title == descriptions.short_id(run) else descriptions.short_id(run)]
     lines = [
         Content.assemble(
             (clean(title, ascii_only), "bold"),
@@ -58,7 +58,7 @@ def _state(watcher: RunWatcher) -> str:
 
 def _what(view: RunView) -> str:
     spec = view.spec
-    parts = [words.dataset(spec), "-".join(map(str, view.sizes)) if view.sizes else words.widths(spec)]
+    parts = [descriptions.dataset(spec), "-".join(map(str, view.sizes)) if view.sizes else descriptions.widths(spec)]
     if view.sizes:
         parts.append(f"{view.precision} on {view.device}")
     if view.n_train:

@@ -1,0 +1,1 @@
+"""The `prunelab` commands, a module each, and what they share."""

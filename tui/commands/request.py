@@ -1,0 +1,125 @@
+"""The run that the options of a command ask for, and the data it needs."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...estimators.presets import PRESETS, WAYS
+from ..exit_status import UsageError
+from ..streams import tell
+from .common import usage_errors
+
+if TYPE_CHECKING:
+    import argparse
+
+    from sklearn.utils import Bunch
+
+    from ...estimators.data.source import DataOptions, DataSource
+    from ..runs.spec import RunSpec
+
+
+def spec_of(options: argparse.Namespace, several: bool) -> RunSpec:
+    """What the options and the preset ask for; `several` if a sweep."""
+    from ..runs.spec import PARAMETERS, RunSpec, SpecError, check_name
+
+    if options.preset is None:
+        spec = RunSpec()
+    elif options.preset in PRESETS:
+        spec = RunSpec.from_preset(options.preset)
+    else:
+        raise UsageError(f"there is no preset {options.preset!r}; the presets are {', '.join(PRESETS)}")
+    given = {name: getattr(options, name) for name in PARAMETERS if hasattr(options, name)}
+    ways = {name: getattr(options, name) for name in WAYS if hasattr(options, name)}
+    ways = {name: tuple(map(_norm, value if several else [value])) for name, value in ways.items()}
+    first_seed = getattr(options, "random_state", 0)
+    if several:
+        changes = {
+            "ways": {**spec.ways, **ways},
+            "sparsities": tuple(options.sparsities or spec.sparsities),
+            "seeds": tuple(range(first_seed, first_seed + options.seeds)),
+        }
+    else:
+        ways = {**_one_way_of(spec), **ways}
+        for name, values in ways.items():
+            if len(values) > 1:
+                raise UsageError(
+                    f"the preset {options.preset} compares several ways of pruning, and fit prunes in one: "
+                    f"add --{name.replace('_', '-')} {' or '.join(map(str, values))}"
+                )
+        changes = {"ways": ways, "sparsities": tuple(sorted({0.0, options.sparsity})), "seeds": (first_seed,)}
+    spec = dataclasses.replace(
+        spec,
+        dataset=options.dataset or spec.dataset,
+        pixels=options.pixels or (spec.pixels if options.dataset in (None, spec.dataset) else "auto"),
+        options=options_of(options, spec.options.label_noise),
+        data_root=options.data_root,
+        parameters={**spec.parameters, **given},
+        **changes,
+    )
+    try:
+        spec = dataclasses.replace(spec, name=check_name(options.name or ""))
+        spec.check()
+    except SpecError as error:
+        raise UsageError(str(error)) from error
+    return spec
+
+
+def _one_way_of(spec: RunSpec) -> dict[str, Any]:
+    """The ways of pruning of a preset, but weights where it has weights and units."""
+    return {name: values for name, values in spec.ways.items() if name != "granularity" or len(values) == 1}
+
+
+def _norm(value: str) -> str | int:
+    """The norm as a number, where it is one."""
+    return int(value) if value in ("1", "2") else value
+
+
+def check_here(spec: RunSpec, options: argparse.Namespace) -> Bunch:
+    """Refuse what cannot run on this machine before anything is kept; returns the data."""
+    from ...estimators.backend import resolve_device
+
+    with usage_errors():
+        resolve_device(spec.parameter("device"))
+    return load(spec.source, options)
+
+
+def options_of(options: argparse.Namespace, label_noise: float = 0.0) -> DataOptions:
+    """How to read the data, from the command line; `label_noise` applies where none is given."""
+    from ...estimators.data.source import DataOptions
+
+    given = {field.name: getattr(options, field.name, None) for field in dataclasses.fields(DataOptions)}
+    noise = given.pop("label_noise")
+    return DataOptions(**given, label_noise=label_noise if noise is None else noise)  # type: ignore[arg-type]
+
+
+def from_anywhere(spec: RunSpec) -> RunSpec:
+    """The same experiment for a process that looks from another folder."""
+
+    def absolute(path: str) -> str:
+        return str(Path(os.path.expanduser(path)).absolute())
+
+    test = spec.options.test
+    return dataclasses.replace(
+        spec,
+        dataset=absolute(spec.dataset) if os.path.isfile(os.path.expanduser(spec.dataset)) else spec.dataset,
+        data_root=None if spec.data_root is None else absolute(spec.data_root),
+        options=dataclasses.replace(spec.options, test=absolute(test) if isinstance(test, str) else test),
+    )
+
+
+def memory_of(options: argparse.Namespace) -> str | None:
+    """The folder that caches trainings. It is no part of a run: what a run's files name is not trusted."""
+    memory = getattr(options, "memory", None)
+    return None if memory is None else str(Path(os.path.expanduser(memory)).absolute())
+
+
+def load(source: DataSource, options: argparse.Namespace) -> Bunch:
+    """Load the data, and print what was inferred about a file."""
+    with usage_errors():
+        bunch = source.load(download=options.download, progress=tell)
+    for assumption in bunch.assumptions:
+        tell(f"note: assumed {assumption}")
+    return bunch
