@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import math
 import time
@@ -12,14 +13,48 @@ from typing import Any
 import pytest
 from prunelab.estimators.parameters import DEFAULTS
 from prunelab.estimators.presets import WAYS
+from prunelab.tui.app import PrunelabApp
 from prunelab.tui.runs.events import EventLog
 from prunelab.tui.runs.records import read_record, write_record
 from prunelab.tui.runs.schemas import Record
 from prunelab.tui.runs.spec import RunSpec
 from prunelab.tui.runs.store import Run, RunStore
 from prunelab.tui.runs.view import RunView
+from textual.pilot import Pilot
 
 RunMaker = Callable[..., Run]
+
+SECONDS_TO_RESIZE = 20
+
+
+@pytest.fixture(autouse=True)
+def pilot_waits_for_effects(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a pilot's `press` and `resize_terminal` return when their effect is there.
+
+    Textual's own wait until the process uses little processor time, for at most a second. On a busy machine a process
+    that waits for a processor uses little, too, and a second may not be enough.
+    """
+    press, resize = Pilot.press, Pilot.resize_terminal
+
+    async def press_and_wait(pilot: Pilot[Any], *keys: str) -> None:
+        await press(pilot, *keys)
+        app = pilot.app
+        if isinstance(app, PrunelabApp):
+            effects = asyncio.ensure_future(app._input.join())
+            while not effects.done() and app.is_running and app._exception is None:
+                await asyncio.wait([effects], timeout=0.02)
+            effects.cancel()
+            await pilot._wait_for_screen()
+
+    async def resize_and_wait(pilot: Pilot[Any], width: int, height: int) -> None:
+        await resize(pilot, width, height)
+        deadline = time.monotonic() + SECONDS_TO_RESIZE
+        while tuple(pilot.app.screen._compositor.size) != (width, height) and time.monotonic() < deadline:
+            await pilot.pause(0.02)
+        await pilot._wait_for_screen()
+
+    monkeypatch.setattr(Pilot, "press", press_and_wait)
+    monkeypatch.setattr(Pilot, "resize_terminal", resize_and_wait)
 
 
 def made_up_row(spec: RunSpec, way: dict[str, Any], sparsity: float, seed: int, better: float = 0.0) -> dict[str, Any]:

@@ -326,8 +326,7 @@ def test_without_runs_the_screen_says_what_to_do_and_then_shows_the_newest(tmp_p
         app.service = ThreadService()
         async with app.run_test(size=(120, 40)) as pilot:
             await pilot.press("f3")
-            await pilot.pause()
-            assert "no finished network" in text_of(pilot, "#said")
+            await until(pilot, lambda: "no finished network" in text_of(pilot, "#said"))
             assert not app.screen.query_one("#controls").display
             await pilot.press("right", "g", "m", "w", "5", "enter")
             await asyncio.to_thread(make_run, seeds=(0,))
