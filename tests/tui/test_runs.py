@@ -366,8 +366,7 @@ def test_a_detached_worker_is_stopped_and_resumed(store):
     supervisor.kill(run)
     until(lambda: not run.is_alive())
     assert run.state == "interrupted"
-    supervisor.reap()
-    assert not supervisor._children
+    until(lambda: supervisor.reap() or not supervisor._children)  # its lock goes a moment before the process
 
 
 def test_a_terminated_worker_keeps_a_checkpoint(store):
