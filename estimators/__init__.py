@@ -9,14 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .base import PruningWarning
     from .cnn import PrunedCNNClassifier
     from .data.datasets import DatasetError, load_dataset
     from .display import SparsityPathDisplay
     from .files import UnverifiedFileWarning
+    from .messages import PruningWarning
     from .mlp import PrunedMLPClassifier
-    from .path import ORIGINAL_SPARSITIES, PrunedMLPClassifierCV, iter_sparsity_path, sparsity_path
+    from .path import ORIGINAL_SPARSITIES, iter_sparsity_path, sparsity_path
     from .persistence import ModelFileError
+    from .selection import PrunedMLPClassifierCV
     from .studies.run import run_study, sweep
     from .studies.statistics import knee, mean_interval, summarise
     from .training.loop import TrainingDiverged
@@ -27,8 +28,8 @@ _HOME = {
     "ORIGINAL_SPARSITIES": "path",
     "PrunedCNNClassifier": "cnn",
     "PrunedMLPClassifier": "mlp",
-    "PrunedMLPClassifierCV": "path",
-    "PruningWarning": "base",
+    "PrunedMLPClassifierCV": "selection",
+    "PruningWarning": "messages",
     "SparsityPathDisplay": "display",
     "TrainingDiverged": "training.loop",
     "UnverifiedFileWarning": "files",

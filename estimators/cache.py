@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from .files import (
     replace_file,
     unpack_arrays,
 )
+from .messages import warn_caller
 
 if TYPE_CHECKING:
     from .networks.base import Network
@@ -66,7 +66,7 @@ class TrainingCache:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, *DAMAGE) as error:
-            warnings.warn(f"the training is computed again, because {path} cannot be used: {error}", stacklevel=2)
+            warn_caller(f"the training is computed again, because {path} cannot be used: {error}")
             return None
 
     def save(self, key: str, training: Training) -> None:
@@ -78,7 +78,7 @@ class TrainingCache:
             replace_file(self.path(key), pack_arrays(arrays, {"key": key, **header}, FORMAT, VERSION))
         except OSError as error:
             reason = error.strerror or error
-            warnings.warn(f"the training is not kept in memory={str(self._folder.parent)!r}: {reason}", stacklevel=2)
+            warn_caller(f"the training is not kept in memory={str(self._folder.parent)!r}: {reason}")
 
     def _remove_leftovers(self) -> None:
         """Remove temporary files of processes that were killed while they wrote."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,12 +9,13 @@ import numpy as np
 from .files import (
     DAMAGE,
     MAX_ARRAY_BYTES,
-    UnverifiedFileWarning,
     float_from_json,
+    natural,
     pack_arrays,
     read_file,
     replace_file,
     unpack_arrays,
+    warn_if_unverified,
 )
 from .networks.mlp import name_tensors
 from .training.state import Checkpoint, Training
@@ -74,13 +74,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         checkpoint = Checkpoint(training, best=_group(arrays, "best") or None, **fields)
     except (OSError, *DAMAGE) as error:
         raise CheckpointError(f"{path} is not a checkpoint that can be read: {error}") from error
-    if not file.is_verified:
-        warnings.warn(
-            f"{path} was written by an earlier version of prunelab without a checksum, so damage to it cannot be "
-            "detected",
-            UnverifiedFileWarning,
-            stacklevel=2,
-        )
+    warn_if_unverified(file, path)
     return checkpoint
 
 
@@ -114,13 +108,6 @@ def decode_training(arrays: Mapping[str, NDArray], header: Mapping[str, Any]) ->
         early_stop_step=None if step is None else natural(step),
         early_stop_tensors=_group(arrays, "early_stop") or None,
     )
-
-
-def natural(value: Any) -> int:
-    """A whole number of at least 0; TypeError for anything else."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise TypeError(f"{value!r} is not a whole number of at least 0")
-    return value
 
 
 def _prefixed(prefix: str, tensors: Arrays) -> Arrays:

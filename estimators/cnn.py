@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .base import BasePrunedClassifier, PruningWarning
+from .base import BasePrunedClassifier
+from .messages import PruningWarning, warn_caller
 from .networks.cnn import CNNNetwork
 
 if TYPE_CHECKING:
@@ -174,9 +174,10 @@ class PrunedCNNClassifier(BasePrunedClassifier):
         self.precision = precision
         self.memory = memory
 
-    _network_class = CNNNetwork
+    network_class = CNNNetwork
 
-    def _make_network(self, sample_shape: tuple[int, ...], n_classes: int) -> CNNNetwork:
+    def make_network(self, sample_shape: tuple[int, ...], n_classes: int) -> CNNNetwork:
+        """See `BasePrunedClassifier.make_network`."""
         network = CNNNetwork(
             self._image_shape(sample_shape),
             _widths(self.channels),
@@ -192,7 +193,8 @@ class PrunedCNNClassifier(BasePrunedClassifier):
         _ = network.map_shapes  # refuses images that are too small
         return network
 
-    def _structure(self, network: Network) -> dict[str, Any]:
+    def structure(self, network: Network) -> dict[str, Any]:
+        """See `BasePrunedClassifier.structure`."""
         assert isinstance(network, CNNNetwork)
         return {
             "channels": network.channels,
@@ -227,11 +229,10 @@ class PrunedCNNClassifier(BasePrunedClassifier):
         side = math.isqrt(n_features)
         if side * side == n_features:
             return 1, side, side
-        warnings.warn(
+        warn_caller(
             f"{n_features} features are no square image, so each sample is taken for one line of pixels: set "
             "sample_shape to describe a row",
             PruningWarning,
-            stacklevel=5,
         )
         return 1, 1, n_features
 

@@ -19,6 +19,8 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .messages import warn_caller
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
@@ -274,6 +276,13 @@ def float_from_json(value: Any) -> float:
     raise TypeError(f"{value!r} is not a number")
 
 
+def natural(value: Any) -> int:
+    """A whole number of at least 0; TypeError for anything else."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise TypeError(f"{value!r} is not a whole number of at least 0")
+    return value
+
+
 def sealed_json(value: Mapping[str, Any]) -> bytes:
     """Encode a JSON object with at least one entry on one line, with a checksum as its last entry, ``"crc32"``."""
     body = json_text(value).encode()[:-1]
@@ -301,6 +310,16 @@ def check_seal(data: bytes) -> bool:
 
 class UnverifiedFileWarning(UserWarning):
     """A file was written by an earlier version, which stored no checksum: damage to it cannot be detected."""
+
+
+def warn_if_unverified(file: ArrayFile, path: str | os.PathLike[str], advice: str = "") -> None:
+    """Warn that damage to a file without a checksum cannot be detected; `advice` ends the sentence."""
+    if not file.is_verified:
+        warn_caller(
+            f"{path} was written by an earlier version of prunelab without a checksum, so damage to it cannot be "
+            f"detected{advice}",
+            UnverifiedFileWarning,
+        )
 
 
 class ArrayFile(NamedTuple):

@@ -240,10 +240,10 @@ def train_dense(
     return DenseModel(task, training, remaining, None if start is None else start.masks, validation)
 
 
-def make_pruner(dense: DenseModel, choices: Choices, sort: bool = True) -> Pruner:
-    """Score and rank the weights or units of a dense model; for few sparsities, better without sorting."""
+def make_pruner(dense: DenseModel, choices: Choices) -> Pruner:
+    """Score and rank the weights or units of a dense model."""
     task, tensors = dense.task, dense.training.tensors
-    return Pruner(choices, task.network, tensors, dense.masks, task.seed_for("prune"), sort, lambda: dense.evidence)
+    return Pruner(choices, task.network, tensors, dense.masks, task.seed_for("prune"), lambda: dense.evidence)
 
 
 def prune(

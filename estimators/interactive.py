@@ -14,12 +14,12 @@ import numpy as np
 
 from .accounting import Cost, count_cost, units_left, weights_left
 from .backend import DeviceError, memory_errors, resolve_device
-from .fitting import DenseModel, Samples, make_pruner, prune
+from .engine import choices_of, evaluator_of, model_of
+from .fitted import fitted_clone
+from .fitting import Samples, make_pruner, prune
 from .inference import hits_and_losses
 from .parameters import check_value, conflicts
-from .path import PathPoint, copy_data_attributes
 from .pruning.connectivity import connectivity
-from .training.state import Training
 from .validation import check_labelled, check_parameters, clone_with, encode
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from .base import BasePrunedClassifier
     from .fitting import PrunedModel
-    from .inference import Evaluator
     from .pruning.connectivity import Connectivity
     from .pruning.pruner import Choices, Pruner
 
@@ -171,13 +170,13 @@ class InteractivePruning:
         self.codes = encode(y, self.classifier.classes_)
         self.n_test = len(X)
         self._network = self.classifier.network_
-        self._dense = _dense_model(self.classifier, samples)
+        self._dense = model_of(self.classifier, samples)
         self._pruners: dict[Choices, Pruner] = {}
-        self._evaluator: Evaluator = self.classifier._evaluator(X)
+        self._evaluator = evaluator_of(self.classifier, X)
         self.device, self.precision = str(self._evaluator.device), self._evaluator.precision
         self.before = self._score(self._evaluator.logits(self._network, self._dense.training.tensors), self.codes)
         self.sample = _even_sample(self.codes, sample_size)
-        self._sample_evaluator: Evaluator = self.classifier._evaluator(X[self.sample])
+        self._sample_evaluator = evaluator_of(self.classifier, X[self.sample])
         self._sample_before = self._score(
             self._sample_evaluator.logits(self._network, self._dense.training.tensors), self.codes[self.sample]
         )
@@ -211,8 +210,8 @@ class InteractivePruning:
         alone = {"schedule": "one-shot", "control": "none", "warm_start": False}
         alone |= {"fine_tune_iter": 0, "fine_tune_schedule": "auto"}
         estimator = clone_with(self.classifier, sparsity=sparsity, **alone, **ways)
-        choices = estimator._choices()
-        fitted = self.classifier._structure(self._network)
+        choices = choices_of(estimator)
+        fitted = self.classifier.structure(self._network)
         for sentence in conflicts({**estimator.get_params(deep=False), **fitted}).values():
             raise ValueError(sentence)
         pruned = self._pruner(choices).prune(float(sparsity))
@@ -276,15 +275,12 @@ class InteractivePruning:
 
     def to_classifier(self, cut: Cut) -> BasePrunedClassifier:
         """The pruned network as a fitted classifier, to predict with or to save."""
-        copy_data_attributes(self.classifier, cut.estimator)
-        row = {"sparsity": cut.sparsity}
-        point = PathPoint(row, self._network, cut.model, self._dense, cut.estimator, cut.connectivity)
-        return point.to_classifier()
+        return fitted_clone(cut.estimator, self.classifier, self._dense.task, cut.model)
 
     def _pruner(self, choices: Choices) -> Pruner:
         if choices.granularity == "weight":
             choices = replace(choices, norm=2.0, reduce="auto", normalize="auto")  # they make no difference to weights
-        pruner = self._pruners.pop(choices, None) or make_pruner(self._dense, choices, sort=False)
+        pruner = self._pruners.pop(choices, None) or make_pruner(self._dense, choices)
         self._pruners[choices] = pruner  # at the end: the oldest stands first
         for oldest in list(self._pruners)[:-_PRUNERS_KEPT]:
             del self._pruners[oldest]
@@ -307,16 +303,6 @@ def _on_this_machine(classifier: BasePrunedClassifier) -> BasePrunedClassifier:
     except DeviceError:
         classifier.device = "auto"
     return classifier
-
-
-def _dense_model(classifier: BasePrunedClassifier, samples: Samples) -> DenseModel:
-    """What the classifier was when it had been trained on the samples."""
-    network, masks = classifier.network_, classifier.masks_
-    training = Training(classifier.tensors_, classifier.loss_curve_, classifier.validation_scores_ or [])
-    task = classifier._task(network, samples, classifier.seed_, epochs=classifier.n_iter_, early_stopping=False)
-    task = replace(task, precision=classifier.precision_)
-    removed = any(not mask.all() for mask in masks.values())
-    return DenseModel(task, training, samples, masks if removed else None)
 
 
 def _even_sample(codes: NDArray[np.int64], size: int) -> NDArray[np.intp]:

@@ -1,11 +1,27 @@
-"""Values in error messages."""
+"""Values in error messages, and warnings that name the caller's line."""
 
 from __future__ import annotations
 
+import inspect
+import warnings
 from typing import Any
 
 #: At most so many elements of a sequence are shown, and so many characters of a value.
 MAX_ELEMENTS, MAX_CHARACTERS = 10, 120
+
+_PACKAGE = __name__.rpartition(".")[0]
+
+
+class PruningWarning(UserWarning):
+    """A pruning did what was asked, with a consequence worth knowing."""
+
+
+def warn_caller(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn, and report the line outside of this package that led here."""
+    level, frame = 1, inspect.currentframe()
+    while frame is not None and frame.f_globals.get("__name__", "").startswith((_PACKAGE, "contextlib")):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)
 
 
 def as_text(value: Any) -> str:

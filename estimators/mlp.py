@@ -187,6 +187,10 @@ class PrunedMLPClassifier(BasePrunedClassifier):
         Accuracy on the held-out data after every epoch, if `early_stopping`.
     n_iter_ : int
         Epochs trained before pruning.
+    pruned_as_ : PrunedAs
+        The ``choices`` and the ``sparsity`` that the network was pruned with.
+    optimiser_state_ : OptimiserState or None
+        The optimiser's memory after `partial_fit`, which the next call goes on with. Model files do not keep it.
     early_stop_step_ : int or None
         Updates after which the loss on the held-out data was lowest, with ``early_stopping="measure"``; None where
         the network was pruned after its training. Model files do not keep it.
@@ -305,7 +309,7 @@ class PrunedMLPClassifier(BasePrunedClassifier):
         self.precision = precision
         self.memory = memory
 
-    _network_class = MLPNetwork
+    network_class = MLPNetwork
 
     @property
     def coefs_(self) -> list[NDArray[np.float32]]:
@@ -321,10 +325,12 @@ class PrunedMLPClassifier(BasePrunedClassifier):
             for group in self.network_.groups.values()
         ]
 
-    def _make_network(self, sample_shape: tuple[int, ...], n_classes: int) -> MLPNetwork:
+    def make_network(self, sample_shape: tuple[int, ...], n_classes: int) -> MLPNetwork:
+        """See `BasePrunedClassifier.make_network`."""
         hidden = [int(width) for width in np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=int))]
         return MLPNetwork((math.prod(sample_shape), *hidden, n_classes), self.activation, self.fit_intercept, self.init)
 
-    def _structure(self, network: Network) -> dict[str, Any]:
+    def structure(self, network: Network) -> dict[str, Any]:
+        """See `BasePrunedClassifier.structure`."""
         assert isinstance(network, MLPNetwork)
         return {"hidden_layer_sizes": network.sizes[1:-1], "activation": network.activation}

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import os
 import re
-import warnings
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from .data.preprocessing import Preprocessing
 from .files import (
     DAMAGE,
     MAX_ARRAY_BYTES,
-    UnverifiedFileWarning,
     float_from_json,
+    natural,
     pack_arrays,
     read_file,
     unpack_arrays,
+    warn_if_unverified,
     write_output,
 )
-from .networks.base import Network
+from .fitted import Fitted, PrunedAs, pruned_as_of, publish
 from .networks.mlp import name_tensors
 from .parameters import CONVOLUTIONAL, STORED, check_value
 from .pruning.pruner import Choices
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from .base import BasePrunedClassifier
+    from .networks.base import Network
 
     Classifier = TypeVar("Classifier", bound=BasePrunedClassifier)
 
@@ -40,8 +42,10 @@ FORMAT = "prunelab-model"
 VERSION = 2
 _UNVERIFIED_VERSIONS = (1,)
 
-_SCALARS = ("sparsity_", "n_nonzero_", "loss_", "n_iter_", "n_layers_", "n_outputs_", "precision_", "seed_")
-_CURVES = ("loss_curve_", "validation_scores_", "fine_tune_loss_curve_")
+#: Fitted attributes in the header. The second group is written for other programs that read the file: `load` derives
+#: it from the arrays and the curves.
+_STATED = ("sparsity_", "precision_", "seed_", "loss_curve_", "validation_scores_", "fine_tune_loss_curve_")
+_DERIVED = ("n_nonzero_", "loss_", "n_iter_", "n_layers_", "n_outputs_")
 
 _PREPROCESSING = "preprocessing."
 
@@ -82,12 +86,12 @@ def dumps(classifier: BasePrunedClassifier) -> bytes:
         "class": type(classifier).__name__,
         "parameters": {name: _to_json(parameters[name]) for name in _stored(parameters)},
         "network": {name: _to_json(value) for name, value in asdict(classifier.network_).items()},
-        "pruned_as": {name: _to_json(value) for name, value in _pruned_as(classifier).items()},
+        "pruned_as": _pruned_as_to_json(classifier.pruned_as_),
         "classes": labels,
         "classes_type": label_type,
         "n_features_in": classifier.n_features_in_,
         "feature_names_in": None if names is None else list(names),
-        "fitted": {name: getattr(classifier, name) for name in (*_SCALARS, *_CURVES)},
+        "fitted": {name: getattr(classifier, name) for name in (*_STATED, *_DERIVED)},
     }
     arrays = {f"tensors.{name}": array for name, array in classifier.tensors_.items()}
     arrays |= {f"masks.{name}": array for name, array in classifier.masks_.items()}
@@ -130,13 +134,7 @@ def load(cls: type[Classifier], path: str | os.PathLike[str]) -> Classifier:
         classifier = _restore(cls, file.header, file.arrays)
     except DAMAGE as error:
         raise ModelFileError(f"{path} is a damaged model file: {' '.join(str(error).split())}") from error
-    if not file.is_verified:
-        warnings.warn(
-            f"{path} was written by an earlier version of prunelab without a checksum, so damage to it cannot be "
-            "detected; save the model again to add one",
-            UnverifiedFileWarning,
-            stacklevel=3,
-        )
+    warn_if_unverified(file, path, "; save the model again to add one")
     return classifier
 
 
@@ -159,22 +157,19 @@ def _restore(cls: type[Classifier], header: dict[str, Any], arrays: dict[str, np
         if len(names) != classifier.n_features_in_ or not all(isinstance(name, str) for name in names):
             raise ValueError("its feature names do not fit its number of features")
         classifier.feature_names_in_ = np.array(names, dtype=object)
-    _restore_fitted(classifier, header["fitted"])
-    classifier.network_ = network = _restore_network(classifier, header.get("network"))
+    network = _restore_network(classifier, header.get("network"))
     if header["version"] == 1:
         arrays = _with_names(arrays, has_biases="output.bias" in network.records)
-    classifier.tensors_ = _restore_arrays(network, arrays, "tensors", np.float32)
-    classifier.masks_ = _restore_arrays(network, arrays, "masks", np.bool_)
+    tensors = _restore_arrays(network, arrays, "tensors", np.float32)
+    masks = _restore_arrays(network, arrays, "masks", np.bool_)
     _restore_preprocessing(classifier, header.get("preprocessing"), arrays)
     if arrays:
         raise ValueError(f"it has arrays that do not belong to it: {', '.join(sorted(arrays))}")
-    for name, mask in classifier.masks_.items():
-        if classifier.tensors_[name][~mask].any():
+    for name, mask in masks.items():
+        if tensors[name][~mask].any():
             raise ValueError(f"{name} is not zero where its mask is False")
-    classifier.early_stop_step_ = None
-    classifier._optimiser = None
-    classifier._pruned_as = _restore_pruned_as(classifier, header.get("pruned_as"))
-    classifier._set_connectivity()
+    pruned_as = _restore_pruned_as(classifier, header.get("pruned_as"))
+    publish(classifier, _restore_fitted(network, tensors, masks, pruned_as, header["fitted"]))
     return classifier
 
 
@@ -184,8 +179,6 @@ def _restore_preprocessing(
     """Set `preprocessing_` if the file has it, and take its arrays out of `arrays`."""
     if saved is None:
         return
-    from .data.preprocessing import Preprocessing
-
     own = {name: arrays.pop(name) for name in list(arrays) if name.startswith(_PREPROCESSING)}
     own = {name.removeprefix(_PREPROCESSING): array for name, array in own.items()}
     classifier.preprocessing_ = Preprocessing.restore(saved, own, classifier.n_features_in_, len(classifier.classes_))
@@ -222,12 +215,12 @@ def _restore_network(classifier: BasePrunedClassifier, saved: dict[str, Any] | N
     """The network as it was fitted; earlier versions did not save it apart from the parameters."""
     n_features, n_classes = classifier.n_features_in_, len(classifier.classes_)
     if saved is None:
-        return classifier._make_network((n_features,), n_classes)
-    kind = classifier._network_class
+        return classifier.make_network((n_features,), n_classes)
+    kind = classifier.network_class
     if saved.keys() != {field.name for field in fields(kind)}:
         raise ValueError("its description of the network is not complete")
     network = kind(**{name: _from_json(value) for name, value in saved.items()})
-    for name, value in {**classifier._structure(network), "init": saved["init"]}.items():
+    for name, value in {**classifier.structure(network), "init": saved["init"]}.items():
         check_value(name, value)
     if (network.n_features, network.n_outputs) != (n_features, n_classes):
         found = f"{network.n_features} inputs and {network.n_outputs} outputs"
@@ -235,38 +228,49 @@ def _restore_network(classifier: BasePrunedClassifier, saved: dict[str, Any] | N
     return network
 
 
-def _pruned_as(classifier: BasePrunedClassifier) -> dict[str, Any]:
-    """What the classifier was pruned with, which may differ from the parameters set since."""
-    choices, sparsity = classifier._pruned_as
-    return {**asdict(choices), "sparsity": sparsity}
+def _pruned_as_to_json(pruned_as: PrunedAs) -> dict[str, Any]:
+    values = {**asdict(pruned_as.choices), "sparsity": pruned_as.sparsity}
+    return {name: _to_json(value) for name, value in values.items()}
 
 
-def _restore_pruned_as(classifier: BasePrunedClassifier, saved: dict[str, Any] | None) -> tuple[Choices, float]:
-    """The inverse of `_pruned_as`; earlier versions saved the parameters only."""
+def _restore_pruned_as(classifier: BasePrunedClassifier, saved: dict[str, Any] | None) -> PrunedAs:
+    """The inverse of `_pruned_as_to_json`; earlier versions saved the parameters only."""
     if saved is None:
-        return classifier._choices(), classifier.sparsity
+        return pruned_as_of(classifier)
     values = {name: _from_json(value) for name, value in saved.items()}
     for name, value in values.items():
         check_value(name, value)
     sparsity = values.pop("sparsity")
-    return Choices(**values), sparsity
+    return PrunedAs(Choices(**values), sparsity)
 
 
-def _restore_fitted(classifier: BasePrunedClassifier, fitted: dict[str, Any]) -> None:
-    for name in _SCALARS:
-        value = fitted[name]
-        if name in ("sparsity_", "loss_"):
-            value = float_from_json(value)
-        elif name != "precision_" and (not isinstance(value, int) or value < 0):
-            raise TypeError(f"{name} is {value!r}")
-        setattr(classifier, name, value)
-    if classifier.precision_ not in ("float32", "bfloat16"):
-        raise ValueError(f"precision_ is {classifier.precision_!r}")
-    for name in _CURVES:
-        curve = fitted[name]
-        if not isinstance(curve, list) and not (name == "validation_scores_" and curve is None):
-            raise TypeError(f"{name} is {curve!r}")
-        setattr(classifier, name, None if curve is None else [float_from_json(value) for value in curve])
+def _restore_fitted(
+    network: Network,
+    tensors: dict[str, np.ndarray],
+    masks: dict[str, np.ndarray],
+    pruned_as: PrunedAs,
+    stated: dict[str, Any],
+) -> Fitted:
+    if stated["precision_"] not in ("float32", "bfloat16"):
+        raise ValueError(f"precision_ is {stated['precision_']!r}")
+    return Fitted(
+        network=network,
+        tensors=tensors,
+        masks=masks,
+        sparsity=float_from_json(stated["sparsity_"]),
+        pruned_as=pruned_as,
+        seed=natural(stated["seed_"]),
+        precision=stated["precision_"],
+        loss_curve=_restore_curve(stated["loss_curve_"]),
+        validation_scores=_restore_curve(stated["validation_scores_"] or []),
+        fine_tune_loss_curve=_restore_curve(stated["fine_tune_loss_curve_"]),
+    )
+
+
+def _restore_curve(curve: Any) -> list[float]:
+    if not isinstance(curve, list):
+        raise TypeError(f"a curve is {curve!r}")
+    return [float_from_json(value) for value in curve]
 
 
 def _to_json(value: Any) -> Any:

@@ -45,8 +45,8 @@ class UnrankableError(ValueError):
 class RemovalOrder:
     """The order in which the entries of some arrays of scores are removed.
 
-    The scores are sorted once; the masks of any number of sparsities then cost a comparison each. Without
-    sorting, each costs a partition, a fifth of the time of a sort: for the first masks as soon as can be.
+    The first masks cost a partition, a fifth of the time of a sort. The scores are sorted when masks are asked for a
+    second time; those and all further masks cost a comparison each.
 
     Parameters
     ----------
@@ -58,8 +58,6 @@ class RemovalOrder:
         Which scores go first.
     kept : sequence of ndarray of bool, optional
         Shaped as the scores: what is False was removed before and goes before everything else.
-    sort : bool, default=True
-        Whether to sort; the masks are the same.
     output : {False, True, "half"}, default=True
         With "half" the last array is the output layer's: it is ranked by itself, also globally, and loses
         `output_sparsity`.
@@ -78,7 +76,6 @@ class RemovalOrder:
         scope: str = "layer",
         order: str = "smallest",
         kept: Sequence[Mask] | None = None,
-        sort: bool = True,
         output: bool | str = True,
         output_axes: Sequence[int] | None = None,
     ):
@@ -94,15 +91,16 @@ class RemovalOrder:
         self._has_output = output == "half" and bool(signed)
         if output_axes is not None:
             pairs = zip(signed, output_axes, strict=True)
-            flat = [unit.ravel() for array, axis in pairs for unit in np.moveaxis(array, axis, 0)]
+            self._groups = [unit.ravel() for array, axis in pairs for unit in np.moveaxis(array, axis, 0)]
         else:
-            flat = [np.concatenate([signed[layer].ravel() for layer in layers]) for layers in self._layers]
-        self._groups = [(group, np.sort(group) if sort else None) for group in flat]
+            self._groups = [np.concatenate([signed[layer].ravel() for layer in layers]) for layers in self._layers]
+        self._sorted: list[NDArray[np.floating]] = []
+        self._n_asked = 0
 
     @property
     def n_total(self) -> int:
         """Number of entries ranked."""
-        return sum(len(group) for group, _ in self._groups)
+        return sum(len(group) for group in self._groups)
 
     def masks(self, sparsity: float | Sequence[float]) -> list[Mask]:
         """Masks, shaped as the scores, with exactly ``round(sparsity * n)`` False in each group ranked.
@@ -113,8 +111,12 @@ class RemovalOrder:
         if self._output_axes is not None:
             widths = [shape[axis] for shape, axis in zip(self._shapes, self._output_axes, strict=True)]
             shares = [share for share, width in zip(shares, widths, strict=True) for _ in range(width)]
-        pairs = zip(shares, self._groups, strict=True)
-        kept = [_keep_all_but(round(share * len(group)), group, ranked) for share, (group, ranked) in pairs]
+        if self._n_asked == 1:
+            self._sorted = [np.sort(group) for group in self._groups]
+        self._n_asked += 1
+        ranked = self._sorted or [None] * len(self._groups)
+        groups = zip(shares, self._groups, ranked, strict=True)
+        kept = [_keep_all_but(round(share * len(group)), group, in_order) for share, group, in_order in groups]
         if self._output_axes is not None:
             units, masks = iter(kept), []
             for shape, axis in zip(self._shapes, self._output_axes, strict=True):
@@ -153,11 +155,11 @@ def sparsity_of_each(sparsity: float | Sequence[float], n_groups: int, has_outpu
     return sparsities
 
 
-def _keep_all_but(count: int, scores: NDArray[np.floating], ranked: NDArray[np.floating] | None) -> Mask:
-    """Mask without the `count` first entries in the order of (score, index); `ranked` is `scores` sorted, if known."""
+def _keep_all_but(count: int, scores: NDArray[np.floating], in_order: NDArray[np.floating] | None) -> Mask:
+    """Mask without the `count` first entries in the order of (score, index); `in_order` are the scores, if sorted."""
     if count == 0:
         return np.ones(len(scores), dtype=bool)
-    threshold = np.partition(scores, count - 1)[count - 1] if ranked is None else ranked[count - 1]
+    threshold = np.partition(scores, count - 1)[count - 1] if in_order is None else in_order[count - 1]
     kept = scores > threshold
     surplus = len(scores) - int(np.count_nonzero(kept)) - count
     if surplus:  # more entries tie with the threshold than may go: those with the highest index stay

@@ -65,8 +65,6 @@ class Pruner:
         What an earlier pruning left; what it removed stays removed, and goes first.
     seed : int
         For criteria that draw random numbers.
-    sort : bool, default=True
-        Pays with many sparsities; see `RemovalOrder`.
     make_evidence : callable, optional
         For criteria that look at data; see `Model`.
     """
@@ -78,7 +76,6 @@ class Pruner:
         tensors: Mapping[str, NDArray[np.floating]],
         masks: Mapping[str, Mask] | None = None,
         seed: int = 0,
-        sort: bool = True,
         make_evidence: Callable[[], Evidence] | None = None,
     ):
         self._choices, self._network, self._before = choices, network, masks
@@ -90,9 +87,9 @@ class Pruner:
             }
         elif masks is not None:
             self._kept_before = {name: masks[name] for name in self._model.weights}
-        self._ranking = None if choices.criterion in FOR_EACH_SPARSITY else self._rank(self._model, sort)
+        self._ranking = None if choices.criterion in FOR_EACH_SPARSITY else self._rank(self._model)
 
-    def _rank(self, model: Model, sort: bool) -> RemovalOrder:
+    def _rank(self, model: Model) -> RemovalOrder:
         choices, before, axes = self._choices, self._kept_before, None
         if choices.granularity == "unit":
             scores = unit_scores(choices.criterion, model, choices.norm, choices.reduce)
@@ -102,13 +99,13 @@ class Pruner:
             scores = weight_scores(choices.criterion, model)
             axes = [record.output_axis for record in model.records] if choices.per_output else None
         kept = None if before is None else [before[name] for name in scores]
-        rest = sort, choices.prune_output, axes
+        rest = choices.prune_output, axes
         self._names = list(scores)
         return RemovalOrder(list(scores.values()), choices.scope, choices.order, kept, *rest)
 
     def prune(self, sparsity: float | Sequence[float]) -> Pruned:
         """Remove the fraction `sparsity` (0 to 1) of the prunable weights or units; by layer, also one for each."""
-        ranking = self._ranking or self._rank(replace(self._model, sparsity=sparsity), sort=False)
+        ranking = self._ranking or self._rank(replace(self._model, sparsity=sparsity))
         kept = dict(zip(self._names, ranking.masks(sparsity), strict=True))
         if self._kept_before is not None:  # a lower sparsity than before brings nothing back
             kept = {name: mask & self._kept_before[name] for name, mask in kept.items()}

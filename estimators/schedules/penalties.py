@@ -133,7 +133,7 @@ def l0(problem: Problem, sparsity: float) -> PrunedModel:
     training = problem.train(problem.initial, None, "training with gates", network=gated)
     openness = {name: log_alpha.cpu().numpy() for name, log_alpha in gated.log_alphas.items()}
     choices = problem.choices
-    order = RemovalOrder(list(openness.values()), choices.scope, sort=False, output=choices.prune_output)
+    order = RemovalOrder(list(openness.values()), choices.scope, output=choices.prune_output)
     pruned = problem.pruned_from(dict(zip(openness, order.masks(sparsity), strict=True)))
     tensors = masked(gated.without_noise(training.tensors), pruned.masks)
     return problem.finish(replace(training, tensors=tensors), pruned)

@@ -18,7 +18,7 @@ from ..training.loop import TrainingDiverged, diverged, train
 from ..training.state import Training
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -34,7 +34,36 @@ if TYPE_CHECKING:
     Listener = Callable[[Event], None]
     Schedule = Callable[["Problem", float], PrunedModel]
 
+    #: The choices, `n_rounds` and `rewind_step`.
+    Search = tuple[Choices, int | str, int]
+
+    #: The sparsities of the rounds, and the model after the last of them.
+    Ticket = tuple[Sequence[float], PrunedModel]
+
 SCHEDULES: dict[str, Schedule] = {}
+
+
+@dataclass
+class Shared:
+    """What the points of a path have in common: computed for the first that needs it, and kept for the others.
+
+    Attributes
+    ----------
+    choices : Choices or None
+    pruner : Pruner or None
+        The latest ranking of the dense network, and the choices that it follows.
+    tickets, last_tickets : dict from `Problem.search` to list of (rungs, PrunedModel)
+        Tickets found, each with the sparsities of the rounds that led to it; `last_tickets` are those of the last
+        two rounds of the latest search.
+    weights_at_step : dict of int to dict of str to ndarray
+        Tensors of the dense training, by the number of updates.
+    """
+
+    choices: Choices | None = None
+    pruner: Pruner | None = None
+    tickets: dict[Search, list[Ticket]] = field(default_factory=dict)
+    last_tickets: dict[Search, list[Ticket]] = field(default_factory=dict)
+    weights_at_step: dict[int, Arrays] = field(default_factory=dict)
 
 
 def schedule(name: str) -> Callable[[Schedule], Schedule]:
@@ -71,10 +100,8 @@ class Problem:
     on_event : callable, optional
     monitor : callable, optional
         Given the tensors after every epoch of the final training; see `train`.
-    memory : dict
-        Shared by problems that differ only in sparsity: the tickets found so far.
-    pruner : Pruner or None
-        Of the trained network, if it has been ranked already.
+    shared : Shared
+        What other problems of the same training have computed.
     """
 
     task: Task
@@ -89,8 +116,7 @@ class Problem:
     density_distribution: str = "erk"
     on_event: Listener | None = None
     monitor: Monitor | None = None
-    memory: dict = field(default_factory=dict)
-    pruner: Pruner | None = None
+    shared: Shared = field(default_factory=Shared)
 
     @property
     def network(self) -> Network:
@@ -122,7 +148,7 @@ class Problem:
         return Training(self.network.initial(self.task.seed_for("start")))
 
     @property
-    def search(self) -> tuple:
+    def search(self) -> Search:
         """What the tickets found depend on, apart from the network and its training."""
         return self.choices, self.n_rounds, self.rewind_step
 
@@ -161,10 +187,17 @@ class Problem:
     def _model(self) -> Model:
         return Model(self.network, {}, self.choices.prune_output)
 
+    def rank_dense(self) -> Pruner:
+        """Score and rank the dense network, once for all points of a path."""
+        shared = self.shared
+        if shared.pruner is None or shared.choices != self.choices:
+            shared.choices, shared.pruner = self.choices, make_pruner(self.dense(), self.choices)
+        return shared.pruner
+
     def rank(self, tensors: Arrays, pruned: Pruned | None = None) -> Pruner:
         """Score and rank a network; what `pruned` removed stays removed."""
         masks = None if pruned is None else pruned.masks
-        return make_pruner(DenseModel(self.task, Training(tensors), self.samples, masks), self.choices, sort=False)
+        return make_pruner(DenseModel(self.task, Training(tensors), self.samples, masks), self.choices)
 
     def train(
         self,

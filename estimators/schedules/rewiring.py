@@ -97,11 +97,11 @@ class _Rewiring:
         alive = int(np.count_nonzero(mask))
         count = min(round(fraction * alive), mask.size - alive)
         # The smallest of those alive: what is dead counts as larger than any.
-        (kept,) = RemovalOrder([np.where(mask, np.abs(weights), np.inf)], sort=False).masks(count / mask.size)
+        (kept,) = RemovalOrder([np.where(mask, np.abs(weights), np.inf)]).masks(count / mask.size)
         kept &= mask
         score = self._rng.random(mask.shape) if gradient is None else np.abs(gradient)
         # What was just dropped may come back by its gradient, as in the paper, but not what is alive.
-        (dead,) = RemovalOrder([np.where(kept, -np.inf, score)], sort=False).masks(1 - count / mask.size)
+        (dead,) = RemovalOrder([np.where(kept, -np.inf, score)]).masks(1 - count / mask.size)
         return kept | dead
 
     def _gradients(self, tensors: dict[str, Tensor], batch: Batch) -> dict[str, NDArray]:

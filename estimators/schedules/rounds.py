@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..fitting import PrunedModel, make_pruner, prune
+from ..fitting import PrunedModel, prune
 from ..training.state import Training
 from .problem import masked, schedule
 
@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 @schedule("one-shot")
 def one_shot(problem: Problem, sparsity: float) -> PrunedModel:
     """Train, prune once, fine-tune."""
-    dense = problem.dense()
-    pruner = problem.pruner or make_pruner(dense, problem.choices, sort=False)
-    return prune(dense, pruner.prune(sparsity), problem.retraining, problem.on_event)
+    return prune(problem.dense(), problem.rank_dense().prune(sparsity), problem.retraining, problem.on_event)
 
 
 @schedule("iterative")

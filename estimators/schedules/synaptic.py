@@ -131,5 +131,5 @@ class _Microglia:
         activity = [self._activity[name].cpu().numpy() for name in self._alive]
         alive = [mask.numpy() for mask in self._alive.values()]
         choices = self._problem.choices
-        order = RemovalOrder(activity, choices.scope, kept=alive, sort=False, output=choices.prune_output)
+        order = RemovalOrder(activity, choices.scope, kept=alive, output=choices.prune_output)
         return dict(zip(self._alive, order.masks(sparsity), strict=True))

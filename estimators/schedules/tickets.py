@@ -39,9 +39,9 @@ def rewind(problem: Problem, sparsity: float) -> PrunedModel:
 def find_ticket(problem: Problem, sparsity: float) -> PrunedModel:
     """The ticket of a sparsity, trained. The search continues from what an earlier one found with the same rounds."""
     rungs = problem.rungs(sparsity)
-    asked: list[tuple[Sequence[float], PrunedModel]] = problem.memory.setdefault("tickets", [])
+    asked = problem.shared.tickets.setdefault(problem.search, [])
     # The end of one search may not be on the next one, but the round before it is.
-    last: list[tuple[Sequence[float], PrunedModel]] = problem.memory.setdefault("last tickets", [])
+    last = problem.shared.last_tickets.setdefault(problem.search, [])
     usable = [(way, ticket) for way, ticket in (*asked, *last) if _is_beginning(way, rungs)]
     way, ticket = max(usable, key=lambda known: len(known[0]), default=((), None))
     if len(way) < len(rungs):
@@ -99,7 +99,7 @@ def weights_at_step(problem: Problem, step: int) -> Arrays:
     """The tensors of the dense training after so many updates."""
     if step == 0:
         return problem.initial.tensors
-    known: dict[int, Arrays] = problem.memory.setdefault("weights at step", {})
+    known = problem.shared.weights_at_step
     if step not in known:
         catch = _Catch(step)
         try:

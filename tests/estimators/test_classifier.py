@@ -662,7 +662,7 @@ def test_another_solver_starts_without_the_memory_of_the_first(blobs, make, solv
         return classifier.set_params(solver=solvers[1])
 
     changed, fresh = half_trained(), half_trained()
-    fresh._optimiser = None
+    fresh.optimiser_state_ = None
     for one, other in zip(changed.partial_fit(*blobs).coefs_, fresh.partial_fit(*blobs).coefs_, strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-5)  # full batches: the order does not matter
 

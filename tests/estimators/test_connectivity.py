@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from prunelab.estimators import sparsity_path
-from prunelab.estimators.base import PruningWarning
+from prunelab.estimators import PruningWarning, sparsity_path
 from prunelab.estimators.interactive import InteractivePruning
 from prunelab.estimators.networks.mlp import MLPNetwork, name_tensors
 from prunelab.estimators.path import iter_sparsity_path

@@ -51,6 +51,13 @@ def test_counts_stay_and_what_was_removed_stays_zero(schedule, control, fine_tun
     assert checked.sparsity_ == found.sparsity_
 
 
+@pytest.mark.parametrize("schedule", ["one-shot", "iterative"])
+def test_the_dense_network_is_trained_once(schedule, blobs):
+    events = []
+    make(schedule, control="shuffle").fit(*blobs, on_event=events.append)
+    assert [event.epoch for event in events if isinstance(event, EpochEnded) and event.phase == "training"] == [1, 2, 3]
+
+
 @pytest.mark.parametrize("control", ["shuffle", "reinit"])
 @pytest.mark.parametrize("schedule", ["one-shot", "iterative", "rewind", "gradual", "before-training", "l0"])
 def test_units_are_controlled_as_a_whole(schedule, control, blobs):

@@ -30,7 +30,7 @@ def interactive(digits, fitted):
     return InteractivePruning(fitted, *digits, sample_size=100)
 
 
-@pytest.mark.filterwarnings("ignore::prunelab.estimators.base.PruningWarning")
+@pytest.mark.filterwarnings("ignore::prunelab.estimators.PruningWarning")
 @pytest.mark.parametrize("ways", WAYS, ids=str)
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_the_figures_are_those_of_a_sweep(digits, make, tmp_path, ways, precision):
@@ -158,7 +158,7 @@ def test_what_was_removed_before_stays_removed(digits, make):
 def test_nothing_is_retrained_whatever_the_schedule(fitted, digits):
     retraining = PrunedMLPClassifier(**{**fitted.get_params(), "schedule": "iterative", "fine_tune_iter": 3})
     vars(retraining).update({name: value for name, value in vars(fitted).items() if name.endswith("_")})
-    retraining._optimiser = None
+    retraining.optimiser_state_ = None
     interactive = InteractivePruning(retraining, *digits)
     classifier = interactive.to_classifier(interactive.prune(0.5))
     assert (classifier.schedule, classifier.fine_tune_iter) == ("one-shot", 0)
@@ -181,7 +181,7 @@ def test_a_network_from_a_gpu_is_computed_on_what_there_is(fitted, digits):
         pytest.skip("the device is there")
     elsewhere = PrunedMLPClassifier(**{**fitted.get_params(), "device": "cuda"})
     vars(elsewhere).update({name: value for name, value in vars(fitted).items() if name.endswith("_")})
-    elsewhere._optimiser = None
+    elsewhere.optimiser_state_ = None
     assert InteractivePruning(elsewhere, *digits).device in ("cpu", "mps")
 
 

@@ -21,8 +21,9 @@ from prunelab.estimators import (
 )
 from prunelab.estimators.accounting import count_cost
 from prunelab.estimators.networks.mlp import MLPNetwork
-from prunelab.estimators.path import COLUMNS, _choose, to_frame
+from prunelab.estimators.path import COLUMNS, to_frame
 from prunelab.estimators.pruning.connectivity import connectivity
+from prunelab.estimators.selection import _choose
 from prunelab.estimators.training.events import EpochEnded, PointEnded
 from scipy import stats
 from sklearn.base import clone

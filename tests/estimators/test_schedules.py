@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 
 import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
-from prunelab.estimators import PrunedMLPClassifier, iter_sparsity_path, sparsity_path
-from prunelab.estimators.fitting import hold_out
+from prunelab.estimators import PrunedMLPClassifier, engine, iter_sparsity_path, sparsity_path
 from prunelab.estimators.networks.mlp import MLPNetwork, name_tensors
 from prunelab.estimators.parameters import SCHEDULES as SCHEDULE_NAMES
 from prunelab.estimators.parameters import SHORT_FOR
@@ -95,9 +93,7 @@ def test_the_ladder_removes_the_same_part_each_round_and_ends_exactly():
 
 
 def problem_of(classifier):
-    task, samples, start = classifier._prepare(X, Y, None)
-    dense = functools.partial(classifier._train_dense, task, samples, start, None)
-    return classifier._problem(task, lambda: hold_out(task, samples), dense, None)
+    return engine.problem_of(classifier, engine.prepare(classifier, X, Y))
 
 
 def test_tickets_are_nested_and_start_from_the_initial_weights():
