@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .curves import curve_names, style_of
 from .presets import WAYS
 
 if TYPE_CHECKING:
@@ -74,10 +75,10 @@ class SparsityPathDisplay:
         self.lines_ = []
         summary = summarise(self.frame)
         ways = [name for name in WAYS if name in summary]
-        varying = [name for name in ways if summary[name].nunique() > 1] or ["granularity"]
-        for _, way in summary.groupby(ways, sort=False):
-            label = ", ".join(str(way[name].iloc[0]) for name in varying)
-            (line,) = ax.plot(way["sparsity"], way["accuracy"], marker="o", label=label)
+        points: list[dict[str, Any]] = summary[ways].to_dict("records")  # type: ignore[assignment]
+        for place, (name, way) in enumerate(summary.groupby(curve_names(points, ways), sort=False)):
+            style = style_of(place)
+            (line,) = ax.plot(way["sparsity"], way["accuracy"], color=style.hex_colour, label=name, **style.marker)
             if way["seeds"].max() > 1:
                 ax.fill_between(way["sparsity"], way["low"], way["high"], color=line.get_color(), alpha=0.2)
             self.lines_.append(line)

@@ -27,7 +27,7 @@ from ..estimators.data.datasets import data_home
 from ..estimators.files import make_private_folder
 from .garbage import IdleCollector
 from .input_queue import InputQueue, Passed
-from .keys import bindings, key_name
+from .keys import KEYS, SCREENS, ScreenInfo, bindings, key_name
 from .line_filters import AsciiFilter, ColourlessFilter, ControlFilter, brightness
 from .runs import descriptions, supervisor
 from .runs.records import RecordError, read_record, write_record
@@ -66,9 +66,9 @@ THEMES = (
 )
 
 
-def _when_needed(module: str, name: str) -> Callable[[], Screen]:
-    """A screen that is imported when it is first shown: the first frame does not wait for it."""
-    return lambda: getattr(import_module(f".screens.{module}", __package__), name)()
+def _when_needed(screen: ScreenInfo) -> Callable[[], Screen]:
+    """Import a screen when it is first shown: the first frame does not wait for it."""
+    return lambda: getattr(import_module(f".screens.{screen.name}", __package__), screen.class_name)()
 
 
 class PrunelabApp(App[None]):
@@ -89,13 +89,7 @@ class PrunelabApp(App[None]):
     TITLE = "prunelab"
     CSS_PATH = "app.tcss"
     ENABLE_COMMAND_PALETTE = True
-    MODES: ClassVar = {
-        "lab": LabScreen,
-        "explore": _when_needed("explore", "ExploreScreen"),
-        "runs": _when_needed("runs", "RunsScreen"),
-        "compare": _when_needed("compare", "CompareScreen"),
-        "data": _when_needed("data", "DataScreen"),
-    }
+    MODES: ClassVar = {screen.name: _when_needed(screen) for screen in SCREENS}
     DEFAULT_MODE = "lab"
     BINDINGS = bindings("everywhere")
 
@@ -214,8 +208,6 @@ class PrunelabApp(App[None]):
     def get_system_commands(self, screen: Screen) -> Iterable[SystemCommand]:
         """What the palette lists: Textual's own commands, and the actions of the screen at hand."""
         from textual.app import SystemCommand
-
-        from .keys import KEYS
 
         for key in [*KEYS.get(getattr(screen, "NAME", ""), []), *KEYS["everywhere"]]:
             if key.action not in ("command_palette", "quit"):

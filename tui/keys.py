@@ -1,4 +1,4 @@
-"""Every key of the app, in one table: the screens take their bindings from it, and the help screen shows it."""
+"""The screens and the keys of the app, a table each: bindings, navigation bar, command palette and help read them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,28 @@ class Key(NamedTuple):
     is_first: bool = False
 
 
+class ScreenInfo(NamedTuple):
+    """A screen: its name, the key that shows it, its title, its class in the module `screens.NAME`, a line of help."""
+
+    name: str
+    key: str
+    title: str
+    class_name: str
+    help: str
+
+
+SCREENS = (
+    ScreenInfo("lab", "f2", "Lab", "LabScreen", "the lab: set up a run, start it, watch it"),
+    ScreenInfo("explore", "f3", "Explore", "ExploreScreen", "explore: prune a trained model interactively"),
+    ScreenInfo("runs", "f4", "Runs", "RunsScreen", "all runs"),
+    ScreenInfo("compare", "f5", "Compare", "CompareScreen", "compare the curves of several runs"),
+    ScreenInfo("data", "f6", "Data", "DataScreen", "look at the data"),
+)
+
 #: The keys of each screen. Letters, digits and function keys only: multiplexers and terminals want most others.
 KEYS: dict[str, list[Key]] = {
     "everywhere": [
-        Key("f2", "go('lab')", "", "the lab: set up a run, start it, watch it"),
-        Key("f3", "go('explore')", "", "explore: prune a finished model by hand"),
-        Key("f4", "go('runs')", "", "all runs"),
-        Key("f5", "go('compare')", "", "compare the curves of several runs"),
-        Key("f6", "go('data')", "", "look at the data"),
+        *(Key(screen.key, f"go('{screen.name}')", "", screen.help) for screen in SCREENS),
         Key("question_mark,f1", "help", "Help", "this help"),
         Key("f9", "next_theme", "", "the next colour theme (all of them: ctrl+p)"),
         Key("ctrl+p", "command_palette", "", "the command palette: everything by name"),
@@ -120,15 +134,8 @@ KEYS: dict[str, list[Key]] = {
     ],
 }
 
-TITLES = {
-    "everywhere": "Everywhere",
-    "lab": "Lab",
-    "explore": "Explore",
-    "runs": "Runs",
-    "compare": "Compare",
-    "data": "Data",
-}
-
+#: The headings of the keys in the help.
+TITLES = {"everywhere": "Everywhere", **{screen.name: screen.title for screen in SCREENS}}
 
 #: Names of keys in ASCII; short ones, so that the footer fits into 80 columns.
 _ASCII_NAMES = {"left": "<-", "right": "->", "enter": "ret"}

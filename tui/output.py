@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from rich.cells import cell_len
 
+from ..estimators.curves import varying
 from .streams import can_draw, shown, tell
 from .text import padded, wrapped
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
-#: Columns that tell curves apart; the first names the curve where nothing varies.
+#: Columns that distinguish curves; the first names the curve where nothing varies.
 LABELS = (
     "granularity", "schedule", "criterion", "scope", "norm", "order", "normalize", "reduce", "control",
     "fine_tune_schedule",
@@ -117,7 +118,7 @@ def _results_table(rows: Sequence[Row], labels: Sequence[str]) -> tuple[list[str
     from ..estimators.studies.statistics import mean_interval
 
     ways = [name for name in labels if name in rows[0]]
-    shown = [name for name in ways if len({row[name] for row in rows}) > 1] or ways[:1]
+    shown = varying(rows, ways) or ways[:1]
     groups: dict[tuple, list[Row]] = {}
     for row in rows:
         groups.setdefault((*(row[name] for name in ways), row["sparsity"]), []).append(row)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from prunelab.estimators.curves import COLOURS
 from prunelab.estimators.studies.statistics import mean_interval
-from prunelab.tui.drawing import plotting
 from prunelab.tui.drawing.bars import draw_bars
 from prunelab.tui.drawing.plotting import Series, plot_accuracy_curves, plot_curves, thin
 
@@ -400,7 +400,7 @@ def test_any_limits_have_ticks(limits, log_y):
         assert height == 5 or text.count("┤") <= 12
 
 
-@pytest.mark.parametrize("number", plotting.COLOURS)
+@pytest.mark.parametrize("number", COLOURS)
 def test_the_colours_can_be_read_on_black_and_on_white(number):
     from plotext._dict import type1_to_type2_codes
 

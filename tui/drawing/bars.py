@@ -7,8 +7,9 @@ from collections.abc import Iterable
 
 from rich.cells import cell_len, set_cell_size
 
+from ...estimators.curves import style_of
 from ..text import clean, fitted, foreground, paint_line, shorten
-from .plotting import COLOURS, GREY
+from .plotting import GREY
 
 
 def draw_bars(
@@ -48,7 +49,7 @@ def draw_bars(
         filled, rest = _bar(part, bar_width, ascii_only)
         segments = [
             (set_cell_size(label, label_width) + " ", ""),
-            (filled, foreground(COLOURS[0])),
+            (filled, foreground(style_of(0).colour)),
             (rest, foreground(GREY)),
             (" " * (1 + text_width - cell_len(text)) + text, ""),
         ]

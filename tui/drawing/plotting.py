@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import string
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,8 @@ import numpy as np
 import numpy.typing as npt
 from rich.cells import cell_len, set_cell_size
 
+from ...estimators.curves import curve_names, style_of
+from ...estimators.presets import WAYS
 from ...estimators.studies.statistics import mean_interval
 from ..text import Segment, centred, clean, fitted, foreground, paint_line, shorten, width_of
 from .axes import HUGE, Array, Axis, Limits, check_limits, linear_axis, log_axis, round_limits
@@ -38,10 +39,7 @@ __all__ = [
 
 MIN_WIDTH, MIN_HEIGHT = 20, 5  # Below this size there is a message instead of a plot.
 
-COLOURS = (33, 166, 28, 163, 30, 99, 160, 94)
 GREY = 244
-SYMBOLS = "●○■□▲△◆◇" + string.ascii_lowercase
-ASCII_SYMBOLS = "*o+x#@%&" + "".join(letter for letter in string.ascii_lowercase if letter not in "ox")
 
 _FRAME_TO_ASCII = str.maketrans("│┤─┬└", "|+-++")
 
@@ -144,15 +142,15 @@ def _curve(series: Series, index: int, x_limits: Limits | None, log_y: bool, asc
     if x_limits is not None:  # One point on either side stays, for the line that leads there.
         first, stop = np.searchsorted(x[kept], x_limits[0]), np.searchsorted(x[kept], x_limits[1], "right")
         kept = kept[max(int(first) - 1, 0) : int(stop) + 1]
-    symbols = ASCII_SYMBOLS if ascii_only else SYMBOLS
+    style = style_of(index)
     return _Curve(
         name=clean(series.name, ascii_only),
         x=x[kept],
         y=y[kept],
         low=low[kept],
         high=high[kept],
-        symbol=symbols[index % len(symbols)],
-        colour=COLOURS[index % len(COLOURS)],
+        symbol=style.ascii_symbol if ascii_only else style.symbol,
+        colour=style.colour,
     )
 
 
@@ -463,7 +461,7 @@ def plot_accuracy_curves(
     ascii_only: bool = False,
     x_limits: Limits = (0, 100),
     y_limits: Limits | None = None,
-    group_by: Sequence[str] = ("criterion", "granularity", "scope"),
+    group_by: Sequence[str] = WAYS,
     marks: Iterable[tuple[float, str]] = (),
 ) -> str:
     """Draw accuracy against sparsity, averaged over seeds.
@@ -487,7 +485,7 @@ def plot_accuracy_curves(
     x_limits, y_limits : tuple of (float, float), optional
         The ends of the axes, in percent. The y axis follows the data by default, within 0 and 100.
     group_by : sequence of str
-        The columns that tell the curves apart. Those that vary name the curves.
+        The columns that distinguish curves. A curve is named by its values of those that vary.
     marks : iterable of (float, str), optional
         Sparsities in percent to mark with a vertical line, and what to write above it.
 
@@ -519,13 +517,13 @@ def _accuracies(
     rows: list[Mapping[str, Any]], group_by: Sequence[str]
 ) -> tuple[dict[str, dict[float, list[float]]], set[int]]:
     """Sort accuracies into curves and sparsities, one value a seed; also return the numbers of seeds."""
-    names = _curve_names(rows, group_by)
-    by_seed: dict[str, dict[float, dict[object, list[float]]]] = {}
+    names = curve_names(rows, group_by)
+    # Every curve has its place, and with it its colour and symbol, whether it has points already or not.
+    by_seed: dict[str, dict[float, dict[object, list[float]]]] = {name: {} for name in names}
     for index, (name, row) in enumerate(zip(names, rows, strict=True)):
         accuracy = float(row["accuracy"])
         if math.isfinite(accuracy):
-            points = by_seed.setdefault(name, {})
-            seeds = points.setdefault(round(100 * float(row["sparsity"]), 6), {})
+            seeds = by_seed[name].setdefault(round(100 * float(row["sparsity"]), 6), {})
             seeds.setdefault(row.get("seed", index), []).append(100 * accuracy)
     groups = {
         name: {sparsity: [float(np.mean(v)) for v in seeds.values()] for sparsity, seeds in points.items()}
@@ -534,16 +532,9 @@ def _accuracies(
     return groups, {len(values) for points in groups.values() for values in points.values()}
 
 
-def _curve_names(rows: list[Mapping[str, Any]], group_by: Sequence[str]) -> list[str]:
-    """Name the curve of each row by the columns that vary; by its granularity where nothing does."""
-    varying = [column for column in group_by if len({str(row.get(column)) for row in rows}) > 1]
-    columns = varying or [column for column in group_by if column == "granularity"]
-    return [", ".join(str(row[column]) for column in columns if row.get(column) is not None) for row in rows]
-
-
 def _accuracy_series(name: str, points: Mapping[float, list[float]]) -> Series:
     intervals = [mean_interval(values) for values in points.values()]
-    mean, low, high = np.array(intervals).T
+    mean, low, high = np.array(intervals).reshape(-1, 3).T
     return Series(name, list(points), mean, np.clip(low, 0, 100), np.clip(high, 0, 100))
 
 

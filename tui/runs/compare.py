@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+from ...estimators.curves import name_of, value_name, varying
 from ...estimators.parameters import DEFAULTS
 from ...estimators.presets import WAYS
 from ...estimators.studies.paired import MIN_PAIRS, confidence_interval
@@ -133,23 +134,20 @@ def named(curves: Sequence[Curve]) -> list[Curve]:
     """The curves with names: their run's, if there are several, and the values of `WAYS` that vary."""
     titles = {curve.run: curve.title for curve in curves}
     same = {title for title in titles.values() if list(titles.values()).count(title) > 1}
-    varying = varying_ways(curves)
+    differing = varying(curve.ways for curve in curves)
     named = []
     for curve in curves:
         title = f"{curve.title} ({curve.run.rsplit('-', 1)[-1]})" if curve.title in same else curve.title
-        values = [str(curve.ways[name]) for name in varying]
-        parts = [title, *values] if len(titles) > 1 else values or [str(curve.ways["granularity"])]
+        values = [value_name(name, curve.ways[name]) for name in differing]
+        parts = [title, *values] if len(titles) > 1 else values or [name_of(curve.ways, [])]
         named.append(replace(curve, name=tuple(parts)))
     return named
 
 
 def varying_ways(curves: Iterable[Curve]) -> dict[str, list[Any]]:
     """The parameters in which some curves differ, and the values that there are."""
-    values: dict[str, dict[str, Any]] = {name: {} for name in WAYS}
-    for curve in curves:
-        for name in WAYS:
-            values[name].setdefault(str(curve.ways[name]), curve.ways[name])
-    return {name: list(different.values()) for name, different in values.items() if len(different) > 1}
+    ways = [curve.ways for curve in curves]
+    return {name: list({str(way[name]): way[name] for way in ways}.values()) for name in varying(ways)}
 
 
 def nearest(curve: Curve, others: Iterable[Curve]) -> Curve | None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...estimators.files import MAX_ARRAY_BYTES, read_file, write_output
+from ..curves import CURVE, named_rows
 from ..tables import csv_text, json_text
 from .store import RunError, numbers
 
@@ -80,7 +80,9 @@ def export_text(run: Run, kind: str) -> str:
     rows = [numbers(row) for row in run.points()]
     if not rows:
         raise RunError(f"{run.id} has no finished points yet: there is nothing to export")
-    return {"csv": csv_text, "json": json_text, "svg": svg_text}[kind](rows)
+    if kind == "svg":
+        return svg_text(named_rows(rows, run.spec))
+    return {"csv": csv_text, "json": json_text}[kind](rows)
 
 
 def model_bytes(run: Run, seed: int | None = None) -> bytes:
@@ -100,15 +102,13 @@ def model_bytes(run: Run, seed: int | None = None) -> bytes:
 def svg_text(
     rows: list[dict[str, Any]], width: int = 100, height: int = 28, title: str = "Accuracy after pruning"
 ) -> str:
-    """The curves as a picture of a terminal."""
+    """The curves of `named_rows` as a picture of a terminal."""
     from rich.console import Console
     from rich.text import Text
 
-    from ...estimators.presets import WAYS
     from ..drawing.plotting import plot_accuracy_curves
 
-    rows = [row for row in rows if not math.isnan(row["accuracy"])]
-    plot = plot_accuracy_curves(rows, width=width, height=height, title=None, group_by=WAYS)
+    plot = plot_accuracy_curves(rows, width=width, height=height, title=None, group_by=(CURVE,))
     console = Console(record=True, width=width, file=io.StringIO(), force_terminal=True, color_system="256")
     console.print(Text.from_ansi(plot), no_wrap=True)
     return console.export_svg(title=title)

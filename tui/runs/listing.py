@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from ..curves import curve_names
 from . import descriptions
 from .store import Run, RunError
 from .supervisor import reason_of
-from .view import curve_name
 
 if TYPE_CHECKING:
     from .spec import RunSpec
@@ -71,7 +71,6 @@ class Entry:
         except RunError:
             return cls(run, name, UNREADABLE, problem, None, _changed(run), 0.0, 0, None, [])
         knees = status.get("knees", {})
-        curves = dict.fromkeys(curve_name({"granularity": "weight", **way}, spec) for way in spec.variants)
         return cls(
             run,
             name,
@@ -82,7 +81,7 @@ class Entry:
             status.get("seconds", 0.0),
             status.get("points", 0),
             status.get("dense_accuracy"),
-            [knees.get(curve) for curve in curves],
+            [knees.get(curve) for curve in curve_names(spec)],
         )
 
     @property

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...estimators.presets import WAYS
 from ...estimators.studies.statistics import knee
+from ..curves import curve_name
 from .events import EventReader
 from .points import Points, Row
 from .store import Run
@@ -362,17 +362,6 @@ def watch(run: Run) -> RunWatcher:
     watcher = RunWatcher(run)
     watcher.poll()
     return watcher
-
-
-def curve_name(row: Row, spec: RunSpec) -> str:
-    """What tells the curve of a row from the others of its run: the values that vary; its granularity if none does."""
-    varying = [name for name in WAYS if len(spec.ways.get(name, ())) > 1]
-    return ", ".join(norm_name(row[name]) if name == "norm" else str(row[name]) for name in varying or ["granularity"])
-
-
-def norm_name(norm: float | str) -> str:
-    """What a norm is called: L1, L2, L-inf."""
-    return f"L{float(norm):g}".replace("inf", "-inf")
 
 
 def _number(value: float | str | None) -> float:

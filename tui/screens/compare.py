@@ -146,7 +146,7 @@ class CompareScreen(LabScreenBase):
         self.set_class(not curves, "-empty")
         self._warn()
         if not curves:
-            self.table.show([], [], lambda _: [])
+            self.table.show_curves([], {}, {})
             return
         base = self._base()
         places = {curve.key: place for place, curve in enumerate(curves)}

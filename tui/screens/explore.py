@@ -18,13 +18,13 @@ from ...estimators.parameters import DEFAULTS
 from ...estimators.presets import WAYS
 from ...estimators.pruning.criteria import GRANULARITIES, NORMS, UNIT_CRITERIA, criterion_names
 from ...estimators.pruning.masks import ORDERS, SCOPES
+from ..curves import curve_name
 from ..drawing.plotting import plot_accuracy_curves
 from ..drawing.pruned_network import draw_classes, draw_figures, draw_pictures
 from ..keys import bindings
 from ..runs import descriptions
 from ..runs.export import default_name
 from ..runs.store import RunError
-from ..runs.view import curve_name
 from ..service.client import Overtaken, ServiceError
 from ..service.explorer import Figures, Network, gallery_of
 from ..widgets.mosaic import Mosaic
@@ -372,7 +372,7 @@ class ExploreScreen(LabScreenBase):
         rows = [row for row in [*self._rows, *found] if row["seed"] == self._seed and row["accuracy"] is not None]
 
         marks = [(at, f"{at:.6g} %")]
-        plot.show(partial(plot_accuracy_curves, rows, title=None, group_by=WAYS, marks=marks))
+        plot.show(partial(plot_accuracy_curves, rows, title=None, marks=marks))
 
     def _say_if_old(self, number: int) -> None:
         """Where the answer takes its time, as the first of some criteria does, what is shown is of another position."""

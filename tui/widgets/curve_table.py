@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rich.cells import cell_len
 from rich.style import Style
 
-from ..drawing.plotting import ASCII_SYMBOLS, COLOURS, SYMBOLS
+from ...estimators.curves import style_of
 from ..runs.compare import MEASURES, Curve, Difference, differences
 from ..text import shorten
 from .table import GAP, Cell, Column, Table
@@ -76,13 +76,11 @@ class CurveTable(Table):
         for curve in curves:
             other = opponents.get(curve.key)
             self._rows[curve.key] = _Row(curve, other, differences(curve, other, measure))
-        self.show(self._columns_for(self.scrollable_content_region.width), list(self._rows), self._lines)
+        self.lay_out()
 
-    def on_resize(self) -> None:
-        """The names get more room, or less."""
-        if self._rows:
-            self.show(self._columns_for(self.scrollable_content_region.width), list(self._rows), self._lines)
-        super().on_resize()
+    def lay_out(self) -> None:
+        """Show the curves with names as wide as there is room for."""
+        self.show(self._columns_for(self.scrollable_content_region.width), list(self._rows), self._lines)
 
     def _columns_for(self, width: int) -> list[Column]:
         each = NUMBER_WIDTH + self.has_intervals * INTERVAL_WIDTH
@@ -119,15 +117,14 @@ class CurveTable(Table):
 
     def _symbol(self, key: str) -> Cell:
         """How the curve is drawn."""
-        place = self._places[key]
-        symbols = ASCII_SYMBOLS if self._is_ascii else SYMBOLS
-        return Cell(symbols[place % len(symbols)], Style(color=f"color({COLOURS[place % len(COLOURS)]})"))
+        style = style_of(self._places[key])
+        return Cell(style.ascii_symbol if self.ascii_only else style.symbol, Style(color=f"color({style.colour})"))
 
     def _short_name(self, curve: Curve, width: int) -> str:
         """A name that fits: what the run is called gives way to what tells its curves apart."""
         first, *others = curve.name
         rest = "".join(f", {other}" for other in others)
-        return shorten(first, max(width - cell_len(rest), 6), self._is_ascii) + rest
+        return shorten(first, max(width - cell_len(rest), 6), self.ascii_only) + rest
 
     def _beside(self, row: _Row) -> str:
         if not row.curve.rows:
@@ -137,10 +134,6 @@ class CurveTable(Table):
         start = f"{AGAINST} {self._symbol(row.other.key).text} "
         name, ways = ", ".join(row.other.name), ", ".join(row.other.name[1:])
         return start + (name if cell_len(start + name) <= self._name_width or not ways else ways)
-
-    @property
-    def _is_ascii(self) -> bool:
-        return getattr(self.app, "ascii_only", False)
 
     def _value(self, figure: Difference, is_hidden: bool) -> Cell:
         value = MEASURES[self._measure][1] * figure.mean
@@ -155,7 +148,7 @@ class CurveTable(Table):
         change = round(factor * figure.change, digits) + 0.0
         text = f"{change:+.{digits}f}".rjust(NUMBER_WIDTH)
         if figure.half is not None:
-            text += f"{'+-' if self._is_ascii else '±'}{factor * figure.half:.{digits}f}"
+            text += f"{'+-' if self.ascii_only else '±'}{factor * figure.half:.{digits}f}"
         if not change or (figure.half is not None and abs(figure.change) <= figure.half):
             return Cell(text)
         return Cell(text, "good" if (change > 0) == (self._measure == "accuracy") else "wrong")

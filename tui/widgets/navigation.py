@@ -1,4 +1,4 @@
-"""The line on top of every screen: where one is, where one can go, and what runs."""
+"""The bar at the top of every screen: the screens, the current one marked, and the progress of a run."""
 
 from __future__ import annotations
 
@@ -7,36 +7,29 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.widgets import Static
 
-#: The screens: name, title and key.
-PLACES = [
-    ("lab", "Lab", "F2"),
-    ("explore", "Explore", "F3"),
-    ("runs", "Runs", "F4"),
-    ("compare", "Compare", "F5"),
-    ("data", "Data", "F6"),
-]
+from ..keys import SCREENS, ScreenInfo
 
 
-class Place(Static):
-    """One entry; a click goes there."""
+class Tab(Static):
+    """One screen of the bar; a click shows it."""
 
-    def __init__(self, name: str, title: str, key: str):
-        super().__init__(Text.assemble((key, "dim"), " ", title))
-        self._place = name
+    def __init__(self, screen: ScreenInfo):
+        super().__init__(Text.assemble((screen.key.upper(), "dim"), " ", screen.title))
+        self._shows = screen.name
 
     async def on_click(self) -> None:
-        """Go there."""
-        await self.app.run_action(f"app.go('{self._place}')")
+        """Show the screen."""
+        await self.app.run_action(f"app.go('{self._shows}')")
 
 
 class Navigation(Horizontal):
-    """The names of the screens with their keys, the one at hand marked, and what runs at the right end."""
+    """The names of the screens with their keys, the current one marked, and the progress of a run at the right."""
 
     DEFAULT_CSS = """
     Navigation { dock: top; height: 1; background: $panel; color: $foreground; }
-    Place { width: auto; padding: 0 1; }
-    Place:hover { background: $primary 30%; }
-    Place.-here { background: $primary; color: $text; text-style: bold; }
+    Tab { width: auto; padding: 0 1; }
+    Tab:hover { background: $primary 30%; }
+    Tab.-here { background: $primary; color: $text; text-style: bold; }
     Navigation #activity { width: 1fr; text-align: right; padding: 0 1; color: $text-muted; }
     """
 
@@ -46,11 +39,11 @@ class Navigation(Horizontal):
         self._activity = Static("", id="activity", markup=False)
 
     def compose(self) -> ComposeResult:
-        """The entries, then what runs."""
-        for name, title, key in PLACES:
-            yield Place(name, title, key).set_class(name == self._here, "-here")
+        """The screens, then the progress."""
+        for screen in SCREENS:
+            yield Tab(screen).set_class(screen.name == self._here, "-here")
         yield self._activity
 
     def show_activity(self, text: str) -> None:
-        """Say what runs."""
+        """Show the progress of a run."""
         self._activity.update(text)

@@ -8,8 +8,8 @@ from textual.coordinate import Coordinate
 from textual.message import Message
 from textual.widgets import DataTable
 
-from ..runs.view import curve_name
-from .run_summary import accuracies, accuracy_in_words, curve_names
+from ..curves import curve_name, curve_names
+from .run_summary import accuracies, accuracy_in_words
 
 if TYPE_CHECKING:
     from ..runs.spec import RunSpec

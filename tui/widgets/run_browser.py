@@ -110,7 +110,7 @@ class RunBrowser(Vertical):
     def on_input_changed(self, event: Input.Changed) -> None:
         """Filter as it is typed."""
         self.table.filter_text = event.value.strip()
-        self.table.rearrange()
+        self.table.lay_out()
         self._say()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:

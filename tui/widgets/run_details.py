@@ -9,7 +9,7 @@ from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from ...estimators.presets import WAYS
+from ..curves import CURVE, named_rows
 from ..drawing.plotting import plot_accuracy_curves
 from ..runs import descriptions
 from ..runs.listing import Entry
@@ -111,10 +111,10 @@ class RunDetails(Horizontal):
         if entry is None or not self.has_class("-roomy"):
             return
         try:
-            rows = [row for row in entry.run.points() if row["accuracy"] is not None]
+            rows = named_rows(entry.run.points(), entry.run.spec)
         except RunError:
             rows = []
-        self.query_one(Plot).show(partial(plot_accuracy_curves, rows, title=None, group_by=WAYS))
+        self.query_one(Plot).show(partial(plot_accuracy_curves, rows, title=None, group_by=(CURVE,)))
 
 
 def clean_lines(lines: list[str], between: str, ascii_only: bool) -> str:

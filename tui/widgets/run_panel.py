@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,9 +12,9 @@ from textual.containers import Container, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
+from ..curves import CURVE, curve_name, named_rows
 from ..drawing.bars import draw_bars
 from ..drawing.plotting import Series, plot_accuracy_curves, plot_curves
-from ..runs.view import curve_name
 from ..text import clean, fitted
 from .picture import Picture
 from .plot import Draw, Plot, as_high_as_it_is
@@ -283,17 +282,9 @@ def _accuracy_plot(curve: TrainingCurve | None, epochs: int, seed: str) -> Draw:
 
 
 def _pruning_plot(view: RunView) -> Draw:
-    # Named as in the table from the first point on, not only once the second curve has begun.
-    rows = [
-        {
-            **row,
-            "accuracy": math.nan if row["accuracy"] is None else row["accuracy"],
-            "granularity": curve_name(row, view.spec),
-        }
-        for row in view.rows
-    ]
+    rows = named_rows(view.rows, view.spec)
     marks = [(100 * value, f"{name} {100 * value:.0f} %") for name, value in view.knees().items()]
-    return partial(plot_accuracy_curves, rows, title=None, group_by=("granularity",), marks=marks)
+    return partial(plot_accuracy_curves, rows, title=None, group_by=(CURVE,), marks=marks)
 
 
 def _layers_plot(

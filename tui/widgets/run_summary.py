@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from textual.content import Content
 
-from ...estimators.parameters import DEFAULTS
-from ...estimators.presets import WAYS
 from ...estimators.studies.statistics import mean_interval
+from ..curves import curve_name
 from ..runs import descriptions
-from ..runs.view import curve_name
 from ..text import clean, duration
 
 if TYPE_CHECKING:
@@ -137,12 +135,6 @@ def _epochs(view: RunView) -> tuple[str, float, str]:
 
 
 # Points -------------------------------------------------------------------------------------------------
-
-
-def curve_names(spec: RunSpec) -> list[str]:
-    """The names of all curves of a run, in their order."""
-    defaults = {name: DEFAULTS[name] for name in WAYS}
-    return list(dict.fromkeys(curve_name({**defaults, **variant}, spec) for variant in spec.variants))
 
 
 def accuracies(rows: list[Row], spec: RunSpec) -> dict[tuple[str, float], list[float]]:

@@ -33,8 +33,8 @@ class Kind(NamedTuple):
         It gets no wider than this.
     is_right : bool
         Whether it holds numbers.
-    falls : bool
-        Whether it is sorted from the largest to the smallest at first.
+    is_descending : bool
+        Whether the first sort by this column is from the largest to the smallest.
     """
 
     key: str
@@ -43,7 +43,7 @@ class Kind(NamedTuple):
     order: Callable[[Entry], Any]
     most: int = 20
     is_right: bool = False
-    falls: bool = False
+    is_descending: bool = False
 
 
 def _knees(entry: Entry) -> str:
@@ -71,7 +71,7 @@ KINDS = {
             lambda e: "" if e.spec is None else str(len(e.spec.seeds)),
             lambda e: None if e.spec is None else len(e.spec.seeds),
             is_right=True,
-            falls=True,
+            is_descending=True,
         ),
         Kind(
             "points",
@@ -79,7 +79,7 @@ KINDS = {
             lambda e: "" if e.spec is None else f"{e.points}/{e.spec.n_points}",
             lambda e: None if e.spec is None else e.points,
             is_right=True,
-            falls=True,
+            is_descending=True,
         ),
         Kind(
             "dense",
@@ -87,7 +87,7 @@ KINDS = {
             lambda e: "" if e.dense is None else f"{100 * e.dense:.2f}",
             lambda e: e.dense,
             is_right=True,
-            falls=True,
+            is_descending=True,
         ),
         Kind(
             "knee",
@@ -95,19 +95,26 @@ KINDS = {
             _knees,
             lambda e: next((value for value in e.knees if value is not None), None),
             is_right=True,
-            falls=True,
+            is_descending=True,
         ),
-        Kind("when", "when", lambda e: _when(e.created), lambda e: e.created or None, falls=True),
-        Kind("took", "took", lambda e: duration(e.seconds), lambda e: e.seconds or None, is_right=True, falls=True),
+        Kind("when", "when", lambda e: _when(e.created), lambda e: e.created or None, is_descending=True),
+        Kind(
+            "took",
+            "took",
+            lambda e: duration(e.seconds),
+            lambda e: e.seconds or None,
+            is_right=True,
+            is_descending=True,
+        ),
     )
 }
 
-#: These stay in the narrowest terminal; the others come in this order where there is room.
+#: Columns that are always shown, and those that are added in this order where there is room.
 NEEDED = ("name", "state", "data", "dense", "knee", "when")
-WELCOME = ("points", "took", "what", "ways", "seeds")
+OPTIONAL = ("points", "took", "what", "ways", "seeds")
 
-#: What gives way, in this order and down to this width, where not even those fit.
-YIELDING = (("name", 18), ("knee", 8), ("data", 10), ("name", 12), ("data", 8), ("state", 7), ("name", 6))
+#: Minimum widths, in shrink order, for terminals in which not even those fit.
+SHRINKING = (("name", 18), ("knee", 8), ("data", 10), ("name", 12), ("data", 8), ("state", 7), ("name", 6))
 
 MARK = Column("mark", "", 1)
 
@@ -143,12 +150,12 @@ def arrange(natural: dict[str, int], width: int) -> dict[str, int]:
     """
     chosen: set[str] = set(NEEDED)
     room = width - sum(natural[key] + GAP for key in NEEDED) + GAP
-    for key in WELCOME:
+    for key in OPTIONAL:
         if natural[key] + GAP <= room:
             chosen.add(key)
             room -= natural[key] + GAP
     widths = {key: natural[key] for key in KINDS if key in chosen}
-    for key, least in YIELDING:
+    for key, least in SHRINKING:
         given = max(0, min(-room, widths[key] - least))
         widths[key] -= given
         room += given
@@ -167,7 +174,7 @@ class RunTable(Table):
     def __init__(self, *, id: str | None = None):
         super().__init__(id=id, fixed=2)
         self.selected: set[str] = set()
-        self.sort_key, self.falls = "when", True
+        self.sort_key, self.is_descending = "when", True
         self.filter_text = ""
         self._entries: dict[str, Entry] = {}
         self._texts: dict[str, tuple[Entry, dict[str, str]]] = {}
@@ -178,10 +185,10 @@ class RunTable(Table):
         """Show these runs."""
         self._entries = entries
         self.selected &= entries.keys()
-        self.rearrange()
+        self.lay_out()
 
-    def rearrange(self) -> None:
-        """Filter, sort and lay out again."""
+    def lay_out(self) -> None:
+        """Filter and sort the runs, and choose the columns that fit."""
         entries = self.matching()
         texts = [self._texts_of(entry) for entry in entries]
         titles = {key: kind.title for key, kind in KINDS.items()}
@@ -194,11 +201,6 @@ class RunTable(Table):
         widths = arrange(natural, self.scrollable_content_region.width - MARK.width - GAP)
         columns = [Column(key, titles[key], width, KINDS[key].is_right) for key, width in widths.items()]
         self.show([MARK, *columns], [entry.id for entry in self._sorted(entries)], self._row)
-
-    def on_resize(self) -> None:
-        """Other columns fit."""
-        self.rearrange()
-        super().on_resize()
 
     def matching(self) -> list[Entry]:
         """The runs that pass the filter."""
@@ -238,9 +240,9 @@ class RunTable(Table):
     def sort_by(self, key: str) -> None:
         """Sort by a column; if it is sorted by that one, turn the order round."""
         if key in KINDS:
-            self.falls = not self.falls if key == self.sort_key else KINDS[key].falls
+            self.is_descending = not self.is_descending if key == self.sort_key else KINDS[key].is_descending
             self.sort_key = key
-            self.rearrange()
+            self.lay_out()
 
     def sort_by_next(self) -> None:
         """Sort by the next of the columns that are shown."""
@@ -271,9 +273,9 @@ class RunTable(Table):
         known, unknown = [], []
         for entry in entries:
             (unknown if order(entry) is None else known).append(entry)
-        return [*sorted(known, key=order, reverse=self.falls), *unknown]
+        return [*sorted(known, key=order, reverse=self.is_descending), *unknown]
 
     def _sign(self) -> str:
-        if getattr(self.app, "ascii_only", False):
-            return "v" if self.falls else "^"
-        return "▼" if self.falls else "▲"
+        if self.ascii_only:
+            return "v" if self.is_descending else "^"
+        return "▼" if self.is_descending else "▲"

@@ -201,8 +201,17 @@ class Table(ScrollView, can_focus=True):
             self._move(at)
 
     def on_resize(self) -> None:
-        """Keep the cursor in sight."""
+        """Choose the columns for the new width, and keep the cursor in sight."""
+        self.lay_out()
         self._keep_cursor_seen()
+
+    def lay_out(self) -> None:
+        """Call `show` with the columns that fit. Subclasses whose columns depend on the width override it."""
+
+    @property
+    def ascii_only(self) -> bool:
+        """Whether the app draws with ASCII characters only."""
+        return getattr(self.app, "ascii_only", False)
 
     def _move(self, at: int) -> None:
         at = max(0, min(at, len(self._keys) - 1))
@@ -241,7 +250,7 @@ class Table(ScrollView, can_focus=True):
         return self._strip(cells, base, is_plain=False)
 
     def _strip(self, cells: Sequence[Cell], base: Style, is_plain: bool) -> Strip:
-        ascii_only = getattr(self.app, "ascii_only", False)
+        ascii_only = self.ascii_only
         shown = dict(zip((column.key for column in self._columns), cells, strict=False))
         segments: list[Segment] = []
         for column in self._shown_columns():
