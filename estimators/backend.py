@@ -1,4 +1,4 @@
-"""The machine: device, precision, denormal numbers, and the torchvision import.
+"""The machine: device, precision, memory, denormal numbers, and the torchvision import.
 
 torch is imported inside the functions, so that importing this module costs nothing.
 """
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     import torch
+    from numpy.typing import NDArray
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 
@@ -131,6 +132,15 @@ def prepare_forks() -> None:
 
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))
+
+
+def as_tensor(array: NDArray[Any]) -> torch.Tensor:
+    """A tensor over the same memory (over a copy of what is read-only, which torch does not know of)."""
+    import numpy as np
+    import torch
+
+    array = np.ascontiguousarray(array)
+    return torch.from_numpy(array if array.flags.writeable else array.copy())
 
 
 @contextmanager

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from sklearn.model_selection import train_test_split
 
-from .backend import flushed_denormals, prepare_forks
-from .inference import Evaluator, as_tensor
+from .backend import as_tensor, flushed_denormals, prepare_forks
+from .inference import Evaluator
 from .messages import as_text
 from .pruning.evidence import Evidence
 from .pruning.pruner import Pruned, Pruner

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from .backend import flushed_denormals, prepare_forks
+from .backend import as_tensor, flushed_denormals, prepare_forks
 from .pruning.compact import compact
 
 if TYPE_CHECKING:
@@ -102,9 +102,3 @@ def hits_and_losses(
     scores, classes = as_tensor(logits), as_tensor(targets)
     hits = (scores.argmax(dim=1) == classes).double().numpy()
     return hits, torch.nn.functional.cross_entropy(scores.double(), classes, reduction="none").numpy()
-
-
-def as_tensor(array: NDArray) -> Tensor:
-    """A tensor over the same memory (over a copy of what is read-only, which torch does not know of)."""
-    array = np.ascontiguousarray(array)
-    return torch.from_numpy(array if array.flags.writeable else array.copy())

@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..files import FileError, open_regular
 from .errors import DatasetError
-
-if TYPE_CHECKING:
-    from sklearn.utils import Bunch
 
 #: How values are scaled, and in words. "auto" scales pixels as "signed" does, and standardises other features.
 PIXELS = {
@@ -153,18 +150,6 @@ class DataSource:
             return []
         test = self.options.test
         return [path, Path(os.path.expanduser(test))] if isinstance(test, str) else [path]
-
-    def load(
-        self,
-        *,
-        download: bool = False,
-        progress: Callable[[str], object] | None = None,
-        on_bytes: Callable[[int], object] | None = None,
-    ) -> Bunch:
-        """Load it; see `prunelab.estimators.data.datasets.load_dataset`."""
-        from .datasets import load_source
-
-        return load_source(self, download=download, progress=progress, on_bytes=on_bytes)
 
     def content(self) -> str | None:
         """Identify the content of its files; None for a named data set, whose files are verified when they are loaded.

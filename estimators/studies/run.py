@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pandas as pd
 from joblib import Parallel, delayed, effective_n_jobs
 
+from ..data.datasets import load_source
 from ..data.source import DataSource
 from ..mlp import PrunedMLPClassifier
 from ..path import iter_sparsity_path
@@ -175,7 +176,7 @@ def _rows_of(
     """The rows of one seed of an experiment, with the ways of pruning."""
     points = sweep(
         PrunedMLPClassifier(**preset.parameters, device=device),
-        source.load(),
+        load_source(source),
         sparsities=preset.sparsities,
         variants=variants_of(preset.ways),
         seeds=(seed,),

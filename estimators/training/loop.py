@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import torch
 
-from ..inference import as_tensor
+from ..backend import as_tensor
 from .events import BatchEnded, EpochEnded
 from .optimisers import OPTIMISERS
 from .state import Checkpoint, Training

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from prunelab.estimators import DatasetError, load_dataset
+from prunelab.estimators.data.datasets import load_source
 from prunelab.estimators.data.source import DataOptions, DataSource
 
 from .loading import assert_sound
@@ -308,7 +309,7 @@ def test_content_identifies_what_was_read(tmp_path):
     assert load_dataset(path).content == source.content() != data.content
     test = write(tmp_path / "t.csv", lines("a,b,kind", *flowers()))
     both = DataSource(str(path), options=DataOptions(test=str(test)))
-    assert both.content() == both.load().content == f"{source.content()}+{data.content}"
+    assert both.content() == load_source(both).content == f"{source.content()}+{data.content}"
     assert load_dataset("digits").content is DataSource("digits").content() is None
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from prunelab.estimators import PrunedMLPClassifier, load_dataset, sparsity_path
+from prunelab.estimators.data.datasets import load_source
 from prunelab.estimators.data.source import DataOptions
 from prunelab.estimators.studies.catalogue import EXPERIMENTS
 from prunelab.estimators.training.events import BatchEnded, EpochEnded
@@ -497,6 +498,6 @@ def test_the_label_noise_of_a_preset_is_kept():
     spec = RunSpec.from_preset(name, dataset="digits", seeds=(0,), sparsities=(0.0,))
     assert spec.options.label_noise == 0.4
     assert RunSpec.from_json(spec.to_json()).options.label_noise == 0.4
-    assert "40 % of the training labels are wrong" in spec.source.load().source
+    assert "40 % of the training labels are wrong" in load_source(spec.source).source
     clean = dataclasses.replace(spec, options=DataOptions())
     assert not spec.is_like(clean)

@@ -118,8 +118,10 @@ def memory_of(options: argparse.Namespace) -> str | None:
 
 def load(source: DataSource, options: argparse.Namespace) -> Bunch:
     """Load the data, and print what was inferred about a file."""
+    from ...estimators.data.datasets import load_source
+
     with usage_errors():
-        bunch = source.load(download=options.download, progress=tell)
+        bunch = load_source(source, download=options.download, progress=tell)
     for assumption in bunch.assumptions:
         tell(f"note: assumed {assumption}")
     return bunch

@@ -203,13 +203,14 @@ class Worker:
     def _compute(self) -> None:
         from ...estimators import PrunedMLPClassifier
         from ...estimators.backend import resolve_device
+        from ...estimators.data.datasets import load_source
         from ...estimators.studies.run import sweep
 
         spec = self.run.spec
         resolve_device(spec.parameter("device"))  # a GPU that is not there is said before anything is loaded
         data = self.data
         if data is None:
-            data = spec.source.load()
+            data = load_source(spec.source)
         self.run.check_content(data.content)
         if self.run.data is None:
             if self._log.earlier and data.content is not None:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...estimators.data.datasets import data_folder, load_dataset
+from ...estimators.data.datasets import data_folder, load_dataset, load_source
 from ...estimators.data.source import DataSource
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def _load(request: Request) -> Data:
     key = (source, str(data_folder(source.root)), *changed)
     data = _kept.pop(key, None)
     if data is None:
-        data = _to_data(source.load())
+        data = _to_data(load_source(source))
     _kept[key] = data  # the latest last
     while len(_kept) > KEPT:
         del _kept[next(iter(_kept))]

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...estimators.data.datasets import load_source
 from ...estimators.data.source import DataSource
 
 if TYPE_CHECKING:
@@ -221,7 +222,7 @@ class Explorer:
         known: _Data | None = self._look_up("data", source)
         if known is None:
             yield {"doing": f"reading the data set {source.dataset}"}
-        data: _Data = known or self._keep("data", source, _Data(source.load()))
+        data: _Data = known or self._keep("data", source, _Data(load_source(source)))
         bunch = data.bunch
         if request["content"] not in (None, bunch.content):
             raise ValueError(

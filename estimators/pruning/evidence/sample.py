@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ...inference import as_tensor
+from ...backend import as_tensor
 from ..sampling import stratified_sample
 
 if TYPE_CHECKING:
