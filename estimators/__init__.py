@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .mlp import PrunedMLPClassifier
     from .path import ORIGINAL_SPARSITIES, iter_sparsity_path, sparsity_path
     from .persistence import ModelFileError
-    from .selection import PrunedMLPClassifierCV
+    from .selection import PrunedClassifierCV, PrunedMLPClassifierCV
     from .studies.run import run_study, sweep
     from .studies.statistics import knee, mean_interval, summarise
     from .training.loop import TrainingDiverged
@@ -27,6 +27,7 @@ _HOME = {
     "ModelFileError": "persistence",
     "ORIGINAL_SPARSITIES": "path",
     "PrunedCNNClassifier": "cnn",
+    "PrunedClassifierCV": "selection",
     "PrunedMLPClassifier": "mlp",
     "PrunedMLPClassifierCV": "selection",
     "PruningWarning": "messages",
@@ -48,6 +49,7 @@ __all__ = [
     "DatasetError",
     "ModelFileError",
     "PrunedCNNClassifier",
+    "PrunedClassifierCV",
     "PrunedMLPClassifier",
     "PrunedMLPClassifierCV",
     "PruningWarning",

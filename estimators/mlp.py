@@ -208,13 +208,13 @@ class PrunedMLPClassifier(BasePrunedClassifier):
     -----
     Processes that are forked after a training or a prediction (``os.fork``, joblib's backend "multiprocessing") compute
     with one thread, and without the GPU if it was used before: neither OpenMP's threads nor CUDA survive a fork.
-    joblib's default backend "loky", which `GridSearchCV` and `PrunedMLPClassifierCV` use with ``n_jobs``, starts fresh
+    joblib's default backend "loky", which `GridSearchCV` and `PrunedClassifierCV` use with ``n_jobs``, starts fresh
     processes and has no such limit.
 
     See Also
     --------
     prunelab.estimators.sparsity_path : Many sparsities from one training.
-    prunelab.estimators.PrunedMLPClassifierCV : The best sparsity by cross-validation.
+    prunelab.estimators.PrunedClassifierCV : The best sparsity by cross-validation.
 
     Examples
     --------
