@@ -20,6 +20,7 @@ from . import persistence
 from .backend import memory_errors
 from .engine import (
     check,
+    check_layers,
     check_rewinding,
     draw_seed,
     evaluator_of,
@@ -31,6 +32,7 @@ from .engine import (
 from .fitted import Fitted, OptimiserState, pruned_as_of, publish, warn_if_disconnected
 from .fitting import Samples, make_pruner, prune, train_dense
 from .messages import as_text
+from .pruning.allocation import as_sparsity
 from .pruning.pruner import Pruned
 from .schedules.controls import carry_out
 from .validation import check_inputs, check_labelled, check_weights, classes_of, encode
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from .data.preprocessing import Preprocessing
     from .fitted import PrunedAs
     from .networks.base import Network
+    from .pruning.allocation import Sparsity
     from .pruning.masks import Mask
     from .training.events import Event
     from .training.state import Arrays
@@ -84,7 +87,7 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
     verbose: bool
     warm_start: bool
     init: str
-    sparsity: float
+    sparsity: Sparsity
     criterion: str
     granularity: str
     scope: str
@@ -197,7 +200,8 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
             check(self, self.sparsity)
             prepared = prepare(self, X, y, sample_weight)
             check_rewinding(self, prepared)
-            model = carry_out(problem_of(self, prepared, on_event=on_event), float(self.sparsity))
+            check_layers(self, prepared.task.network, self.sparsity)
+            model = carry_out(problem_of(self, prepared, on_event=on_event), as_sparsity(self.sparsity))
             fitted = Fitted.of(prepared.task, model, pruned_as_of(self))
             warn_if_disconnected(publish(self, fitted), self.sparsity)
         return self
@@ -254,6 +258,7 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
                 f"got {as_text(known)}"
             )
         network = self.make_network(shape, len(self.classes_))
+        check_layers(self, network, self.sparsity)
         start = None if first else start_from(self, network, keep_optimiser=True)
         seed = draw_seed(self) if first else self.seed_
         earlier_losses = [] if first else self.loss_curve_
@@ -263,7 +268,7 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
         if not first and self.pruned_as_ == pruned_as:
             pruned = Pruned(dense.masks or self.masks_, self.sparsity_, {})
         else:
-            pruned = make_pruner(dense, pruned_as.choices).prune(float(self.sparsity))
+            pruned = make_pruner(dense, pruned_as.choices).prune(as_sparsity(self.sparsity))
         fitted = replace(
             Fitted.of(task, prune(dense, pruned), pruned_as),
             loss_curve=[*earlier_losses, *dense.training.loss_curve],

@@ -21,8 +21,8 @@ from .fitting import DenseModel, Retraining, Samples, Start, Task, hold_out, n_h
 from .inference import Evaluator
 from .messages import as_text
 from .parameters import REWINDING, conflicts
+from .pruning.allocation import Allocation, Choices
 from .pruning.masks import ORDERS
-from .pruning.pruner import Choices
 from .schedules.problem import Problem, Shared
 from .training.events import EpochEnded
 from .training.state import Recipe, Training
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .base import BasePrunedClassifier
     from .fitting import Monitor
     from .networks.base import Network
+    from .pruning.allocation import Sparsity
     from .training.events import Event
     from .training.state import Checkpoint
 
@@ -62,7 +63,7 @@ class Prepared:
 # -- parameters ------------------------------------------------------------------------------------------
 
 
-def check(classifier: BasePrunedClassifier, sparsity: float) -> None:
+def check(classifier: BasePrunedClassifier, sparsity: Sparsity) -> None:
     """Raise ValueError, one sentence, for parameters that are impossible or conflict when this much is removed."""
     check_parameters(classifier)
     for sentence in conflicts({**classifier.get_params(deep=False), "sparsity": sparsity}).values():
@@ -75,6 +76,11 @@ def check_rewinding(classifier: BasePrunedClassifier, prepared: Prepared) -> Non
     n_steps = task.n_steps(len(samples.codes) - n_held_out(task, samples))
     if classifier.schedule in REWINDING and classifier.rewind_step > n_steps:
         raise ValueError(f"rewind_step={classifier.rewind_step} is beyond the {n_steps:,} steps of the training")
+
+
+def check_layers(classifier: BasePrunedClassifier, network: Network, sparsity: Sparsity) -> None:
+    """Raise ValueError if a parameter names a layer that the network does not have, or that is not pruned."""
+    Allocation(network, choices_of(classifier)).check(sparsity)
 
 
 def choices_of(classifier: BasePrunedClassifier) -> Choices:
@@ -92,6 +98,7 @@ def choices_of(classifier: BasePrunedClassifier) -> Choices:
         reduce=classifier.reduce,
         normalize=classifier.normalize,
         per_output=bool(classifier.per_output),
+        distribution=classifier.density_distribution if classifier.schedule in ("set", "rigl") else "auto",
     )
 
 
@@ -266,7 +273,6 @@ def problem_of(
         retraining=retraining_of(classifier),
         n_rounds=classifier.n_rounds,
         rewind_step=int(classifier.rewind_step),
-        density_distribution=classifier.density_distribution,
         on_event=listener_of(classifier, on_event),
         monitor=monitor,
         shared=Shared() if shared is None else shared,

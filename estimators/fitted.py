@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .accounting import count_cost
 from .engine import choices_of
-from .messages import PruningWarning, warn_caller
+from .messages import PruningWarning, as_text, warn_caller
+from .pruning.allocation import Allocation
 from .pruning.connectivity import connectivity
 from .validation import clone_with
 
@@ -17,9 +19,9 @@ if TYPE_CHECKING:
     from .base import BasePrunedClassifier
     from .fitting import PrunedModel, Task
     from .networks.base import Network
+    from .pruning.allocation import Choices, Sparsity
     from .pruning.connectivity import Connectivity
     from .pruning.masks import Mask
-    from .pruning.pruner import Choices
     from .training.state import Arrays, Training
 
 
@@ -27,7 +29,7 @@ class PrunedAs(NamedTuple):
     """What a classifier was pruned with, whatever its parameters are set to afterwards."""
 
     choices: Choices
-    sparsity: float
+    sparsity: Sparsity
 
 
 def pruned_as_of(classifier: BasePrunedClassifier) -> PrunedAs:
@@ -118,7 +120,8 @@ def publish(classifier: BasePrunedClassifier, fitted: Fitted) -> Connectivity:
     classifier.n_layers_ = len(fitted.network.weights) + 1
     classifier.n_outputs_ = fitted.network.n_outputs
     classifier.n_nonzero_ = count_cost(fitted.network, fitted.tensors, found).nonzero
-    classifier.effective_sparsity_ = found.effective_sparsity(fitted.pruned_as.choices.prune_output)
+    prunable = Allocation(fitted.network, fitted.pruned_as.choices).weight_names
+    classifier.effective_sparsity_ = found.effective_sparsity(prunable)
     classifier.dead_units_ = found.dead_units
     classifier.disconnected_units_ = found.disconnected_units
     return found
@@ -156,14 +159,15 @@ def fitted_clone(
     return classifier
 
 
-def warn_if_disconnected(found: Connectivity, sparsity: float) -> None:
+def warn_if_disconnected(found: Connectivity, sparsity: Sparsity) -> None:
     """Warn when no path leads from the input to the output, and name the emptied layers if there are any."""
     if found.is_connected:
         return
     layers = ", ".join(str(layer + 1) for layer in found.emptied_layers)
+    text = as_text(dict(sparsity)) if isinstance(sparsity, Mapping) else f"{sparsity:g}"
     plural = "s" if len(found.emptied_layers) > 1 else ""
     did = f"removed every weight of layer{plural} {layers}" if layers else "left no path from the input to the output"
     warn_caller(
-        f"pruning to sparsity {sparsity:g} {did}: the network now gives the same answer to every input",
+        f"pruning to sparsity {text} {did}: the network now gives the same answer to every input",
         PruningWarning,
     )

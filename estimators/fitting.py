@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from .cache import TrainingCache
     from .networks.base import Network
+    from .pruning.allocation import Choices
     from .pruning.masks import Mask
-    from .pruning.pruner import Choices
     from .training.events import Event
     from .training.loop import Validation
     from .training.state import Arrays, Checkpoint

@@ -19,6 +19,7 @@ from .fitted import fitted_clone
 from .fitting import Samples, make_pruner, prune
 from .inference import hits_and_losses
 from .parameters import check_value, conflicts
+from .pruning.allocation import Allocation
 from .pruning.connectivity import connectivity
 from .validation import check_labelled, check_parameters, clone_with, encode
 
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
 
     from .base import BasePrunedClassifier
     from .fitting import PrunedModel
+    from .pruning.allocation import Choices
     from .pruning.connectivity import Connectivity
-    from .pruning.pruner import Choices, Pruner
+    from .pruning.pruner import Pruner
 
 #: The parameters that choose what is removed. (A schedule does more: it trains.)
 WAYS = ("criterion", "granularity", "scope", "norm", "order", "normalize", "reduce")
@@ -224,7 +226,7 @@ class InteractivePruning:
             layers=weights_left(network, pruned.masks),
             units=units_left(network, tensors),
             cost=count_cost(network, tensors, connected),
-            effective_sparsity=connected.effective_sparsity(choices.prune_output),
+            effective_sparsity=connected.effective_sparsity(Allocation(network, choices).weight_names),
             connectivity=connected,
             model=model,
             estimator=estimator,

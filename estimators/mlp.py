@@ -74,9 +74,10 @@ class PrunedMLPClassifier(BasePrunedClassifier):
         Fraction of the prunable weights or units to remove, 0 to 1. Exactly ``round(sparsity * n)`` of each
         group ranked go; ties go by index.
     criterion : str, default="magnitude"
-        How a weight is scored: "magnitude"; by gradients "taylor", "snip", "grasp", "movement"; by curvature
-        "obd", "fisher"; by activity "wanda", "activation", "apoz", "activity"; by the flow through the network
-        "synflow"; or "random". See `prunelab.estimators.pruning.criteria`.
+        How a weight is scored: "magnitude", or "lamp", whose magnitudes of different layers compare; by gradients
+        "taylor", "snip", "grasp", "movement"; by curvature "obd", "fisher"; by activity "wanda", "activation", "apoz",
+        "activity"; by the flow through the network "synflow"; or "random". See
+        `prunelab.estimators.pruning.criteria`.
     granularity : {"weight", "unit"}, default="weight"
         What is removed. A unit is removed with its incoming weights, its bias and its outgoing weights.
     scope : {"layer", "global"}, default="layer"

@@ -11,12 +11,13 @@ from sklearn.utils import Bunch
 
 from .accounting import count_cost
 from .backend import memory_errors
-from .engine import check, check_rewinding, choices_of, evaluator_of, prepare, problem_of, train
+from .engine import check, check_layers, check_rewinding, choices_of, evaluator_of, prepare, problem_of, train
 from .fitted import copy_data_attributes, fitted_clone, warn_if_disconnected
 from .fitting import make_pruner, prune
 from .messages import PruningWarning, warn_caller
 from .parameters import TRAINED_TO_THE_END, check_sparsities
 from .presets import ORIGINAL_SPARSITIES, WAYS
+from .pruning.allocation import Allocation
 from .pruning.connectivity import connectivity
 from .schedules.controls import carry_out
 from .schedules.problem import Shared
@@ -194,6 +195,7 @@ def _points(
     prepared = prepare(trained, X, y, sample_weight)
     for variant in pruned_as:
         check_rewinding(variant, prepared)
+        check_layers(variant, prepared.task.network, max(sparsities))
         copy_data_attributes(trained, variant)
     network = prepared.task.network
     trained.precision_ = prepared.task.precision
@@ -242,7 +244,7 @@ class _Rows:
             "scope": choices.scope,
             "sparsity": sparsity,
             "achieved_sparsity": model.pruned.achieved_sparsity,
-            "effective_sparsity": connected.effective_sparsity(choices.prune_output),
+            "effective_sparsity": connected.effective_sparsity(Allocation(network, choices).weight_names),
             "accuracy": accuracy,
             "loss": loss,
             "nonzero": cost.nonzero,

@@ -25,7 +25,7 @@ from .files import (
 from .fitted import Fitted, PrunedAs, pruned_as_of, publish
 from .networks.mlp import name_tensors
 from .parameters import CONVOLUTIONAL, STORED, check_value
-from .pruning.pruner import Choices
+from .pruning.allocation import Choices
 from .validation import check_parameters
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ CRITERIA = {
     "apoz": "|w| times how often its input is not zero; of units, how often they are not",
     "fisher": "rise of the loss to second order, by the empirical Fisher information",
     "grasp": "how much the gradients shrink without the weight (meant before training)",
+    "lamp": "share of w^2 among the weights of its layer that are not smaller (meant for scope global)",
     "magnitude": "|w|; of units, the norm of their weights",
     "movement": "whether a further epoch moves the weight away from zero",
     "obd": "rise of the loss to second order, by the Hessian's diagonal (optimal brain damage)",

@@ -15,7 +15,7 @@ import numpy as np
 from .groups import clear_units, has_entries
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from numpy.typing import NDArray
 
@@ -35,6 +35,8 @@ class Connectivity:
         Weights of each layer that are not zero.
     sizes : list of int
         Weights of each layer, zeros included.
+    names : list of str
+        The name of each layer's tensor of weights.
     is_output : list of bool
         Whether each layer is the output layer.
     dead_units : list of int
@@ -50,6 +52,7 @@ class Connectivity:
     effective: list[int]
     nonzero: list[int]
     sizes: list[int]
+    names: list[str]
     is_output: list[bool]
     dead_units: list[int]
     disconnected_units: list[int]
@@ -64,20 +67,20 @@ class Connectivity:
         """Indices of the layers in which every weight is zero."""
         return [layer for layer, count in enumerate(self.nonzero) if count == 0]
 
-    def effective_sparsity(self, output: bool | str = False) -> float:
+    def effective_sparsity(self, prunable: Collection[str]) -> float:
         """The fraction of the prunable weights that are zero or on no path; 0 if there are none.
 
         Parameters
         ----------
-        output : {False, True, "half"}
-            Whether the output layer is prunable.
+        prunable : collection of str
+            The names of the tensors that may be pruned.
 
         References
         ----------
         A. Vysogorets, J. Kempe, "Connectivity Matters: Neural Network Pruning Through the Lens of Effective
         Sparsity", Journal of Machine Learning Research 24 (2023), first published 2021.
         """
-        layers = [i for i, is_output in enumerate(self.is_output) if output or not is_output]
+        layers = [i for i, name in enumerate(self.names) if name in prunable]
         total = sum(self.sizes[i] for i in layers)
         return (total - sum(self.effective[i] for i in layers)) / total if total else 0.0
 
@@ -106,6 +109,7 @@ def connectivity(network: Network, tensors: Mapping[str, NDArray[np.floating]]) 
         effective=[int(np.count_nonzero(mask)) for mask in there.values()],
         nonzero=counts,
         sizes=[record.size for record in network.weights],
+        names=[record.name for record in network.weights],
         is_output=[record.is_output for record in network.weights],
         dead_units=[int(np.count_nonzero(~units)) for units in reached],
         disconnected_units=[

@@ -5,7 +5,7 @@ entries of each tensor of weights ("weight"), the units of each group ("unit"), 
 bias as a whole ("group"). The score of a unit is, in this
 order:
 
-1. the criterion's own score of units, if it has one ("random", "activation", "apoz", "activity");
+1. the criterion's own score of units, if it has one ("random", "lamp", "activation", "apoz", "activity");
 2. with ``reduce="sum"`` the group form, if there is one: ``|sum of w * dL/dw|`` ("taylor", "snip"), the Fisher
    information of the group ("fisher"); else the sum of the scores of its incoming weights;
 3. with ``reduce="norm"`` the norm of the scores of its incoming weights.
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .allocation import prunable_groups, prunable_weights
 from .groups import along_inputs, entries_of_slice, entries_of_units
 from .masks import layers_ranked_together, sparsity_of_each
 
@@ -61,6 +62,8 @@ class Model:
         Makes the `Evidence` of the network on its training data, for criteria that look at them.
     sparsity : float or sequence of float
         What the scores are for, or that of each group ranked; matters to criteria in `FOR_EACH_SPARSITY` only.
+    excluded : tuple of str
+        Names of layers that are not pruned.
     """
 
     network: Network
@@ -70,16 +73,17 @@ class Model:
     scope: str = "layer"
     make_evidence: Callable[[], Evidence] | None = None
     sparsity: float | Sequence[float] = 0.0
+    excluded: tuple[str, ...] = ()
 
     @property
     def records(self) -> list[TensorRecord]:
         """The records of the weights that are pruned."""
-        return [record for record in self.network.weights if self.output or not record.is_output]
+        return prunable_weights(self.network, self.output, self.excluded)
 
     @property
     def groups(self) -> list[Group]:
         """The groups of units that are pruned."""
-        return [group for group in self.network.groups.values() if self.output or not group.is_output]
+        return prunable_groups(self.network, self.output, self.excluded)
 
     @property
     def weights(self) -> Scores:
@@ -119,7 +123,7 @@ GROUPED = ("taylor", "snip")
 FOR_EACH_SPARSITY = ("synflow",)
 
 #: Criteria whose unit scores mean the same in every layer: ``normalize="auto"`` leaves them alone.
-COMPARABLE = ("random", "synflow")
+COMPARABLE = ("random", "synflow", "lamp")
 
 WEIGHT_CRITERIA: dict[str, Criterion] = {}
 UNIT_CRITERIA: dict[str, Criterion] = {}
@@ -152,6 +156,39 @@ def magnitude(model: Model) -> Scores:
     Networks", NeurIPS 2015.
     """
     return {name: np.abs(weight) for name, weight in model.weights.items()}
+
+
+@criterion("lamp")
+def lamp(model: Model) -> Scores:
+    """``w^2`` over the sum of ``v^2`` of all weights v of the layer that are as large or larger (LAMP).
+
+    It is the share of what is left of the layer when all smaller weights are gone, so the scores of different layers
+    compare, and the largest weight of every layer has the score 1. It is meant for ``scope="global"``, where each layer
+    gets a sparsity of its own and none is emptied while another has two weights. Within a layer the order is that of
+    magnitude.
+
+    References
+    ----------
+    J. Lee, S. Park, S. Mo, S. Ahn, J. Shin, "Layer-Adaptive Sparsity for the Magnitude-based Pruning", ICLR 2021,
+    equation 4. (Of equal weights the one with the lower index counts as smaller.)
+    """
+    return {name: _lamp(np.abs(weight)) for name, weight in model.weights.items()}
+
+
+@criterion("lamp", granularity="unit")
+def lamp_of_units(model: Model) -> Scores:
+    """The same formula, with the Euclidean norms of the units' incoming weights in the place of the weights."""
+    weights = model.tensors
+    return {g.name: _lamp(np.linalg.norm(entries_of_units(g, weights), axis=0)) for g in model.groups}
+
+
+def _lamp(sizes: NDArray[np.floating]) -> NDArray[np.float64]:
+    squares = np.square(sizes.ravel(), dtype=np.float64)
+    order = np.argsort(squares, kind="stable")
+    left = np.cumsum(squares[order][::-1])[::-1]
+    scores = np.zeros(len(squares))
+    scores[order] = np.divide(squares[order], left, out=np.zeros(len(left)), where=left > 0)
+    return scores.reshape(sizes.shape)
 
 
 @criterion("random")
@@ -382,6 +419,11 @@ def activity_of_units(model: Model) -> Scores:
 def weight_scores(name: str, model: Model) -> Scores:
     """Score every weight; each array has the shape of its tensor."""
     return WEIGHT_CRITERIA[name](model)
+
+
+def is_summed(name: str, reduce: str) -> bool:
+    """Whether the scores of weights that go together are summed, and not their norm taken."""
+    return name in SUMMED or reduce == "sum"
 
 
 def unit_scores(name: str, model: Model, norm: float = 2, reduce: str = "auto") -> Scores:

@@ -63,6 +63,11 @@ class RemovalOrder:
         `output_sparsity`.
     output_axes : sequence of int, optional
         For each array, the axis of its units: rank the entries of each unit by themselves.
+    min_kept : sequence of int, optional
+        For each array, how many entries are kept at least: those that come last in the order are never removed.
+        Where entries of several arrays are ranked together, others are removed instead, as far as there are any.
+    sizes : sequence of ndarray of int, optional
+        Shaped as the scores: what each entry counts towards `min_kept`, where that is not one.
 
     Raises
     ------
@@ -78,24 +83,28 @@ class RemovalOrder:
         kept: Sequence[Mask] | None = None,
         output: bool | str = True,
         output_axes: Sequence[int] | None = None,
+        min_kept: Sequence[int] | None = None,
+        sizes: Sequence[NDArray[np.integer]] | None = None,
     ):
-        if any(np.isnan(array).any() for array in scores):
-            raise UnrankableError("cannot rank what to prune: some scores are not numbers (NaN)")
-        sign = -1.0 if order == "largest" else 1.0
-        signed = [array if sign > 0 else -array for array in scores]
-        if kept is not None:
-            signed = [np.where(mask, array, -np.inf) for array, mask in zip(signed, kept, strict=True)]
+        signed = removal_scores(scores, order, kept)
         self._shapes = [array.shape for array in scores]
         self._output_axes = output_axes
         self._layers = layers_ranked_together(len(scores), scope, output)
         self._has_output = output == "half" and bool(signed)
-        if output_axes is not None:
-            pairs = zip(signed, output_axes, strict=True)
-            self._groups = [unit.ravel() for array, axis in pairs for unit in np.moveaxis(array, axis, 0)]
+        flat = self._flat(signed)
+        if min_kept is None or not any(min_kept):
+            self._groups = [_Group(group) for group in flat]
         else:
-            self._groups = [np.concatenate([signed[layer].ravel() for layer in layers]) for layers in self._layers]
-        self._sorted: list[NDArray[np.floating]] = []
-        self._n_asked = 0
+            each = zip(signed, min_kept, [None] * len(signed) if sizes is None else sizes, strict=True)
+            removable = self._flat([_all_but_last(array, least, size) for array, least, size in each])
+            self._groups = [_Group(group, some) for group, some in zip(flat, removable, strict=True)]
+
+    def _flat(self, arrays: Sequence[NDArray]) -> list[NDArray]:
+        """What is ranked together, each as one array."""
+        if self._output_axes is not None:
+            pairs = zip(arrays, self._output_axes, strict=True)
+            return [unit.ravel() for array, axis in pairs for unit in np.moveaxis(array, axis, 0)]
+        return [np.concatenate([arrays[layer].ravel() for layer in layers]) for layers in self._layers]
 
     @property
     def n_total(self) -> int:
@@ -105,18 +114,14 @@ class RemovalOrder:
     def masks(self, sparsity: float | Sequence[float]) -> list[Mask]:
         """Masks, shaped as the scores, with exactly ``round(sparsity * n)`` False in each group ranked.
 
-        Several sparsities are one for each group of `layers_ranked_together`.
+        (With `min_kept`, fewer where no more may be removed.) Several sparsities are one for each group of
+        `layers_ranked_together`.
         """
         shares = sparsity_of_each(sparsity, len(self._layers), self._has_output)
         if self._output_axes is not None:
             widths = [shape[axis] for shape, axis in zip(self._shapes, self._output_axes, strict=True)]
             shares = [share for share, width in zip(shares, widths, strict=True) for _ in range(width)]
-        if self._n_asked == 1:
-            self._sorted = [np.sort(group) for group in self._groups]
-        self._n_asked += 1
-        ranked = self._sorted or [None] * len(self._groups)
-        groups = zip(shares, self._groups, ranked, strict=True)
-        kept = [_keep_all_but(round(share * len(group)), group, in_order) for share, group, in_order in groups]
+        kept = [group.mask(share) for share, group in zip(shares, self._groups, strict=True)]
         if self._output_axes is not None:
             units, masks = iter(kept), []
             for shape, axis in zip(self._shapes, self._output_axes, strict=True):
@@ -126,6 +131,50 @@ class RemovalOrder:
         flat = np.concatenate(kept) if kept else np.ones(0, dtype=bool)
         ends = np.cumsum([int(np.prod(shape)) for shape in self._shapes])
         return [part.reshape(shape) for part, shape in zip(np.split(flat, ends[:-1]), self._shapes, strict=False)]
+
+
+class _Group:
+    """Entries that are ranked together.
+
+    Parameters
+    ----------
+    scores : ndarray, shape (n,)
+    removable : ndarray of bool, shape (n,), optional
+        Which may be removed; all of them if absent.
+    """
+
+    def __init__(self, scores: NDArray[np.floating], removable: Mask | None = None):
+        self._n, self._removable = len(scores), removable
+        self._scores = scores if removable is None else scores[removable]
+        self._sorted: NDArray[np.floating] | None = None
+        self._n_asked = 0
+
+    def __len__(self) -> int:
+        return self._n
+
+    def mask(self, share: float) -> Mask:
+        """Shape (n,), with exactly ``round(share * n)`` False, or all that may be."""
+        if self._n_asked == 1:
+            self._sorted = np.sort(self._scores)
+        self._n_asked += 1
+        kept = _keep_all_but(min(round(share * self._n), len(self._scores)), self._scores, self._sorted)
+        if self._removable is None:
+            return kept
+        mask = np.ones(self._n, dtype=bool)
+        mask[self._removable] = kept
+        return mask
+
+
+def removal_scores(
+    scores: Sequence[NDArray[np.floating]], order: str = "smallest", kept: Sequence[Mask] | None = None
+) -> list[NDArray[np.floating]]:
+    """Scores of which the smallest are removed first; parameters and errors are those of `RemovalOrder`."""
+    if any(np.isnan(array).any() for array in scores):
+        raise UnrankableError("cannot rank what to prune: some scores are not numbers (NaN)")
+    signed = [-array if order == "largest" else array for array in scores]
+    if kept is not None:
+        signed = [np.where(mask, array, -np.inf) for array, mask in zip(signed, kept, strict=True)]
+    return signed
 
 
 def layers_ranked_together(n_layers: int, scope: str, output: bool | str = True) -> list[list[int]]:
@@ -165,3 +214,13 @@ def _keep_all_but(count: int, scores: NDArray[np.floating], in_order: NDArray[np
     if surplus:  # more entries tie with the threshold than may go: those with the highest index stay
         kept[np.flatnonzero(scores == threshold)[-surplus:]] = True
     return kept
+
+
+def _all_but_last(scores: NDArray[np.floating], least: int, sizes: NDArray[np.integer] | None) -> Mask:
+    """Mask, shaped as the scores, without the last entries in the order, as many as make up at least `least`."""
+    flat = scores.ravel()
+    count = least
+    if sizes is not None:
+        from_last = np.argsort(flat, kind="stable")[::-1]
+        count = int(np.searchsorted(sizes.ravel()[from_last].cumsum(), least)) + (least > 0)
+    return ~_keep_all_but(max(len(flat) - count, 0), flat, None).reshape(scores.shape)

@@ -2,38 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from .criteria import FOR_EACH_SPARSITY, Model, normalization, normalized, unit_scores, weight_scores
+from .allocation import Allocation, Choices
+from .criteria import FOR_EACH_SPARSITY, Model, is_summed, normalization, normalized, unit_scores, weight_scores
 from .groups import entries_of_units, masks_of_units
-from .masks import RemovalOrder
+from .masks import RemovalOrder, removal_scores
+from .patterns import PatternOrder, block_scores, block_sizes, blocks_with_entries, mask_of_blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
     from ..networks.base import Network
+    from .allocation import Sparsity
     from .evidence import Evidence
     from .masks import Mask
-
-
-@dataclass(frozen=True)
-class Choices:
-    """What is removed, in what order. The fields are the estimator's parameters of the same names."""
-
-    criterion: str = "magnitude"
-    granularity: str = "weight"
-    scope: str = "layer"
-    norm: float = 2
-    order: str = "smallest"
-    prune_output: bool | str = False
-    reduce: str = "auto"
-    normalize: str = "auto"
-    per_output: bool = False
 
 
 class Pruned(NamedTuple):
@@ -79,7 +67,9 @@ class Pruner:
         make_evidence: Callable[[], Evidence] | None = None,
     ):
         self._choices, self._network, self._before = choices, network, masks
-        self._model = Model(network, tensors, choices.prune_output, seed, choices.scope, make_evidence)
+        self._allocation = Allocation(network, choices)
+        output, excluded = choices.prune_output, choices.exclude_layers
+        self._model = Model(network, tensors, output, seed, choices.scope, make_evidence, excluded=excluded)
         self._kept_before: dict[str, Mask] | None = None
         if masks is not None and choices.granularity == "unit":
             self._kept_before = {
@@ -89,24 +79,22 @@ class Pruner:
             self._kept_before = {name: masks[name] for name in self._model.weights}
         self._ranking = None if choices.criterion in FOR_EACH_SPARSITY else self._rank(self._model)
 
-    def _rank(self, model: Model) -> RemovalOrder:
-        choices, before, axes = self._choices, self._kept_before, None
+    def _rank(self, model: Model) -> Ranking:
+        choices, before = self._choices, self._kept_before
         if choices.granularity == "unit":
             scores = unit_scores(choices.criterion, model, choices.norm, choices.reduce)
             how = normalization(choices.normalize, choices.criterion, choices.scope)
             scores = normalized(scores, how, before)
         else:
             scores = weight_scores(choices.criterion, model)
-            axes = [record.output_axis for record in model.records] if choices.per_output else None
-        kept = None if before is None else [before[name] for name in scores]
-        rest = choices.prune_output, axes
-        self._names = list(scores)
-        return RemovalOrder(list(scores.values()), choices.scope, choices.order, kept, *rest)
+        return Ranking(self._allocation, scores, choices.order, before)
 
-    def prune(self, sparsity: float | Sequence[float]) -> Pruned:
-        """Remove the fraction `sparsity` (0 to 1) of the prunable weights or units; by layer, also one for each."""
-        ranking = self._ranking or self._rank(replace(self._model, sparsity=sparsity))
-        kept = dict(zip(self._names, ranking.masks(sparsity), strict=True))
+    def prune(self, sparsity: Sparsity) -> Pruned:
+        """Remove the fraction `sparsity` (0 to 1) of the prunable weights or units, or that of each layer."""
+        ranking = self._ranking
+        if ranking is None:
+            ranking = self._rank(replace(self._model, sparsity=self._allocation.fractions(sparsity)))
+        kept = ranking.masks(sparsity)
         if self._kept_before is not None:  # a lower sparsity than before brings nothing back
             kept = {name: mask & self._kept_before[name] for name, mask in kept.items()}
         pruned = pruned_network(self._network, kept, self._choices.granularity)
@@ -114,6 +102,66 @@ class Pruner:
             masks = {name: mask & self._before[name] for name, mask in pruned.masks.items()}
             pruned = pruned._replace(masks=masks)
         return pruned
+
+
+class Ranking:
+    """The order in which weights or units are removed, by their scores and in the pattern wanted.
+
+    Parameters
+    ----------
+    allocation : Allocation
+        How much each layer loses.
+    scores : mapping of str to ndarray
+        Of each weight or unit that may be pruned, by the name of the tensor or group.
+    order : {"smallest", "largest"}
+        Which scores are removed.
+    kept : mapping of str to ndarray of bool, optional
+        What an earlier pruning left; the rest is removed before everything else.
+    """
+
+    def __init__(
+        self,
+        allocation: Allocation,
+        scores: Mapping[str, NDArray[np.floating]],
+        order: str = "smallest",
+        kept: Mapping[str, Mask] | None = None,
+    ):
+        self._allocation, choices = allocation, allocation.choices
+        self._shapes = {name: array.shape for name, array in scores.items()}
+        records = allocation.network.records
+        axes = [] if allocation.is_by_unit else [records[name].output_axis for name in scores]
+        self._axes, blocks, sizes = axes, choices.blocks, None
+        ranked = list(scores.values())
+        before = None if kept is None else [kept[name] for name in scores]
+        if blocks is not None:
+            norm = None if is_summed(choices.criterion, choices.reduce) else choices.norm
+            ranked = [block_scores(array, axis, blocks, norm) for array, axis in zip(ranked, axes, strict=True)]
+            sizes = [block_sizes(shape, axis, blocks) for shape, axis in zip(self._shapes.values(), axes, strict=True)]
+            if before is not None:
+                before = [blocks_with_entries(mask, axis, blocks) for mask, axis in zip(before, axes, strict=True)]
+        self._order: RemovalOrder | PatternOrder
+        if choices.n_of_m is not None:
+            self._order = PatternOrder(removal_scores(ranked, order, before), axes, choices.n_of_m)
+        else:
+            self._order = RemovalOrder(
+                ranked,
+                choices.scope,
+                order,
+                before,
+                choices.prune_output,
+                axes if choices.per_output else None,
+                allocation.min_kept,
+                sizes,
+            )
+
+    def masks(self, sparsity: Sparsity) -> dict[str, Mask]:
+        """Masks of what was scored, by name, with exactly as many removed as the sparsity asks for."""
+        masks = self._order.masks(self._allocation.fractions(sparsity))
+        blocks = self._allocation.choices.blocks
+        if blocks is not None:
+            places = zip(masks, self._shapes.values(), self._axes, strict=True)
+            masks = [mask_of_blocks(mask, shape, axis, blocks) for mask, shape, axis in places]
+        return dict(zip(self._shapes, masks, strict=True))
 
 
 def pruned_network(network: Network, kept: Mapping[str, Mask], granularity: str) -> Pruned:

@@ -20,6 +20,7 @@ import numpy as np
 
 from ..fitting import Retraining, prune
 from ..parameters import REWINDING, SHORT_FOR
+from ..pruning.allocation import values_of
 from ..training.state import Training
 from . import gradual, penalties, rewiring, rounds, synaptic  # noqa: F401 (register their schedules)
 from .problem import SCHEDULES, masked
@@ -27,6 +28,7 @@ from .tickets import weights_at_step
 
 if TYPE_CHECKING:
     from ..fitting import PrunedModel
+    from ..pruning.allocation import Sparsity
     from ..pruning.masks import Mask
     from ..pruning.pruner import Pruned
     from ..training.state import Arrays
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 _FROM_TRAINED = ("one-shot", "iterative")
 
 
-def carry_out(problem: Problem, sparsity: float) -> PrunedModel:
+def carry_out(problem: Problem, sparsity: Sparsity) -> PrunedModel:
     """Prune as the problem says.
 
     With nothing to remove, all schedules and controls begin with the dense network. The control "invert" is not seen
@@ -44,7 +46,8 @@ def carry_out(problem: Problem, sparsity: float) -> PrunedModel:
     """
     name, control = SHORT_FOR.get(problem.schedule, (problem.schedule, problem.control))
     changes_masks_or_weights = control in ("shuffle", "reinit")
-    if sparsity == 0 and (name != "one-shot" or changes_masks_or_weights):
+    removes_nothing = max(values_of(sparsity), default=0) == 0
+    if removes_nothing and (name != "one-shot" or changes_masks_or_weights):
         whole = problem.pruned_from({name: np.ones(shape, dtype=bool) for name, shape in problem.shapes.items()})
         retraining = None if name == "iterative" else problem.retraining  # it retrains in its rounds
         return prune(problem.dense(), whole, retraining, problem.on_event)

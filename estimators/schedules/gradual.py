@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..fitting import PrunedModel
+    from ..pruning.allocation import Sparsity
     from ..pruning.pruner import Pruned
     from ..training.loop import Batch, Masks
     from ..training.state import Arrays
@@ -23,7 +24,7 @@ UPDATES, BEGIN, END = 30, 0.1, 0.75
 
 
 @schedule("before-training")
-def before_training(problem: Problem, sparsity: float) -> PrunedModel:
+def before_training(problem: Problem, sparsity: Sparsity) -> PrunedModel:
     """Prune the network at initialisation, then train what is left."""
     tensors = problem.initial.tensors
     pruned = problem.rank(tensors).prune(sparsity)
@@ -32,7 +33,7 @@ def before_training(problem: Problem, sparsity: float) -> PrunedModel:
 
 
 @schedule("gradual")
-def gradual(problem: Problem, sparsity: float) -> PrunedModel:
+def gradual(problem: Problem, sparsity: Sparsity) -> PrunedModel:
     """Prune more and more while training: ``s * (1 - (1 - t)^3)``, t from 0 to 1 within the middle of the training.
 
     References
@@ -45,7 +46,7 @@ def gradual(problem: Problem, sparsity: float) -> PrunedModel:
 
 
 class _Gradual:
-    def __init__(self, problem: Problem, sparsity: float):
+    def __init__(self, problem: Problem, sparsity: Sparsity):
         self._problem, self._sparsity = problem, sparsity
         first, last = BEGIN * problem.n_steps, END * problem.n_steps
         steps = np.unique(np.linspace(first, last, UPDATES).round().astype(int))
@@ -67,6 +68,6 @@ class _Gradual:
             return self._prune(self._sparsity, tensors)
         return self._pruned
 
-    def _prune(self, sparsity: float, tensors: Arrays) -> Pruned:
+    def _prune(self, sparsity: Sparsity, tensors: Arrays) -> Pruned:
         self._pruned = self._problem.rank(tensors, self._pruned).prune(sparsity)
         return self._pruned

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from ..pruning.groups import along_units, entries_of_units
-from ..pruning.masks import RemovalOrder
+from ..pruning.pruner import Ranking
 from ..training.optimisers import Adam
 from .problem import cubic, masked, schedule
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from ..fitting import PrunedModel
     from ..networks.base import Group, TensorRecord, Tensors
+    from ..pruning.allocation import Sparsity
     from ..pruning.pruner import Pruned
     from ..training.loop import Batch, Masks
     from ..training.state import Arrays
@@ -45,7 +46,7 @@ OPEN_AT_FIRST, GATE_RATE, MULTIPLIER_RATE = 0.9, 0.05, 0.5
 
 
 @schedule("l1")
-def l1(problem: Problem, sparsity: float) -> PrunedModel:
+def l1(problem: Problem, sparsity: Sparsity) -> PrunedModel:
     """Train with an L1 penalty on the prunable weights, by proximal steps, then remove the smallest.
 
     For the last quarter of the training the penalty is gone, so that it does not bias the weights that are left.
@@ -65,8 +66,9 @@ def l1(problem: Problem, sparsity: float) -> PrunedModel:
 class _Shrinkage:
     """The proximal step of the penalty, after every update."""
 
-    def __init__(self, problem: Problem, sparsity: float):
+    def __init__(self, problem: Problem, sparsity: Sparsity):
         self._problem, self._sparsity = problem, sparsity
+        self._fraction = problem.allocation.fraction(sparsity)
         self._last = int(SPARSE_AT * problem.n_steps)
         self.pruned: Pruned | None = None
         self._groups = [problem.network.groups[name] for name in problem.shapes] if problem.is_by_unit else []
@@ -90,7 +92,7 @@ class _Shrinkage:
             self.pruned = self._problem.rank(arrays).prune(self._sparsity)
             return self.pruned.masks
         if step % self._interval == 0:
-            wanted = cubic(self._sparsity, step / self._last)
+            wanted = cubic(self._fraction, step / self._last)
             self.strength *= STRENGTH_FACTOR if self._removed(tensors) < wanted else 1 / STRENGTH_FACTOR
         return None
 
@@ -118,7 +120,7 @@ def shrink_units(group: Group, tensors: Mapping[str, Tensor], amount: float) -> 
 
 
 @schedule("l0")
-def l0(problem: Problem, sparsity: float) -> PrunedModel:
+def l0(problem: Problem, sparsity: Sparsity) -> PrunedModel:
     """Train weights times random gates under a constraint on how many gates are open, then keep the most open ones.
 
     There is a gate for each weight, or with granularity "unit" for each unit. The multiplier of the constraint is
@@ -132,9 +134,7 @@ def l0(problem: Problem, sparsity: float) -> PrunedModel:
     gated = GatedNetwork(problem, sparsity)
     training = problem.train(problem.initial, None, "training with gates", network=gated)
     openness = {name: log_alpha.cpu().numpy() for name, log_alpha in gated.log_alphas.items()}
-    choices = problem.choices
-    order = RemovalOrder(list(openness.values()), choices.scope, output=choices.prune_output)
-    pruned = problem.pruned_from(dict(zip(openness, order.masks(sparsity), strict=True)))
+    pruned = problem.pruned_from(Ranking(problem.allocation, openness).masks(sparsity))
     tensors = masked(gated.without_noise(training.tensors), pruned.masks)
     return problem.finish(replace(training, tensors=tensors), pruned)
 
@@ -146,9 +146,9 @@ class GatedNetwork:
     weights is one of the gates, too.
     """
 
-    def __init__(self, problem: Problem, sparsity: float):
+    def __init__(self, problem: Problem, sparsity: Sparsity):
         task = problem.task
-        self._network, self._density = problem.network, 1 - sparsity
+        self._network, self._density = problem.network, 1 - problem.allocation.fraction(sparsity)
         # The probability that a gate is open is sigmoid(log_alpha - offset).
         self._offset = BETA * np.log(-GAMMA / ZETA)
         start = float(np.log(OPEN_AT_FIRST / (1 - OPEN_AT_FIRST)) + self._offset)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..backend import flushed_denormals
 from ..fitting import DenseModel, PrunedModel, Retraining, make_pruner, on_device, prune
-from ..pruning.criteria import Model
+from ..pruning.allocation import Allocation, in_each, values_of
 from ..pruning.masks import ROUND_RATE, UnrankableError
 from ..pruning.pruner import pruned_network
 from ..training.loop import TrainingDiverged, diverged, train
@@ -24,21 +24,22 @@ if TYPE_CHECKING:
 
     from ..fitting import Monitor, Samples, Task
     from ..networks.base import Network
+    from ..pruning.allocation import Choices, S, Sparsity
     from ..pruning.masks import Mask
-    from ..pruning.pruner import Choices, Pruned, Pruner
+    from ..pruning.pruner import Pruned, Pruner
     from ..training.events import Event
     from ..training.loop import Controller, Validation
     from ..training.state import Arrays, Data, Recipe
     from .penalties import GatedNetwork
 
     Listener = Callable[[Event], None]
-    Schedule = Callable[["Problem", float], PrunedModel]
+    Schedule = Callable[["Problem", Sparsity], PrunedModel]
 
     #: The choices, `n_rounds` and `rewind_step`.
     Search = tuple[Choices, int | str, int]
 
     #: The sparsities of the rounds, and the model after the last of them.
-    Ticket = tuple[Sequence[float], PrunedModel]
+    Ticket = tuple[Sequence[Sparsity], PrunedModel]
 
 SCHEDULES: dict[str, Schedule] = {}
 
@@ -96,7 +97,6 @@ class Problem:
         The parameters whose names begin with ``fine_tune``.
     n_rounds : int
     rewind_step : int
-    density_distribution : {"uniform", "erk"}
     on_event : callable, optional
     monitor : callable, optional
         Given the tensors after every epoch of the final training; see `train`.
@@ -113,7 +113,6 @@ class Problem:
     retraining: Retraining = field(default_factory=Retraining)
     n_rounds: int | str = 5
     rewind_step: int = 0
-    density_distribution: str = "erk"
     on_event: Listener | None = None
     monitor: Monitor | None = None
     shared: Shared = field(default_factory=Shared)
@@ -157,35 +156,38 @@ class Problem:
         """Updates of a whole training."""
         return self.task.n_steps(len(self.samples.codes))
 
-    def rungs(self, sparsity: float) -> list[float]:
-        """The sparsities after each of the rounds: with ``"auto"`` a round removes `ROUND_RATE` of what is left."""
+    def rungs(self, sparsity: Sparsity) -> list[Sparsity]:
+        """The sparsities after each of the rounds: with ``"auto"`` a round removes `ROUND_RATE` of what is left.
+
+        With a sparsity for each layer, a layer that has reached its own stays there.
+        """
         if self.n_rounds != "auto":
             return ladder(sparsity, int(self.n_rounds))
-        rungs = []
-        while (rung := 1 - (1 - ROUND_RATE) ** (len(rungs) + 1)) < sparsity - 1e-9:
-            rungs.append(rung)
+        highest = max(values_of(sparsity), default=0.0)
+        rungs: list[Sparsity] = []
+        while (rung := 1 - (1 - ROUND_RATE) ** (len(rungs) + 1)) < highest - 1e-9:
+            rungs.append(in_each(partial(min, rung), sparsity))
         return [*rungs, sparsity]
+
+    @cached_property
+    def allocation(self) -> Allocation:
+        """How much of each layer is removed."""
+        return Allocation(self.network, self.choices)
 
     @property
     def is_by_unit(self) -> bool:
         """Whether units are pruned, not weights."""
-        return self.choices.granularity == "unit"
+        return self.allocation.is_by_unit
 
     @property
     def weight_names(self) -> list[str]:
         """Names of the weights that are pruned."""
-        return [record.name for record in self._model.records]
+        return self.allocation.weight_names
 
-    @cached_property
+    @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shapes of what is ranked: of each tensor of weights, or of the units of each group."""
-        if self.is_by_unit:
-            return {group.name: (group.size,) for group in self._model.groups}
-        return {record.name: record.shape for record in self._model.records}
-
-    @cached_property
-    def _model(self) -> Model:
-        return Model(self.network, {}, self.choices.prune_output)
+        return self.allocation.shapes
 
     def rank_dense(self) -> Pruner:
         """Score and rank the dense network, once for all points of a path."""
@@ -261,9 +263,10 @@ def _reported_divergence(phase: str, recipe: Recipe) -> Iterator[None]:
         raise TrainingDiverged(diverged(f"({phase})", recipe)) from error
 
 
-def ladder(sparsity: float, n_rounds: int) -> list[float]:
+def ladder(sparsity: Sparsity, n_rounds: int) -> list[Sparsity]:
     """The sparsities after each round of removing the same part of what is left, the last one exactly `sparsity`."""
-    return [1 - (1 - sparsity) ** (i / n_rounds) for i in range(1, n_rounds)] + [sparsity]
+    parts = [i / n_rounds for i in range(1, n_rounds)]
+    return [*(in_each(lambda s, part=part: 1 - (1 - s) ** part, sparsity) for part in parts), sparsity]
 
 
 def masked(tensors: Mapping[str, NDArray], masks: Mapping[str, Mask]) -> Arrays:
@@ -271,6 +274,6 @@ def masked(tensors: Mapping[str, NDArray], masks: Mapping[str, Mask]) -> Arrays:
     return {name: np.where(masks[name], tensor, np.float32(0)) for name, tensor in tensors.items()}
 
 
-def cubic(sparsity: float, progress: float) -> float:
+def cubic(sparsity: S, progress: float) -> S:
     """Zhu and Gupta's sparsity when a part `progress` (0 to 1) of the pruning is over."""
-    return sparsity * (1 - (1 - min(max(progress, 0.0), 1.0)) ** 3)
+    return in_each(lambda s: s * (1 - (1 - min(max(progress, 0.0), 1.0)) ** 3), sparsity)

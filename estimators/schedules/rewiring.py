@@ -6,17 +6,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..pruning.masks import RemovalOrder, output_sparsity
+from ..pruning.masks import RemovalOrder
 from ..training.state import Training
 from .problem import masked, schedule
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
     from torch import Tensor
 
     from ..fitting import PrunedModel
+    from ..pruning.allocation import Sparsity
     from ..pruning.masks import Mask
     from ..training.loop import Batch, Masks
     from .problem import Problem
@@ -29,7 +28,7 @@ STEPS_BETWEEN, MIN_REWIRINGS = 100, 20
 
 
 @schedule("set")
-def sparse_evolutionary_training(problem: Problem, sparsity: float) -> PrunedModel:
+def sparse_evolutionary_training(problem: Problem, sparsity: Sparsity) -> PrunedModel:
     """SET: again and again, remove the smallest weights and add as many random ones.
 
     References
@@ -41,7 +40,7 @@ def sparse_evolutionary_training(problem: Problem, sparsity: float) -> PrunedMod
 
 
 @schedule("rigl")
-def rigged_lottery(problem: Problem, sparsity: float) -> PrunedModel:
+def rigged_lottery(problem: Problem, sparsity: Sparsity) -> PrunedModel:
     """RigL: as SET, but the weights with the largest gradients are added.
 
     References
@@ -52,17 +51,12 @@ def rigged_lottery(problem: Problem, sparsity: float) -> PrunedModel:
     return _rewire(problem, sparsity, grow_by_gradient=True)
 
 
-def _rewire(problem: Problem, sparsity: float, grow_by_gradient: bool) -> PrunedModel:
-    tensors, shapes = problem.initial.tensors, list(problem.shapes.values())
-    if problem.choices.prune_output == "half":
-        size = int(np.prod(shapes[-1]))
-        kept = kept_per_layer(shapes[:-1], sparsity, problem.density_distribution)
-        kept.append(size - round(output_sparsity(sparsity) * size))
-    else:
-        kept = kept_per_layer(shapes, sparsity, problem.density_distribution)
+def _rewire(problem: Problem, sparsity: Sparsity, grow_by_gradient: bool) -> PrunedModel:
+    tensors = problem.initial.tensors
     rng = np.random.default_rng(problem.task.seed_for("prune"))
-    pairs = zip(problem.shapes.items(), kept, strict=True)
-    controller = _Rewiring(problem, {n: _random_mask(rng, shape, k) for (n, shape), k in pairs}, rng, grow_by_gradient)
+    kept = problem.allocation.kept(sparsity)
+    masks = {name: _random_mask(rng, shape, kept[name]) for name, shape in problem.shapes.items()}
+    controller = _Rewiring(problem, masks, rng, grow_by_gradient)
     begin = problem.pruned_from(controller.masks)
     start = Training(masked(tensors, begin.masks))
     training = problem.train(start, begin, "rewiring", controller=controller)
@@ -110,34 +104,3 @@ class _Rewiring:
         working = {n: t.to(batch[0].dtype) if records[n].kind in kinds else t.clone() for n, t in tensors.items()}
         _, gradients = self._network.loss_and_gradients(working, *batch)
         return {name: gradient.float().cpu().numpy() for name, gradient in gradients if name in self.masks}
-
-
-def kept_per_layer(shapes: Sequence[tuple[int, ...]], sparsity: float, distribution: str) -> list[int]:
-    """How many weights each layer keeps: exactly what the sparsity leaves, of each ("uniform") or together ("erk").
-
-    Parameters
-    ----------
-    shapes : sequence of tuple of int
-        Of the weights of each layer.
-    sparsity : float
-    distribution : {"uniform", "erk"}
-        The same density in each layer, or Erdos-Renyi's: proportional to (n_in + n_out) / (n_in * n_out), at most
-        one (D. Mocanu et al. 2018; U. Evci et al. 2020).
-    """
-    sizes = np.array([int(np.prod(shape)) for shape in shapes])
-    if distribution == "uniform":
-        return [int(size) - round(sparsity * int(size)) for size in sizes]
-    total = int(sizes.sum()) - round(sparsity * int(sizes.sum()))
-    wanted = np.array([sum(shape) for shape in shapes], dtype=float)
-    full = np.zeros(len(sizes), dtype=bool)
-    while True:
-        share = np.where(full, sizes, wanted * max(total - sizes[full].sum(), 0) / max(wanted[~full].sum(), 1e-12))
-        over = (share > sizes) & ~full
-        if not over.any():
-            break
-        full |= over
-    kept = np.floor(share).astype(int)
-    # What rounding down has left over goes to the layers that lost most by it.
-    for layer in np.argsort(kept - share, kind="stable")[: total - int(kept.sum())]:
-        kept[layer] += 1
-    return kept.tolist()

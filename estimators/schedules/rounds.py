@@ -9,17 +9,18 @@ from ..training.state import Training
 from .problem import masked, schedule
 
 if TYPE_CHECKING:
+    from ..pruning.allocation import Sparsity
     from .problem import Problem
 
 
 @schedule("one-shot")
-def one_shot(problem: Problem, sparsity: float) -> PrunedModel:
+def one_shot(problem: Problem, sparsity: Sparsity) -> PrunedModel:
     """Train, prune once, fine-tune."""
     return prune(problem.dense(), problem.rank_dense().prune(sparsity), problem.retraining, problem.on_event)
 
 
 @schedule("iterative")
-def iterative(problem: Problem, sparsity: float) -> PrunedModel:
+def iterative(problem: Problem, sparsity: Sparsity) -> PrunedModel:
     """Train, then prune and fine-tune in `n_rounds` rounds, each removing the same part of what is left.
 
     The rounds have absolute sparsities, so that the last one is exact.

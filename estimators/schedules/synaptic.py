@@ -23,9 +23,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from ..pruning.allocation import in_each
 from ..pruning.evidence.activity import mean_products
 from ..pruning.evidence.sample import as_weights, by_position, silence, trace
-from ..pruning.masks import RemovalOrder
+from ..pruning.pruner import Ranking
 from .problem import cubic, schedule
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..fitting import PrunedModel
+    from ..pruning.allocation import Sparsity
     from ..pruning.masks import Mask
     from ..training.loop import Batch, Masks
     from .problem import Problem
@@ -54,7 +56,7 @@ ACTIVITY_MEMORY = 0.7
 
 
 @schedule("synaptic")
-def synaptic(problem: Problem, sparsity: float) -> PrunedModel:
+def synaptic(problem: Problem, sparsity: Sparsity) -> PrunedModel:
     """Eliminate persistently inactive synapses while training; weights only, whatever the criterion.
 
     The activity of a synapse is how strongly it drives its target while that fires: the mean of
@@ -67,7 +69,7 @@ def synaptic(problem: Problem, sparsity: float) -> PrunedModel:
 
 
 class _Microglia:
-    def __init__(self, problem: Problem, sparsity: float):
+    def __init__(self, problem: Problem, sparsity: Sparsity):
         self._problem, self._sparsity = problem, sparsity
         first, last = CRITICAL_PERIOD_BEGIN * problem.n_steps, CRITICAL_PERIOD_END * problem.n_steps
         self._rounds = np.unique(np.linspace(first, last, SURVEILLANCE_ROUNDS).round().astype(int)).tolist()
@@ -115,21 +117,19 @@ class _Microglia:
                 now = ACTIVITY_MEMORY * self._activity[name] + (1 - ACTIVITY_MEMORY) * now
             self._activity[name] = now
 
-    def _tag(self, sparsity: float) -> None:
+    def _tag(self, sparsity: Sparsity) -> None:
         """Tag the least active synapses; the others lose their tags."""
-        excess = min(1.0, TAGGING_EXCESS * sparsity)
+        excess = in_each(lambda s: min(1.0, TAGGING_EXCESS * s), sparsity)
         for name, mask in self._kept(excess).items():
             inactive = ~torch.from_numpy(mask) & self._alive[name]
             self._tags[name] = torch.where(inactive, self._tags[name] + 1, torch.zeros_like(self._tags[name]))
 
-    def _eliminate(self, sparsity: float) -> None:
+    def _eliminate(self, sparsity: Sparsity) -> None:
         """Remove those with enough tags, the least active first, but not more than should be gone by now."""
         for name, mask in self._kept(sparsity).items():
             self._alive[name] &= torch.from_numpy(mask) | (self._tags[name] < TAGS_TO_ELIMINATE)
 
-    def _kept(self, sparsity: float) -> dict[str, Mask]:
-        activity = [self._activity[name].cpu().numpy() for name in self._alive]
-        alive = [mask.numpy() for mask in self._alive.values()]
-        choices = self._problem.choices
-        order = RemovalOrder(activity, choices.scope, kept=alive, output=choices.prune_output)
-        return dict(zip(self._alive, order.masks(sparsity), strict=True))
+    def _kept(self, sparsity: Sparsity) -> dict[str, Mask]:
+        activity = {name: self._activity[name].cpu().numpy() for name in self._alive}
+        alive = {name: mask.numpy() for name, mask in self._alive.items()}
+        return Ranking(self._problem.allocation, activity, kept=alive).masks(sparsity)

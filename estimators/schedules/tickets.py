@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..fitting import PrunedModel
+from ..pruning.allocation import values_of
 from ..training.state import Training
 from .problem import masked, schedule
 
@@ -15,13 +17,14 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from ..pruning.allocation import Sparsity
     from ..training.loop import Batch
     from ..training.state import Arrays
     from .problem import Problem
 
 
 @schedule("rewind")
-def rewind(problem: Problem, sparsity: float) -> PrunedModel:
+def rewind(problem: Problem, sparsity: Sparsity) -> PrunedModel:
     """Prune in `n_rounds` rounds, each time going back to the weights of step `rewind_step`.
 
     References
@@ -36,7 +39,7 @@ def rewind(problem: Problem, sparsity: float) -> PrunedModel:
     return problem.finish(ticket.training, ticket.pruned, ticket.search_updates)
 
 
-def find_ticket(problem: Problem, sparsity: float) -> PrunedModel:
+def find_ticket(problem: Problem, sparsity: Sparsity) -> PrunedModel:
     """The ticket of a sparsity, trained. The search continues from what an earlier one found with the same rounds."""
     rungs = problem.rungs(sparsity)
     asked = problem.shared.tickets.setdefault(problem.search, [])
@@ -53,11 +56,16 @@ def find_ticket(problem: Problem, sparsity: float) -> PrunedModel:
     return ticket
 
 
-def _is_beginning(way: Sequence[float], rungs: Sequence[float]) -> bool:
-    return len(way) <= len(rungs) and np.allclose(way, rungs[: len(way)], rtol=0, atol=1e-9)
+def _is_beginning(way: Sequence[Sparsity], rungs: Sequence[Sparsity]) -> bool:
+    return len(way) <= len(rungs) and all(map(_is_same, way, rungs))
 
 
-def tickets(problem: Problem, rungs: Sequence[float], ticket: PrunedModel | None = None) -> Iterator[PrunedModel]:
+def _is_same(one: Sparsity, other: Sparsity) -> bool:
+    names = [list(sparsity) if isinstance(sparsity, Mapping) else None for sparsity in (one, other)]
+    return names[0] == names[1] and np.allclose(values_of(one), values_of(other), rtol=0, atol=1e-9)
+
+
+def tickets(problem: Problem, rungs: Sequence[Sparsity], ticket: PrunedModel | None = None) -> Iterator[PrunedModel]:
     """Find a ticket at each sparsity, each from the one before; every one is trained from the rewound weights.
 
     `tensors_before` of what is yielded are the ticket's tensors before its training. With `ticket`, the search begins
@@ -72,7 +80,8 @@ def tickets(problem: Problem, rungs: Sequence[float], ticket: PrunedModel | None
     for rung in rungs:
         pruned = problem.rank(tensors, pruned).prune(rung)
         before = masked(origin, pruned.masks)
-        training = problem.train(Training(before), pruned, f"ticket of {100 * (1 - rung):.3g} %")
+        density = 1 - problem.allocation.fraction(rung)
+        training = problem.train(Training(before), pruned, f"ticket of {100 * density:.3g} %")
         tensors = training.tensors
         search_updates, updates = updates, updates + problem.updates(training)
         yield PrunedModel(tensors, pruned, before, training, None, updates, search_updates)

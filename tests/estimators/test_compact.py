@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from prunelab.estimators.inference import Evaluator
 from prunelab.estimators.networks.base import Group, Slice, TensorRecord
 from prunelab.estimators.networks.mlp import MLPNetwork, name_tensors
+from prunelab.estimators.pruning.allocation import Choices
 from prunelab.estimators.pruning.compact import compact
 from prunelab.estimators.pruning.groups import (
     along_inputs,
@@ -24,7 +25,7 @@ from prunelab.estimators.pruning.groups import (
     owners,
     without_units,
 )
-from prunelab.estimators.pruning.pruner import Choices, Pruner
+from prunelab.estimators.pruning.pruner import Pruner
 
 from .lists import listed
 from .small_networks import NETWORKS, random_samples, random_tensors

@@ -78,16 +78,16 @@ def test_effective_weights_are_those_that_a_path_goes_through(coefs):
     assert found.nonzero == [np.count_nonzero(coef) for coef in coefs]
     assert found.is_connected == (sum(paths[-1].ravel()) > 0)
     assert found.emptied_layers == [i for i, coef in enumerate(coefs) if not coef.any()]
-    for output in (False, True, "half"):
-        n_prunable = len(coefs) if output else len(coefs) - 1
+    for n_prunable in range(len(coefs) + 1):
+        prunable = found.names[:n_prunable]
         if n_prunable == 0:
-            assert found.effective_sparsity(output) == 0
+            assert found.effective_sparsity(prunable) == 0
             continue
         weights = sum(coef.size for coef in coefs[:n_prunable])
         expected = 1 - sum(on_path[:n_prunable]) / weights
-        assert found.effective_sparsity(output) == pytest.approx(expected, abs=1e-12)
+        assert found.effective_sparsity(prunable) == pytest.approx(expected, abs=1e-12)
         zeros = sum(int((coef == 0).sum()) for coef in coefs[:n_prunable])
-        assert found.effective_sparsity(output) >= zeros / weights
+        assert found.effective_sparsity(prunable) >= zeros / weights
 
 
 @given(coefs=sparse_networks())
@@ -103,7 +103,7 @@ def test_everything_counts_in_a_dense_network(sizes):
     coefs = [np.ones(shape) for shape in pairwise(sizes)]
     found = connectivity_of(coefs)
     assert found.effective == found.nonzero == found.sizes
-    assert found.effective_sparsity(True) == 0
+    assert found.effective_sparsity(found.names) == 0
     assert (sum(found.dead_units), sum(found.disconnected_units)) == (0, 0)
 
 
@@ -113,7 +113,7 @@ def test_a_network_without_an_empty_layer_can_be_disconnected():
     assert found.emptied_layers == []
     assert not found.is_connected
     assert (found.dead_units, found.disconnected_units) == ([1, 1], [1, 0])
-    assert found.effective_sparsity(True) == 1
+    assert found.effective_sparsity(found.names) == 1
 
 
 @pytest.mark.parametrize("density", [0.0, 0.02, 0.1, 0.3, 1.0])

@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from prunelab.estimators.networks.mlp import MLPNetwork, name_tensors
+from prunelab.estimators.pruning.allocation import Choices
 from prunelab.estimators.pruning.criteria import Model, unit_scores, weight_scores
 from prunelab.estimators.pruning.groups import masks_of_units
 from prunelab.estimators.pruning.masks import RemovalOrder, output_sparsity
-from prunelab.estimators.pruning.pruner import Choices, Pruner
+from prunelab.estimators.pruning.pruner import Pruner
 from torch.nn.utils import prune as torch_prune
 
 from .lists import listed

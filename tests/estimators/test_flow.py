@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from prunelab.estimators import PrunedMLPClassifier, PruningWarning, sparsity_path
 from prunelab.estimators.networks.mlp import MLPNetwork, name_tensors
+from prunelab.estimators.pruning.allocation import Choices
 from prunelab.estimators.pruning.evidence import Evidence
 from prunelab.estimators.pruning.flow import removal_order, synaptic_flow
 from prunelab.estimators.pruning.masks import output_sparsity
-from prunelab.estimators.pruning.pruner import Choices, Pruner
+from prunelab.estimators.pruning.pruner import Pruner
 
 SIZES = (12, 9, 7, 4)
 

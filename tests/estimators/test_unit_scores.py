@@ -11,9 +11,10 @@ from numpy.testing import assert_allclose
 from prunelab.estimators import PrunedMLPClassifier, iter_sparsity_path
 from prunelab.estimators.networks.mlp import MLPNetwork, name_tensors
 from prunelab.estimators.parameters import conflicts
+from prunelab.estimators.pruning.allocation import Choices
 from prunelab.estimators.pruning.criteria import Model, criterion_names, normalized, unit_scores, weight_scores
 from prunelab.estimators.pruning.evidence import Evidence
-from prunelab.estimators.pruning.pruner import Choices, Pruner
+from prunelab.estimators.pruning.pruner import Pruner
 
 from .lists import weight_masks
 

@@ -261,7 +261,7 @@ def values_of(spec: RunSpec) -> dict[str, Any]:
 
 
 #: Criteria for which it makes no difference, or only that of another norm, how weights make the score of a unit.
-_ONE_REDUCTION = {"magnitude", "random", "activation", "apoz", "activity"}
+_ONE_REDUCTION = {"magnitude", "lamp", "random", "activation", "apoz", "activity"}
 
 #: When a field makes a difference, by the values of the others.
 _MATTERS: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {
