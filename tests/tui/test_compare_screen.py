@@ -339,7 +339,7 @@ def test_a_run_that_is_deleted_leaves_the_comparison(make_run):
     async def act(seat: Seat) -> None:
         runs[0].delete()
         await seat.see(lambda: len(seat.table.keys) == 2)
-        assert "one was deleted" in seat.notes
+        await seat.see(lambda: "one was deleted" in seat.notes)
         assert [run.id for run in seat.app.runs_compared] == [runs[1].id]
 
     sit_down(act, runs)
@@ -384,7 +384,7 @@ def test_a_run_that_cannot_be_read_is_said(make_run):
     (broken.path / "run.json").write_text("{")
 
     async def act(seat: Seat) -> None:
-        assert "damaged" in seat.notes
+        await seat.see(lambda: "damaged" in seat.notes)
         assert len(seat.table.keys) == 2
 
     sit_down(act, [run, Run(broken.path)])

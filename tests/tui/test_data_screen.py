@@ -232,7 +232,7 @@ def test_a_download_is_watched_and_cancelled() -> None:
         await seat.press("x")
         await seat.see(lambda: "Press d to download it" in seat.sentence)
         assert downloads.is_closed
-        assert "cancelled" in seat.messages
+        await seat.see(lambda: "cancelled" in seat.messages)
         assert "Cancel" not in seat.footer
 
     sit_down(test)

@@ -300,7 +300,7 @@ def test_exploring_needs_a_trained_network(make_run):
 
     async def act(seat: Seat) -> None:
         await seat.press("e")
-        assert "its training is not done" in seat.notes
+        await seat.see(lambda: "its training is not done" in seat.notes)
         assert isinstance(seat.app.screen, RunsScreen)
 
     sit_down(act)
@@ -385,7 +385,7 @@ def test_a_run_that_cannot_be_read_is_listed_and_can_be_deleted(make_run):
         await seat.see(lambda: "damaged" in seat.details)
         for key in ("enter", "e", "c"):
             await seat.press(key)
-        assert "cannot be read" in seat.notes
+        await seat.see(lambda: "cannot be read" in seat.notes)
         assert isinstance(seat.app.screen, RunsScreen)
         await seat.press("v", "x", "u", "s")
         assert isinstance(seat.app.screen, RunsScreen)
@@ -440,7 +440,7 @@ def test_stopping(make_run):
         os.close(lock)  # its worker is gone
         await seat.see(lambda: "interrupted" in seat.rows[0])
         await seat.press("s")
-        assert "It is not running" in seat.notes
+        await seat.see(lambda: "It is not running" in seat.notes)
 
     sit_down(act)
 
