@@ -149,6 +149,21 @@ class Recorder(Protocol):
         """
         ...
 
+    def normalised(self, group: str, values: Tensor) -> Tensor:
+        """Called with the outputs of a group of units between normalisation and activation, where they are normalised.
+
+        Parameters
+        ----------
+        group : str
+        values : Tensor, shape (n, units, ...)
+
+        Returns
+        -------
+        Tensor
+            What the network continues with instead of `values`.
+        """
+        ...
+
     def units(self, group: str, values: Tensor) -> None:
         """Called with the outputs of a group of units after the activation, shape (n, units, ...)."""
         ...
@@ -320,14 +335,16 @@ class Network(ABC):
         loss : Tensor, shape ()
             Float32; nothing has waited for it.
         gradients : iterator of (name, gradient)
-            Last layer first. A tensor may be changed as soon as its gradient has been yielded.
+            Last layer first, stored as the tensors are. A tensor may be changed as soon as its gradient has been
+            yielded.
         """
         with torch.enable_grad():
             leaves = {name: tensors[name].detach().requires_grad_() for name in self.trained}
             logits = self.forward({**tensors, **leaves}, inputs, training=training)
             loss = mean_cross_entropy(logits, targets, weights)
             gradients = torch.autograd.grad(loss, list(leaves.values()))
-        return loss.detach(), reversed(list(zip(leaves, gradients, strict=True)))
+        stored_alike = [gradient.contiguous() for gradient in gradients]  # fused optimisers rely on it
+        return loss.detach(), reversed(list(zip(leaves, stored_alike, strict=True)))
 
 
 def mean_cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:

@@ -16,6 +16,7 @@ from .layers import (
     BATCH_NORM_EPSILON,
     PIECEWISE_LINEAR,
     batch_norm,
+    channels_last,
     convolve,
     glorot,
     max_pool,
@@ -234,7 +235,7 @@ class CNNNetwork(Network):
     ) -> Tensor:
         activate = ACTIVATIONS["identity" if linear else self.activation].in_place
         patches = partial(patches_of_maps, kernel_size=self.kernel_size, padding=self.padding)
-        values = inputs.reshape(-1, *self.sample_shape)
+        values = channels_last(inputs.reshape(-1, *self.sample_shape))
         for layer in self._convolutions:
             before, bias = values, None if linear else tensors.get(f"{layer}.bias")
             values = convolve(before, tensors[f"{layer}.weight"], bias, self.padding)
@@ -242,6 +243,8 @@ class CNNNetwork(Network):
                 values = recorder.layer(f"{layer}.weight", before, patches, values)
             if self.batch_norm and not linear:
                 values = batch_norm(values, tensors, layer, training)
+                if recorder is not None:
+                    values = recorder.normalised(layer, values)
             if recorder is not None:
                 values = activate(values)
                 recorder.units(layer, values)

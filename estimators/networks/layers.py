@@ -86,6 +86,17 @@ def _same_pads(kernel_size: int) -> list[int]:
     return [around // 2, around - around // 2] * 2
 
 
+def channels_last(values: Tensor) -> Tensor:
+    """The same values (n, channels, height, width), stored with the channels of a position next to each other.
+
+    Convolutions and pooling are faster then: LeNet-5 is trained in two thirds of the time on a CPU.
+    """
+    if values.device.type == "mps":  # not measured there
+        return values
+    positions = values.movedim(1, -1)
+    return positions.reshape(-1).view(positions.shape).movedim(-1, 1)  # also with one channel, unlike `contiguous`
+
+
 def convolve(values: Tensor, weight: Tensor, bias: Tensor | None, padding: str) -> Tensor:
     """Convolve in two dimensions; also with no filters or no channels, where PyTorch has no convolution.
 
@@ -96,7 +107,7 @@ def convolve(values: Tensor, weight: Tensor, bias: Tensor | None, padding: str) 
     bias : Tensor, shape (filters,), optional
     padding : {"valid", "same"}
     """
-    kernel_size = weight.shape[-1]
+    kernel_size, weight = weight.shape[-1], channels_last(weight)
     if 0 in weight.shape[:2]:
         lost = kernel_size - 1 if padding == "valid" else 0
         height, width = (length - lost for length in values.shape[2:])
@@ -116,6 +127,8 @@ def max_pool(values: Tensor, size: int) -> Tensor:
     if values.shape[1] == 0:
         height, width = (length // size for length in values.shape[2:])
         return values.new_zeros(len(values), 0, height, width)
+    if values.dtype == torch.bfloat16 and values.device.type == "cpu":  # the same numbers, in two thirds of the time
+        return functional.max_pool2d(values.float(), size).to(values.dtype)
     return functional.max_pool2d(values, size)
 
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .allocation import prunable_groups, prunable_weights
-from .groups import along_inputs, entries_of_slice, entries_of_units
+from .groups import along_inputs, entries_of_slice, entries_of_units, slices_of_output
 from .masks import layers_ranked_together, sparsity_of_each
 
 if TYPE_CHECKING:
@@ -222,20 +222,21 @@ def taylor(model: Model) -> Scores:
 @criterion("snip", granularity="group")
 @criterion("taylor", granularity="group")
 def taylor_of_groups(model: Model) -> Scores:
-    """``|sum of w * dL/dw|`` over a unit's incoming weights and its bias: the unit goes as a whole.
+    """``|dL/dg|`` for a gate g, of value one, on the unit's output before the activation: the unit goes as a whole.
+
+    That is ``|sum of w * dL/dw|`` over a unit's incoming weights and its bias, or with batch normalisation over its
+    scale and shift.
 
     References
     ----------
-    P. Molchanov et al., CVPR 2019, equation 8 (which squares it: the order is the same).
+    P. Molchanov et al., CVPR 2019, equation 8 (which squares it: the order is the same) and section 3.2 (gates after
+    batch normalisation).
     """
     gradients, scores = model.evidence.gradients, {}
-    products = {name: model.tensors[name] * gradient for name, gradient in gradients.items()}
     for group in model.groups:
-        change = entries_of_units(group, products).sum(axis=0)
-        for part in group.of_role("rider"):
-            if part.tensor in products:  # running statistics have no gradient
-                change = change + entries_of_slice(part, group.size, products[part.tensor]).sum(axis=0)
-        scores[group.name] = np.abs(change)
+        parts = slices_of_output(group, model.network.records)
+        products = (entries_of_slice(p, group.size, model.tensors[p.tensor] * gradients[p.tensor]) for p in parts)
+        scores[group.name] = np.abs(sum(product.sum(axis=0) for product in products))
     return scores
 
 
@@ -271,7 +272,7 @@ def fisher(model: Model) -> Scores:
 
 @criterion("fisher", granularity="group")
 def fisher_of_groups(model: Model) -> Scores:
-    """Half the mean square over the samples of ``sum of w * dL/dw``, over a unit's incoming weights and its bias.
+    """Half the mean square over the samples of ``dL/dg``, for the gate on the unit's output of `taylor_of_groups`.
 
     Unlike the sum of the weights' scores it has their covariances, too.
 

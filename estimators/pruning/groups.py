@@ -75,6 +75,19 @@ def entries_of_slice(part: Slice, size: int, array: Any) -> Any:
     return rows.reshape(n, part.blocks, size, part.inner).swapaxes(2, 3).reshape(n * part.blocks * part.inner, size)
 
 
+def slices_of_output(group: Group, records: Mapping[str, TensorRecord]) -> list[Slice]:
+    """The slices that a factor on the units' outputs, before the activation, multiplies.
+
+    Scale and shift where the outputs are normalised, and the incoming weights and the bias elsewhere: incoming weights
+    times a factor are normalised to the same outputs.
+    """
+    normalised = [part for part in group.of_role("rider") if records[part.tensor].kind in ("scale", "shift")]
+    if normalised:
+        return normalised
+    biases = [part for part in group.of_role("rider") if records[part.tensor].kind == "bias"]
+    return [*group.of_role("producer"), *biases]
+
+
 def along_units(group: Group, part: Slice, figures: Any, shape: tuple[int, ...], default: float = 1.0) -> Any:
     """A figure for each unit, spread along the axis of a slice so that it broadcasts against the tensor.
 

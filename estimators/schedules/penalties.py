@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ..pruning.groups import along_units, entries_of_units
+from ..pruning.groups import along_units, entries_of_slice, entries_of_units, slices_of_output
 from ..pruning.pruner import Ranking
 from ..training.optimisers import Adam
 from .problem import cubic, masked, schedule
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..fitting import PrunedModel
-    from ..networks.base import Group, TensorRecord, Tensors
+    from ..networks.base import Group, Slice, TensorRecord, Tensors
     from ..pruning.allocation import Sparsity
     from ..pruning.pruner import Pruned
     from ..training.loop import Batch, Masks
@@ -188,8 +188,12 @@ class GatedNetwork:
         return {
             part.tensor: along_units(group, part, gates[group.name], tensors[part.tensor].shape)
             for group in self._groups
-            for part in group.of_role("producer")
+            for part in self._gated(group)
         }
+
+    def _gated(self, group: Group) -> list[Slice]:
+        """What the gate of a unit multiplies: its incoming weights, or scale and shift where it is normalised."""
+        return [part for part in slices_of_output(group, self.records) if self.records[part.tensor].kind != "bias"]
 
     def _gradients(
         self,
@@ -209,9 +213,13 @@ class GatedNetwork:
         if self._optimiser is not None:
             of_gates = of_products
             if self._groups:
-                of_gates = {group.name: entries_of_units(group, of_products).sum(0) for group in self._groups}
+                of_gates = {group.name: self._of_units(group, of_products) for group in self._groups}
             self._optimiser.update({n: of_gates[n] * slopes[n] + self._constraint(n) for n in self.log_alphas})
             self._raise_multiplier(1 - cubic(1 - self._density, self._step / self._last))
+
+    def _of_units(self, group: Group, products: Mapping[str, Tensor]) -> Tensor:
+        entries = (entries_of_slice(part, group.size, products[part.tensor]) for part in self._gated(group))
+        return torch.stack([some.sum(0) for some in entries]).sum(0)
 
     def _constraint(self, name: str) -> Tensor:
         """The slope of the multiplier times the expected density of all gates."""

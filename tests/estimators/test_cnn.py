@@ -17,9 +17,11 @@ from prunelab.estimators import (
     sparsity_path,
 )
 from prunelab.estimators.checkpoints import load_checkpoint, save_checkpoint
+from prunelab.estimators.engine import prepare, problem_of
 from prunelab.estimators.parameters import SCHEDULES, check_value
 from prunelab.estimators.pruning.compact import compact
 from prunelab.estimators.pruning.criteria import criterion_names
+from prunelab.estimators.schedules.penalties import GatedNetwork
 from prunelab.estimators.training import loop
 from prunelab.estimators.training.events import BatchEnded
 from sklearn.datasets import load_digits
@@ -217,3 +219,22 @@ def test_every_parameter_has_a_check():
         if name != "random_state":
             with pytest.raises(ValueError, match=name):
                 check_value(name, object())
+
+
+# -- batch normalisation -----------------------------------------------------------------------------------------
+
+
+def test_gates_of_normalised_filters_learn_from_the_loss():
+    """Normalisation takes a factor of the weights out again, so that gates on them would learn nothing."""
+    classifier = make(schedule="l0", granularity="unit", channels=(6,), batch_norm=True)
+    prepared = prepare(classifier, X, Y)
+    problem = problem_of(classifier, prepared)
+    gated = GatedNetwork(problem, sparsity=0.5)
+    steps = {}
+    gated._optimiser.update = steps.update
+    tensors = {name: torch.from_numpy(array) for name, array in problem.initial.tensors.items()}
+    rows = torch.from_numpy(X[:100].reshape(100, -1))
+    _, gradients = gated.loss_and_gradients(tensors, rows, torch.from_numpy(prepared.samples.codes[:100]))
+    dict(gradients)
+    by_the_constraint = gated._constraint("conv1")
+    assert (steps["conv1"] - by_the_constraint).abs().max() > 1e-5

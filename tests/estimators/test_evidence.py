@@ -316,36 +316,55 @@ def test_first_derivatives_are_those_of_the_samples(network):
         assert_allclose(got, np.mean([row[name] ** 2 for row in rows], axis=0), rtol=1e-9, atol=1e-12)
 
 
-@every_network
-def test_the_group_form_of_fisher_is_that_of_the_samples(network):
-    """Of weights and biases; what a normalisation scales and shifts by is none of them."""
-    evidence, tensors, inputs, targets = with_samples(network)
-    rows = gradients_by_sample(network, tensors, inputs, targets)
-    assert list(evidence.group_fisher) == list(network.groups)
-    for name, got in evidence.group_fisher.items():
-        record = network.records[f"{name}.weight"]
-        changes = []
-        for row in rows:
-            change = as_units(record, tensors[record.name] * row[record.name]).sum(axis=1)
-            if f"{name}.bias" in row:
-                change += tensors[f"{name}.bias"] * row[f"{name}.bias"]
-            changes.append(change)
-        assert_allclose(got, np.mean(np.square(changes), axis=0), rtol=1e-9, atol=1e-12)
+def gated_logits(network, tensors, inputs, gates):
+    """The network, written anew, with a factor on every unit's output before the activation, after normalisation."""
+    functions = {"relu": torch.relu, "tanh": torch.tanh, "logistic": torch.sigmoid, "identity": lambda x: x}
+    activate = functions[network.activation]
+    values = inputs.reshape(len(inputs), *getattr(network, "sample_shape", [network.n_features]))
+    for name in network.groups:
+        weight = tensors[f"{name}.weight"]
+        if weight.ndim == 4:
+            if network.padding == "same":
+                before = (network.kernel_size - 1) // 2
+                around = [before, network.kernel_size - 1 - before] * 2
+                values = torch.nn.functional.pad(values, around)
+            values = torch.nn.functional.conv2d(values, weight)
+        else:
+            values = values.flatten(1) @ weight
+        along = (-1, *(1 for _ in range(values.ndim - 2)))
+        if f"{name}.scale" in tensors:
+            mean, variance = (tensors[f"{name}.{kind}"].reshape(along) for kind in ("mean", "variance"))
+            values = (values - mean) / torch.sqrt(variance + 1e-5) * tensors[f"{name}.scale"].reshape(along)
+            values = values + tensors[f"{name}.shift"].reshape(along)
+        elif f"{name}.bias" in tensors:
+            values = values + tensors[f"{name}.bias"].reshape(along)
+        values = values * gates[name].reshape(along)
+        if name != "output":
+            values = activate(values)
+        if weight.ndim == 4:
+            values = torch.nn.functional.max_pool2d(values, network.pooling)
+    return values
 
 
 @every_network
-def test_the_group_form_of_taylor_is_the_sum_over_all_that_is_trained(network):
+def test_the_group_forms_are_derivatives_by_a_gate_on_each_unit(network):
+    """Taylor's is their mean over the samples, Fisher's their mean square."""
     evidence, tensors, inputs, targets = with_samples(network)
-    rows = gradients_by_sample(network, tensors, inputs, targets)
-    found = unit_scores("taylor", Model(network, tensors, make_evidence=lambda: evidence))
-    assert list(found) == list(network.groups)
-    for name, got in found.items():
-        record = network.records[f"{name}.weight"]
-        change = 0
-        for tensor in (n for n in network.trained if n.startswith(f"{name}.")):
-            products = tensors[tensor] * np.mean([row[tensor] for row in rows], axis=0)
-            change = change + (products if products.ndim == 1 else as_units(record, products).sum(axis=1))
-        assert_allclose(got, np.abs(change), rtol=1e-5, atol=1e-6)  # biases in float32
+    constants = {name: torch.from_numpy(array) for name, array in tensors.items()}
+    rows = []
+    for sample, target in zip(torch.from_numpy(inputs), torch.from_numpy(targets), strict=True):
+        gates = {n: torch.ones(g.size, dtype=torch.float64, requires_grad=True) for n, g in network.groups.items()}
+        logits = gated_logits(network, constants, sample[None], gates)
+        np.testing.assert_allclose(logits.detach(), network.forward(constants, sample[None]), rtol=1e-9, atol=1e-12)
+        loss = torch.nn.functional.cross_entropy(logits, target[None])
+        rows.append(dict(zip(gates, torch.autograd.grad(loss, list(gates.values())), strict=True)))
+    model = Model(network, tensors, make_evidence=lambda: evidence)
+    first, second = unit_scores("taylor", model), unit_scores("fisher", model, reduce="sum")
+    assert list(first) == list(second) == list(network.groups)
+    for name in network.groups:
+        derivatives = torch.stack([row[name] for row in rows]).numpy()
+        assert_allclose(first[name], np.abs(derivatives.mean(axis=0)), rtol=1e-5, atol=1e-6)  # biases in float32
+        assert_allclose(second[name], (derivatives**2).mean(axis=0) / 2, rtol=1e-9, atol=1e-12)
 
 
 @every_network

@@ -308,6 +308,16 @@ def test_evaluation_changes_nothing_passed_in(network):
     assert all(torch.equal(tensor, before[0][name]) for name, tensor in tensors.items())
 
 
+@every_network
+def test_gradients_are_stored_as_their_tensors(network):
+    """Fused optimisers go through both in the order of memory."""
+    tensors, inputs, targets = with_samples(network)
+    _, gradients = network.loss_and_gradients(tensors, inputs, targets)
+    for name, gradient in gradients:
+        assert gradient.is_contiguous()
+        assert tensors[name].is_contiguous()
+
+
 @every_cnn
 def test_the_linear_network_has_no_biases_normalisations_or_activations(network):
     tensors, inputs, _ = with_samples(network)
@@ -354,6 +364,11 @@ def test_multiply_adds_are_the_outputs_times_the_inputs_of_each(network):
         def layer(self, name, values, patches, outputs):
             sizes[name] = outputs.numel(), patches(values).shape
             return outputs
+
+        def normalised(self, group, values):
+            assert network.batch_norm
+            assert values.shape[1] == network.groups[group].size
+            return values
 
         def units(self, group, values):
             assert values.shape[1] == network.groups[group].size

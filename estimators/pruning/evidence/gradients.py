@@ -73,9 +73,11 @@ def _summed_squares(values: Tensor, errors: Tensor, counts: Tensor) -> Tensor:
 
 @torch.no_grad()
 def group_fisher(sample: Sample) -> dict[str, NDArray]:
-    """For each unit, the mean square over the samples of ``sum of w * dL/dw``, its bias included, shape (size,).
+    """For each unit, the mean square over the samples of the derivative of the loss with respect to a gate, (size,).
 
-    The sum of ``w * dL/dw`` over a unit's inputs and positions is its output before the activation times its error.
+    The gate, of value one, multiplies the unit's output before the activation, and after normalisation if there is
+    one. The derivative is the output there times its error, summed over positions: without normalisation this is the
+    sum of ``w * dL/dw`` over the incoming weights and the bias.
     """
     groups = sample.network.groups
     classes = torch.nn.functional.one_hot(sample.targets, sample.network.n_outputs)
@@ -83,12 +85,13 @@ def group_fisher(sample: Sample) -> dict[str, NDArray]:
     start = 0
     for inputs, _, shares in sample.batches():
         trace = sample.trace(inputs)
-        errors = trace.errors(torch.softmax(trace.logits, 1) - classes[start : start + len(inputs)])
+        places = {name: trace.places_of_output(group) for name, group in groups.items()}
+        delta = torch.softmax(trace.logits, 1) - classes[start : start + len(inputs)]
+        errors = trace.errors(delta, [place for some in places.values() for place in some])
         start += len(inputs)
-        for name, group in groups.items():
+        for name in groups:
             changes = [
-                (by_position(trace.outputs[part.tensor]) * by_position(errors[part.tensor])).sum(1)
-                for part in group.of_role("producer")
+                (by_position(trace.outputs[place]) * by_position(errors[place])).sum(1) for place in places[name]
             ]
             totals[name] += shares @ sum(changes) ** 2
     return arrays(totals)

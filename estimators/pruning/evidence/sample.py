@@ -11,12 +11,12 @@ from ...backend import as_tensor
 from ..sampling import stratified_sample
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from ...networks.base import Network, TensorRecord
+    from ...networks.base import Group, Network, TensorRecord
 
     Arrays = Mapping[str, NDArray]
 
@@ -120,7 +120,7 @@ class Trace:
     ----------
     logits : Tensor, shape (n, classes)
     outputs : dict of str to Tensor, each (n, units, ...)
-        Of every layer, before normalisation and activation.
+        Before the activation: by the name of the weights before normalisation, by that of the group after it.
     activities : dict of str to Tensor, each (n, units, ...)
         Outputs of every group of units after the activation.
     """
@@ -137,9 +137,14 @@ class Trace:
 
     def layer(self, name: str, values: Tensor, patches: Callable[[Tensor], Tensor], outputs: Tensor) -> Tensor:
         """Keep what comes in and out, and add a zero whose gradient is the error of the outputs."""
-        self._values[name], self._patches[name], self.outputs[name] = values.detach(), patches, outputs.detach()
-        self._probes[name] = torch.zeros_like(outputs, requires_grad=True)
-        return outputs + self._probes[name]
+        self._values[name], self._patches[name] = values.detach(), patches
+        return self.normalised(name, outputs)
+
+    def normalised(self, group: str, values: Tensor) -> Tensor:
+        """Keep the outputs, and add a zero whose gradient is their error."""
+        self.outputs[group] = values.detach()
+        self._probes[group] = torch.zeros_like(values, requires_grad=True)
+        return values + self._probes[group]
 
     def units(self, group: str, values: Tensor) -> None:
         """Keep the outputs of the units."""
@@ -156,10 +161,18 @@ class Trace:
             return self.inputs(name, lambda values: values - silence.reshape(values.shape[1:]))
         return self.inputs(name, torch.abs)
 
-    def errors(self, delta: Tensor) -> dict[str, Tensor]:
-        """The gradients at the outputs of every layer, from those at the logits: (n, units, ...) from (n, classes)."""
-        found = torch.autograd.grad(self.logits, list(self._probes.values()), delta, retain_graph=True)
-        return dict(zip(self._probes, found, strict=True))
+    def places_of_output(self, group: Group) -> list[str]:
+        """Under which names `outputs` has what the units of a group put out right before the activation."""
+        return [group.name] if group.name in self.outputs else [part.tensor for part in group.of_role("producer")]
+
+    def errors(self, delta: Tensor, places: Iterable[str] | None = None) -> dict[str, Tensor]:
+        """The gradients at outputs, from those at the logits: (n, units, ...) from (n, classes).
+
+        `places` are names in `outputs`; those of the weights of every layer by default.
+        """
+        names = list(self._values if places is None else places)
+        found = torch.autograd.grad(self.logits, [self._probes[n] for n in names], delta, retain_graph=True)
+        return dict(zip(names, found, strict=True))
 
 
 def by_position(values: Tensor) -> Tensor:
