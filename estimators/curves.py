@@ -9,7 +9,7 @@ from __future__ import annotations
 import string
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .presets import WAYS
+from .parameters import WAYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

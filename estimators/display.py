@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .curves import curve_names, style_of
-from .presets import WAYS
+from .parameters import WAYS
 
 if TYPE_CHECKING:
     from typing import Self

@@ -20,9 +20,10 @@ from .cache import cache_in
 from .fitting import DenseModel, Retraining, Samples, Start, Task, hold_out, n_held_out, train_dense
 from .inference import Evaluator
 from .messages import as_text
-from .parameters import REWINDING, conflicts
+from .parameters import conflicts
 from .pruning.allocation import Allocation, Choices
-from .pruning.masks import ORDERS
+from .pruning.catalogue import ORDERS
+from .schedules.catalogue import REWINDING
 from .schedules.problem import Problem, Shared
 from .training.events import EpochEnded
 from .training.state import Recipe, Training

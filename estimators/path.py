@@ -15,10 +15,11 @@ from .engine import check, check_layers, check_rewinding, choices_of, evaluator_
 from .fitted import copy_data_attributes, fitted_clone, warn_if_disconnected
 from .fitting import make_pruner, prune
 from .messages import PruningWarning, warn_caller
-from .parameters import TRAINED_TO_THE_END, check_sparsities
-from .presets import ORIGINAL_SPARSITIES, WAYS
+from .parameters import OF_PRUNING, WAYS, check_sparsities
+from .presets import ORIGINAL_SPARSITIES
 from .pruning.allocation import Allocation
 from .pruning.connectivity import connectivity
+from .schedules.catalogue import SCHEDULE_RECORDS
 from .schedules.controls import carry_out
 from .schedules.problem import Shared
 from .training.events import PointEnded
@@ -57,18 +58,6 @@ COLUMNS = (
     "disconnected_units",
     "test_samples",
     "updates",
-)
-
-#: Parameters of the classifier that can change without another training.
-PRUNING_PARAMETERS = (
-    *WAYS,
-    "prune_output",
-    "per_output",
-    "fine_tune_iter",
-    "fine_tune_learning_rate",
-    "n_rounds",
-    "rewind_step",
-    "density_distribution",
 )
 
 
@@ -270,7 +259,7 @@ class _Rows:
 def _warn_of_unequal_training(dense: DenseModel, schedules: Sequence[str]) -> None:
     """Report methods that are compared after trainings of different lengths."""
     trained, epochs = len(dense.training.loss_curve), dense.task.recipe.max_iter
-    longer = [name for name in dict.fromkeys(schedules) if name in TRAINED_TO_THE_END]
+    longer = [name for name in dict.fromkeys(schedules) if SCHEDULE_RECORDS[name].is_trained_to_the_end]
     if trained < epochs and longer and len(longer) < len(set(schedules)):
         warn_caller(
             f"the dense training stopped after {trained} of {epochs} epochs, and {', '.join(longer)} trains for all of "
@@ -305,8 +294,8 @@ def _check_variants(variants: Sequence[Mapping[str, Any]]) -> None:
     """All variants share one training, so they may differ in the pruning only."""
     if not variants:
         raise ValueError("variants must have at least one way of pruning; [{}] is that of the estimator itself")
-    for name in (name for variant in variants for name in variant if name not in PRUNING_PARAMETERS):
-        raise ValueError(f"variants may set {', '.join(PRUNING_PARAMETERS)}, got {name}")
+    for name in (name for variant in variants for name in variant if name not in OF_PRUNING):
+        raise ValueError(f"variants may set {', '.join(OF_PRUNING)}, got {name}")
 
 
 def sparsity_path(

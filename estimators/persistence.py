@@ -24,7 +24,7 @@ from .files import (
 )
 from .fitted import Fitted, PrunedAs, pruned_as_of, publish
 from .networks.mlp import name_tensors
-from .parameters import CONVOLUTIONAL, STORED, check_value
+from .parameters import STORED, check_value
 from .pruning.allocation import Choices
 from .validation import check_parameters
 
@@ -104,7 +104,7 @@ def dumps(classifier: BasePrunedClassifier) -> bytes:
 
 def _stored(parameters: Iterable[str]) -> list[str]:
     """Those of a classifier's parameters that a file may set."""
-    return [name for name in parameters if name in STORED or name in CONVOLUTIONAL]
+    return [name for name in parameters if name in STORED]
 
 
 def load(cls: type[Classifier], path: str | os.PathLike[str]) -> Classifier:

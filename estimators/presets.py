@@ -16,20 +16,6 @@ if TYPE_CHECKING:
 #: The sparsities of the original experiment.
 ORIGINAL_SPARSITIES = (0.0, 0.25, 0.50, 0.60, 0.70, 0.80, 0.90, 0.95, 0.97, 0.99)
 
-#: The parameters that tell one way of pruning from another; experiments compare several values of them.
-WAYS = (
-    "schedule",
-    "criterion",
-    "granularity",
-    "scope",
-    "norm",
-    "order",
-    "normalize",
-    "reduce",
-    "control",
-    "fine_tune_schedule",
-)
-
 BOTH_GRANULARITIES = {"granularity": ("weight", "unit")}
 
 
@@ -48,7 +34,7 @@ class Preset:
     parameters : mapping
         What differs from the estimator's defaults.
     ways : mapping of str to sequence
-        Values of `WAYS` to compare; every combination is a curve.
+        Values of `prunelab.estimators.parameters.WAYS` to compare; every combination is a curve.
     sparsities : sequence of float
     seeds : int
         How many networks are trained.

@@ -16,7 +16,9 @@ from .exit_status import EXIT_USAGE
 from .streams import prepare
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from ..estimators.parameters import Parameter
 
 DESCRIPTION = "Find out how much of a neural network can be deleted, which parts, and what it costs."
 
@@ -57,10 +59,17 @@ class _Formatter(argparse.HelpFormatter):
 def names_explained() -> str:
     """What the names of presets, criteria, schedules and controls stand for, a line each."""
     from ..estimators.presets import PRESETS
-    from .glossary import CONTROLS, CRITERIA, SCHEDULES
+    from ..estimators.pruning.catalogue import CRITERION_SUMMARIES
+    from ..estimators.schedules.catalogue import CONTROL_SUMMARIES, SCHEDULE_RECORDS
 
     presets = {name: preset.description for name, preset in PRESETS.items()}
-    lists = {"presets": presets, "criteria": CRITERIA, "schedules": SCHEDULES, "controls": CONTROLS}
+    schedules = {name: record.summary for name, record in SCHEDULE_RECORDS.items()}
+    lists = {
+        "presets": presets,
+        "criteria": CRITERION_SUMMARIES,
+        "schedules": schedules,
+        "controls": CONTROL_SUMMARIES,
+    }
     return "\n\n".join(
         "\n".join([f"{title}:", *(f"  {name:<{EXPLAINED - 2}}{words}" for name, words in words_of.items())])
         for title, words_of in lists.items()
@@ -68,7 +77,25 @@ def names_explained() -> str:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser that tells an error in one sentence."""
+    """A parser that reports an error in one sentence; what its options need is imported when it is used.
+
+    Parameters
+    ----------
+    add_options : callable, optional
+        Given the parser before it parses, to add its options and its epilog.
+    """
+
+    def __init__(
+        self, *args: Any, add_options: Callable[[argparse.ArgumentParser], None] | None = None, **settings: Any
+    ):
+        super().__init__(*args, **settings)
+        self._add_options = add_options
+
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[override]
+        add, self._add_options = self._add_options, None
+        if add is not None:
+            add(self)
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         message = clean(message.removeprefix("argument "))
@@ -125,15 +152,22 @@ class _Version(argparse.Action):
 
 
 def _add_sweep(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser(
+    commands.add_parser(
         "sweep",
         help="train once, prune to many sparsities: the curve of accuracy against sparsity",
         description="Train a dense network, prune it to many sparsities, and show the accuracy at each. "
-        "--schedule, --control, --criterion, --granularity, --scope, --norm, --reduce, --normalize, --order and "
-        "--fine-tune-schedule take several values with commas between them: every combination becomes a curve.",
-        epilog=names_explained(),
+        "{ways} take several values with commas between them: every combination becomes a curve.",
         formatter_class=_Formatter,
+        add_options=_add_sweep_options,
     )
+
+
+def _add_sweep_options(parser: _Parser) -> None:
+    from ..estimators.parameters import PARAMETERS, WAYS
+
+    ways = [PARAMETERS[name].option for name in WAYS]
+    parser.description = (parser.description or "").format(ways=f"{', '.join(ways[:-1])} and {ways[-1]}")
+    parser.epilog = names_explained()
     parser.add_argument("--preset", metavar="NAME", help=PRESET_HELP)
     parser.add_argument(
         "--sparsities", type=_numbers, metavar="S,S,...", help="fractions to remove (default: 0 to 0.99, as published)"
@@ -146,13 +180,17 @@ def _add_sweep(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_fit(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser(
+    commands.add_parser(
         "fit",
         help="train and prune one network, show what it costs, save it",
         description="Train a network, prune it to --sparsity, and show it beside the dense one.",
-        epilog=names_explained(),
         formatter_class=_Formatter,
+        add_options=_add_fit_options,
     )
+
+
+def _add_fit_options(parser: _Parser) -> None:
+    parser.epilog = names_explained()
     parser.add_argument("--preset", metavar="NAME", help=PRESET_HELP)
     parser.add_argument(
         "--sparsity", type=float, metavar="S", default=0.5, help="fraction to remove, 0 to 1 (default: 0.5)"
@@ -248,76 +286,41 @@ def _add_lab_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data-root", metavar="DIR", help="where data sets lie (default: $PRUNELAB_DATA)")
 
 
+#: Groups of options by the kind of the parameter.
+_GROUPS = {
+    "network": "network and training",
+    "training": "network and training",
+    "pruning": "pruning",
+    "machine": "machine",
+}
+
+
 def _add_estimator_options(parser: argparse.ArgumentParser, several: bool) -> None:
-    """An option for every parameter of the classifier; its default is the classifier's own."""
-    text, texts = str, _words if several else str
-    number, norm = float, _words if several else str
-    network = parser.add_argument_group("network and training")
-    add = _adder(network)
-    add("--hidden-layer-sizes", "--layers", type=_sizes, metavar="N,N,...", help="hidden units (1000,1000,500,200)")
-    add("--activation", type=text, metavar="NAME", help="relu, tanh, logistic or identity (relu)")
-    add("--fit-intercept", action="store_true", help="give the layers biases")
-    add("--init", type=text, metavar="NAME", help="uniform or glorot: how the weights begin (uniform)")
-    add("--solver", type=text, metavar="NAME", help="adam or sgd (adam)")
-    add("--learning-rate", type=text, metavar="NAME", help="constant, or cosine: falls to zero (constant)")
-    add("--learning-rate-init", "--lr", type=number, metavar="X", help="step size (0.001)")
-    add("--momentum", type=number, metavar="X", help="for sgd (0.9)")
-    add("--alpha", type=number, metavar="X", help="strength of the L2 penalty (0)")
-    add("--batch-size", type=int, metavar="N", help="samples in a mini-batch (100)")
-    add("--max-iter", "--epochs", type=int, metavar="N", help="passes over the data (20)")
-    add("--tol", type=number, metavar="X", help="improvement that counts (0.0001)")
-    add("--n-iter-no-change", type=int, metavar="N", help="stop after N epochs without one (10)")
-    add("--early-stopping", **_flag_or("measure"), help="watch held-out data and keep the best epoch, or measure only")
-    add("--validation-fraction", type=number, metavar="X", help="how much of the data that is (0.1)")
-    add("--random-state", "--seed", type=int, metavar="N", help="the (first) seed (0)")
-    pruning = parser.add_argument_group("pruning")
-    add = _adder(pruning)
-    add("--criterion", type=texts, metavar="NAME", help="by what to judge: see below (magnitude)")
-    add("--granularity", type=texts, metavar="NAME", help="weight or unit (sweep: both; fit: weight)")
-    add("--scope", type=texts, metavar="NAME", help="layer or global (layer)")
-    add("--norm", type=norm, metavar="P", help="1, 2 or inf: how weights make the score of a unit (2)")
-    add("--reduce", type=texts, metavar="NAME", help="norm or sum: a unit's score from its weights' (by the criterion)")
-    add(
-        "--normalize",
-        type=texts,
-        metavar="NAME",
-        help="none, mean or max: of the scores of a layer's units (auto: mean with --scope global)",
-    )
-    add("--per-output", action="store_true", help="rank the weights into each unit by themselves, as wanda's paper")
-    add("--order", type=texts, metavar="NAME", help="remove the smallest or the largest (smallest)")
-    add("--prune-output", **_flag_or("half"), help="prune the output layer as well, or at half the rate")
-    add("--schedule", type=texts, metavar="NAME", help="when to prune: see below (one-shot)")
-    add("--control", type=texts, metavar="NAME", help="what to compare the result with: see below (none)")
-    add("--fine-tune-iter", type=int, metavar="N", help="epochs of retraining after pruning (0)")
-    add("--fine-tune-learning-rate", type=number, metavar="X", help="its step size (that of the training)")
-    add(
-        "--fine-tune-schedule",
-        type=texts,
-        metavar="NAME",
-        help="constant, cosine, or rewind: the last step sizes of the training again (as --learning-rate)",
-    )
-    add("--n-rounds", type=_rounds, metavar="N", help="rounds of iterative and rewind; auto: 20 %% a round (5)")
-    add("--rewind-step", type=int, metavar="N", help="go back to the weights of this step (0)")
-    add("--density-distribution", type=text, metavar="NAME", help="uniform or erk, for set and rigl (erk)")
-    machine = parser.add_argument_group("machine")
-    add = _adder(machine)
-    add("--device", type=text, metavar="NAME", help="auto, cpu, cuda, cuda:N or mps (auto)")
-    add("--precision", type=text, metavar="NAME", help="auto, float32 or bfloat16 (auto)")
-    add("--memory", type=text, metavar="DIR", help="keep trainings in this folder and reuse them")
+    """An option for every parameter that has a help line, absent from the result unless given.
+
+    With `several`, ways of pruning take several values, with commas between them.
+    """
+    from ..estimators.parameters import records_of
+
+    groups = {title: parser.add_argument_group(title) for title in dict.fromkeys(_GROUPS.values())}
+    for record in records_of("mlp"):
+        if record.help:
+            _add_parameter(groups[_GROUPS[record.kind]], record, several and record.is_way)
 
 
-def _flag_or(name: str) -> dict[str, Any]:
-    """An option that stands alone, or takes the one value `name`."""
-    return {"nargs": "?", "const": True, "metavar": name, "type": str}
+def _add_parameter(group: argparse._ArgumentGroup, record: Parameter, several: bool) -> None:
+    def read(text: str) -> Any:
+        try:
+            return [record.values.read(word) for word in text.split(",")] if several else record.values.read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{error}, got {text!r}") from error
 
-
-def _adder(group: argparse._ArgumentGroup):
-    """Add options that are absent from the result unless given, so that presets can fill them in."""
-
-    def add(*names: str, **settings: object) -> None:
-        group.add_argument(*names, default=argparse.SUPPRESS, **settings)  # type: ignore[arg-type]
-
-    return add
+    help_line = record.help_line().replace("%", "%%")
+    how: dict[str, Any] = {"metavar": record.metavar, "type": read}
+    if record.values.is_flag:  # stands alone, or takes the name of what is between False and True
+        names = [choice for choice in record.values.choices() if not isinstance(choice, bool)]
+        how = {"nargs": "?", "const": True, "metavar": names[0], "type": read} if names else {"action": "store_true"}
+    group.add_argument(record.option, *record.spellings, default=argparse.SUPPRESS, help=help_line, **how)
 
 
 def _add_data_options(parser: argparse.ArgumentParser, of_study: bool = False) -> None:
@@ -397,10 +400,6 @@ def _add_output_options(parser: argparse.ArgumentParser, saves: str) -> None:
     group.add_argument("--quiet", "-q", action="store_true", help="show no progress")
 
 
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",")]
-
-
 def _output(text: str) -> str:
     """A file to write; "-" for standard output under any of its names."""
     from ..estimators.files import is_standard_output
@@ -413,17 +412,6 @@ def _numbers(text: str) -> list[float]:
         return [float(word) for word in text.split(",")]
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers such as 0,0.5,0.9") from None
-
-
-def _sizes(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(word) for word in text.split(",") if word.strip())
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers such as 300,100") from None
-
-
-def _rounds(text: str) -> int | str:
-    return text if text == "auto" else _positive(text)
 
 
 def _positive(text: str) -> int:

@@ -6,8 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from ..estimators.curves import name_of
-from ..estimators.parameters import DEFAULTS
-from ..estimators.presets import WAYS
+from ..estimators.parameters import DEFAULTS, WAYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -38,11 +38,6 @@ if TYPE_CHECKING:
     Scores = dict[str, NDArray[np.floating]]
     Criterion = Callable[["Model"], Scores]
 
-GRANULARITIES = ("weight", "unit")
-NORMS = (1, 2, np.inf)
-REDUCTIONS = ("auto", "norm", "sum")
-NORMALIZATIONS = ("auto", "none", "mean", "max")
-
 
 @dataclass(frozen=True)
 class Model:

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
     Mask = NDArray[np.bool_]
 
-SCOPES = ("layer", "global")
-ORDERS = ("smallest", "largest")
-
 #: The part of what is left that a round of pruning removes (the value of the lottery tickets' paper).
 ROUND_RATE = 0.2
 

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..fitting import Retraining, prune
-from ..parameters import REWINDING, SHORT_FOR
 from ..pruning.allocation import values_of
 from ..training.state import Training
 from . import gradual, penalties, rewiring, rounds, synaptic  # noqa: F401 (register their schedules)
+from .catalogue import REWINDING, SHORT_FOR
 from .problem import SCHEDULES, masked
 from .tickets import weights_at_step
 

@@ -11,8 +11,9 @@ from joblib import Parallel, delayed, effective_n_jobs
 from ..data.datasets import load_source
 from ..data.source import DataSource
 from ..mlp import PrunedMLPClassifier
+from ..parameters import WAYS
 from ..path import iter_sparsity_path
-from ..presets import BOTH_GRANULARITIES, ORIGINAL_SPARSITIES, WAYS, Preset, variants_of
+from ..presets import BOTH_GRANULARITIES, ORIGINAL_SPARSITIES, Preset, variants_of
 from ..training.events import PointEnded
 from ..validation import clone_with
 from .catalogue import parts_of

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..presets import WAYS
+from ..parameters import WAYS
 
 if TYPE_CHECKING:
     import pandas as pd

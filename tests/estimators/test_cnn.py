@@ -18,9 +18,10 @@ from prunelab.estimators import (
 )
 from prunelab.estimators.checkpoints import load_checkpoint, save_checkpoint
 from prunelab.estimators.engine import prepare, problem_of
-from prunelab.estimators.parameters import SCHEDULES, check_value
+from prunelab.estimators.parameters import check_value
 from prunelab.estimators.pruning.compact import compact
 from prunelab.estimators.pruning.criteria import criterion_names
+from prunelab.estimators.schedules.catalogue import SCHEDULES
 from prunelab.estimators.schedules.penalties import GatedNetwork
 from prunelab.estimators.training import loop
 from prunelab.estimators.training.events import BatchEnded

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from prunelab.estimators import PrunedMLPClassifier, iter_sparsity_path, sparsity_path
-from prunelab.estimators.parameters import ONE_ENDED, SCHEDULES, SHORT_FOR, conflicts
+from prunelab.estimators.parameters import ONE_ENDED, conflicts
 from prunelab.estimators.presets import variants_of
+from prunelab.estimators.schedules.catalogue import SCHEDULES, SHORT_FOR
 from prunelab.estimators.training.events import EpochEnded
 
 from .lists import listed, unit_masks, weight_masks

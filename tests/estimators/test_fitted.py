@@ -14,19 +14,19 @@ from hypothesis import strategies as st
 from prunelab.estimators import PrunedMLPClassifier, PrunedMLPClassifierCV, PruningWarning
 from prunelab.estimators.files import pack_arrays, unpack_arrays
 from prunelab.estimators.interactive import InteractivePruning
-from prunelab.estimators.parameters import (
+from prunelab.estimators.parameters import DEFAULTS
+from prunelab.estimators.parameters.records import (
     ACTIVATIONS,
-    CONTROLS,
-    DEFAULTS,
     DENSITY_DISTRIBUTIONS,
     FINE_TUNE_SCHEDULES,
     INITS,
     LEARNING_RATES,
-    SCHEDULES,
     SOLVERS,
 )
 from prunelab.estimators.persistence import FORMAT, VERSION
-from prunelab.estimators.pruning.criteria import NORMALIZATIONS, REDUCTIONS, criterion_names
+from prunelab.estimators.pruning.catalogue import NORMALIZATIONS, REDUCTIONS
+from prunelab.estimators.pruning.criteria import criterion_names
+from prunelab.estimators.schedules.catalogue import CONTROLS, SCHEDULES
 
 #: Values that each parameter can have. Everything that a classifier has must be here.
 VALUES = {

@@ -1,15 +1,96 @@
-"""The light description of the parameters agrees with the classifier itself."""
+"""The records of the parameters agree with the classifiers, with each other, and with what users type."""
 
 from __future__ import annotations
 
+import inspect
+import subprocess
+import sys
+
 import pytest
-from prunelab.estimators import PrunedMLPClassifier
-from prunelab.estimators.parameters import DEFAULTS, SCHEDULES, USED_BY, check_value, conflicts
+from prunelab.estimators import PrunedCNNClassifier, PrunedMLPClassifier
+from prunelab.estimators.parameters import (
+    DEFAULTS,
+    ESTIMATORS,
+    OF_PRUNING,
+    PARAMETERS,
+    check_value,
+    conflicts,
+    defaults_of,
+    records_of,
+)
+from prunelab.estimators.parameters.records import RECORDS
 from prunelab.estimators.presets import PRESETS, variants_of
+from prunelab.estimators.pruning.catalogue import CRITERION_SUMMARIES
+from prunelab.estimators.pruning.criteria import criterion_names
+from prunelab.estimators.schedules.catalogue import CONTROLS, SCHEDULE_RECORDS, SCHEDULES
+
+CLASSES = {"mlp": PrunedMLPClassifier, "cnn": PrunedCNNClassifier}
 
 
-def test_the_defaults_are_those_of_the_classifier():
-    assert PrunedMLPClassifier().get_params() == DEFAULTS
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_constructors_have_the_parameters_and_defaults_of_the_records(estimator):
+    signature = inspect.signature(CLASSES[estimator]).parameters
+    assert {name: parameter.default for name, parameter in signature.items()} == defaults_of(estimator)
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda r: r.name)
+def test_records_are_consistent(record):
+    assert set(record.estimators) <= set(ESTIMATORS)
+    assert set(record.defaults) <= set(record.estimators)
+    for estimator in record.estimators:
+        check_value(record.name, record.default_of(estimator))
+    assert set(record.notes) <= set(record.values.choices())
+    assert set(record.choice_labels) <= set(record.values.choices())
+    assert len(record.label) <= 14
+    assert record.values.description
+    if record.is_way:
+        assert record.kind == "pruning"
+        assert record.values.choices()
+    assert not record.help.endswith(".")
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda r: r.name)
+def test_what_is_shown_is_read_as_what_it_was(record):
+    values = [*record.values.choices(), *(record.default_of(name) for name in record.estimators)]
+    for value in values if record.help else []:
+        if value is not None or record.label:
+            assert record.values.read(record.values.show(value)) == value
+
+
+@pytest.mark.parametrize(
+    "record", [r for r in RECORDS if r.help and r.name != "memory"], ids=lambda record: record.name
+)
+def test_text_that_is_no_value_is_refused_when_it_is_read_or_checked(record):
+    with pytest.raises(ValueError, match="must be"):
+        check_value(record.name, record.values.read("\x00 nonsense"))
+
+
+def test_records_have_different_names_and_options():
+    assert len(PARAMETERS) == len(RECORDS)
+    options = [option for record in RECORDS if record.help for option in (record.option, *record.spellings)]
+    assert len(set(options)) == len(options)
+    for estimator in ESTIMATORS:
+        labels = [record.label for record in records_of(estimator) if record.label]
+        assert len(set(labels)) == len(labels)
+
+
+def test_the_catalogues_describe_what_there_is():
+    assert list(CRITERION_SUMMARIES) == criterion_names()
+    for record in SCHEDULE_RECORDS.values():
+        assert record.summary
+        assert set(record.parameters) <= set(OF_PRUNING)
+        if record.short_for is not None:
+            name, control = record.short_for
+            assert name in SCHEDULES
+            assert control in CONTROLS
+
+
+def test_the_records_load_neither_torch_nor_sklearn():
+    code = (
+        "import sys; import prunelab.estimators.parameters, prunelab.estimators.presets;"
+        "print([name for name in ('torch', 'sklearn', 'numpy', 'pandas') if name in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -48,8 +129,3 @@ def test_what_does_not_go_together_names_what_has_to_change(parameters, wrong):
     found = conflicts(parameters)
     assert list(found) == wrong
     assert all(sentence.startswith(name) for name, sentence in found.items())
-
-
-def test_parameters_of_some_schedules_name_schedules_that_there_are():
-    assert set(USED_BY) <= set(DEFAULTS)
-    assert {schedule for schedules in USED_BY.values() for schedule in schedules} <= set(SCHEDULES)

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from prunelab.estimators import ModelFileError, PrunedMLPClassifier
 from prunelab.estimators.checkpoints import CheckpointError, load_checkpoint
 from prunelab.estimators.files import UnverifiedFileWarning, pack_arrays, unpack_arrays
-from prunelab.estimators.parameters import DEFAULTS, STORED
+from prunelab.estimators.parameters import STORED, check_value
 from prunelab.estimators.persistence import FORMAT, VERSION
 from safetensors.numpy import save_file
 
@@ -427,9 +427,12 @@ def test_a_file_sets_only_parameters_from_the_list(model_file, tmp_path):
         assert_refused(path, "which a model file may not do")
 
 
-def test_the_list_has_every_parameter_but_the_cache(make):
-    """A new parameter has to be reviewed: a file must not name something to read, write or execute."""
-    assert {*STORED, "memory"} == set(DEFAULTS) == set(make().get_params())
+@pytest.mark.parametrize("name", STORED)
+def test_no_parameter_that_a_file_may_set_can_name_a_path(name):
+    """A file must not name something to read, write or execute."""
+    for path in ("/etc/passwd", "cache", Path("/etc/passwd")):
+        with pytest.raises(ValueError, match=name):
+            check_value(name, path)
 
 
 @pytest.mark.parametrize("device", ["/dev/sda", "cuda:/x", "meta", "cpu\n", "", 3, ["cpu"]])

@@ -10,11 +10,11 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from prunelab.estimators import PrunedMLPClassifier, engine, iter_sparsity_path, sparsity_path
 from prunelab.estimators.networks.mlp import MLPNetwork, name_tensors
-from prunelab.estimators.parameters import SCHEDULES as SCHEDULE_NAMES
-from prunelab.estimators.parameters import SHORT_FOR
 from prunelab.estimators.pruning.allocation import kept_per_layer
 from prunelab.estimators.pruning.masks import output_sparsity
 from prunelab.estimators.schedules import gradual, penalties, rewiring, synaptic, tickets
+from prunelab.estimators.schedules.catalogue import SCHEDULES as SCHEDULE_NAMES
+from prunelab.estimators.schedules.catalogue import SHORT_FOR
 from prunelab.estimators.schedules.penalties import shrink, shrink_units
 from prunelab.estimators.schedules.problem import SCHEDULES, Problem, cubic, ladder
 from prunelab.estimators.training import loop

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prunelab.estimators.parameters import DEFAULTS
-from prunelab.estimators.presets import WAYS
+from prunelab.estimators.parameters import DEFAULTS, WAYS
 from prunelab.tui.app import PrunelabApp
 from prunelab.tui.runs.events import EventLog
 from prunelab.tui.runs.records import read_record, write_record

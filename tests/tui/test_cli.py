@@ -19,11 +19,10 @@ import pexpect
 import pytest
 from prunelab.estimators import PrunedMLPClassifier, load_dataset, sparsity_path
 from prunelab.estimators.backend import OUT_OF_MEMORY
-from prunelab.estimators.parameters import SCHEDULES
 from prunelab.estimators.path import COLUMNS, ORIGINAL_SPARSITIES
 from prunelab.estimators.presets import PRESETS
 from prunelab.estimators.pruning.criteria import criterion_names
-from prunelab.tui import glossary
+from prunelab.estimators.schedules.catalogue import SCHEDULES
 from prunelab.tui.cli import main
 from prunelab.tui.exit_status import EXIT_FAILED, EXIT_USAGE
 
@@ -444,11 +443,6 @@ def test_the_help_explains_every_name(columns):
     for name in (*PRESETS, *criterion_names(), *SCHEDULES):
         assert re.search(rf"^  {name} +\S", lists, re.MULTILINE), name
     assert max(map(len, lists.splitlines())) <= columns
-
-
-def test_the_glossary_is_of_the_names_there_are():
-    assert list(glossary.CRITERIA) == criterion_names()
-    assert tuple(glossary.SCHEDULES) == SCHEDULES
 
 
 def test_without_a_terminal_the_lab_says_what_to_use_instead():

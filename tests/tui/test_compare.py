@@ -6,8 +6,7 @@ import math
 from typing import Any
 
 import pytest
-from prunelab.estimators.parameters import DEFAULTS
-from prunelab.estimators.presets import WAYS
+from prunelab.estimators.parameters import DEFAULTS, WAYS
 from prunelab.estimators.studies.paired import confidence_interval
 from prunelab.tui.runs.compare import (
     Curve,

@@ -335,7 +335,7 @@ def test_the_mouse_goes_through_values_by_the_arrows_and_to_the_list_between_the
 @pytest.mark.parametrize("size", SIZES)
 def test_a_wrong_field_says_so_and_refuses_the_start(size, workers):
     async def test(app: PrunelabApp, pilot: Pilot) -> None:
-        await pilot.press("n", "down", "down", "down", "down", "x")
+        await pilot.press("n", *["down"] * 5, "x")
         await until(pilot, lambda: shows(app, "must be a whole number"))
         await pilot.press("up", "f7")
         assert app.focused is field(app, "max_iter").control

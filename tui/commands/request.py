@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...estimators.presets import PRESETS, WAYS
+from ...estimators.parameters import WAYS
+from ...estimators.presets import PRESETS
 from ..exit_status import UsageError
 from ..streams import tell
 from .common import usage_errors
@@ -33,7 +34,7 @@ def spec_of(options: argparse.Namespace, several: bool) -> RunSpec:
         raise UsageError(f"there is no preset {options.preset!r}; the presets are {', '.join(PRESETS)}")
     given = {name: getattr(options, name) for name in PARAMETERS if hasattr(options, name)}
     ways = {name: getattr(options, name) for name in WAYS if hasattr(options, name)}
-    ways = {name: tuple(map(_norm, value if several else [value])) for name, value in ways.items()}
+    ways = {name: tuple(value if several else [value]) for name, value in ways.items()}
     first_seed = getattr(options, "random_state", 0)
     if several:
         changes = {
@@ -70,11 +71,6 @@ def spec_of(options: argparse.Namespace, several: bool) -> RunSpec:
 def _one_way_of(spec: RunSpec) -> dict[str, Any]:
     """The ways of pruning of a preset, but weights where it has weights and units."""
     return {name: values for name, values in spec.ways.items() if name != "granularity" or len(values) == 1}
-
-
-def _norm(value: str) -> str | int:
-    """The norm as a number, where it is one."""
-    return int(value) if value in ("1", "2") else value
 
 
 def check_here(spec: RunSpec, options: argparse.Namespace) -> Bunch:

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from rich.cells import cell_len, set_cell_size
 
 from ...estimators.curves import curve_names, style_of
-from ...estimators.presets import WAYS
+from ...estimators.parameters import WAYS
 from ...estimators.studies.statistics import mean_interval
 from ..text import Segment, centred, clean, fitted, foreground, paint_line, shorten, width_of
 from .axes import HUGE, Array, Axis, Limits, check_limits, linear_axis, log_axis, round_limits

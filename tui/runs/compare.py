@@ -8,8 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from ...estimators.curves import name_of, value_name, varying
-from ...estimators.parameters import DEFAULTS
-from ...estimators.presets import WAYS
+from ...estimators.parameters import DEFAULTS, WAYS
 from ...estimators.studies.paired import MIN_PAIRS, confidence_interval
 from ...estimators.studies.statistics import mean_interval
 from .spec import RunSpec

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...estimators.presets import WAYS
+from ...estimators.parameters import WAYS
 from ...estimators.studies.catalogue import EXPERIMENTS
 from .spec import RunSpec, preset_of
 

@@ -17,16 +17,15 @@ from ...estimators.data.datasets import dataset_names
 from ...estimators.data.errors import DatasetError
 from ...estimators.data.source import PIXELS, DataOptions, DataSource
 from ...estimators.messages import as_text
-from ...estimators.parameters import DEFAULTS, STORED, check_sparsities, check_value, conflicts
-from ...estimators.presets import BOTH_GRANULARITIES, ORIGINAL_SPARSITIES, WAYS, variants_of
+from ...estimators.parameters import DEFAULTS, WAYS, check_sparsities, check_value, conflicts, records_of
+from ...estimators.presets import BOTH_GRANULARITIES, ORIGINAL_SPARSITIES, variants_of
 from ...estimators.studies.catalogue import EXPERIMENTS
 from .schemas import Spec
 
-#: Parameters of the classifier that a run does not take: they are given in other fields, or make no sense here.
-EXCLUDED = ("sparsity", "random_state", "verbose", "warm_start", "memory", *WAYS)
-
-#: Parameters that a run may set, and so a file may. None of them is a path.
-PARAMETERS = tuple(name for name in STORED if name not in EXCLUDED)
+#: Parameters that a run sets once, and so a file may. Others are given in other fields, or make no sense here.
+PARAMETERS = tuple(
+    record.name for record in records_of("mlp") if record.is_of_run and record.is_stored and not record.is_way
+)
 
 MAX_POINTS = 100_000
 MAX_NAME_LENGTH = 200

@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...estimators.backend import share_processors
 from ...estimators.files import open_regular, replace_file, sealed_json
-from ...estimators.presets import WAYS
+from ...estimators.parameters import WAYS
 from ..exit_status import EXIT_FAILED
 from . import locks
 from .events import EventLog

@@ -14,10 +14,9 @@ from textual.app import ComposeResult
 from textual.containers import Container
 from textual.widgets import Static
 
-from ...estimators.parameters import DEFAULTS
-from ...estimators.presets import WAYS
-from ...estimators.pruning.criteria import GRANULARITIES, NORMS, UNIT_CRITERIA, criterion_names
-from ...estimators.pruning.masks import ORDERS, SCOPES
+from ...estimators.parameters import DEFAULTS, WAYS
+from ...estimators.pruning.catalogue import GRANULARITIES, NORMS, ORDERS, SCOPES
+from ...estimators.pruning.criteria import UNIT_CRITERIA, criterion_names
 from ..curves import curve_name
 from ..drawing.plotting import plot_accuracy_curves
 from ..drawing.pruned_network import draw_classes, draw_figures, draw_pictures

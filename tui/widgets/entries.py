@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -12,25 +11,17 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from ...estimators.backend import PRECISIONS
 from ...estimators.data.datasets import dataset_names, describe_datasets
 from ...estimators.data.source import DataOptions
-from ...estimators.parameters import (
-    CONTROLS,
-    DEFAULTS,
-    DENSITY_DISTRIBUTIONS,
-    FINE_TUNE_SCHEDULES,
-    SCHEDULES,
-    USED_BY,
-)
-from ...estimators.presets import ORIGINAL_SPARSITIES, WAYS
-from ...estimators.pruning.criteria import GRANULARITIES, NORMALIZATIONS, NORMS, REDUCTIONS, criterion_names
-from ...estimators.pruning.masks import ORDERS, SCOPES
+from ...estimators.parameters import DEFAULTS, WAYS, Parameter, records_of
+from ...estimators.parameters.values import read_whole
+from ...estimators.presets import ORIGINAL_SPARSITIES
 from ...estimators.studies.catalogue import EXPERIMENTS
-from .. import glossary
 from ..runs.spec import RunSpec, all_ways, preset_of
 
 MAX_SEEDS = 1000
+
+RECORDS = records_of("mlp")
 
 #: As many seeds as may be follow it.
 LARGEST_SEED = 2**32 - 1 - MAX_SEEDS
@@ -66,44 +57,6 @@ Entry = TextEntry | ChoiceEntry
 # Reading and writing ------------------------------------------------------------------------------------
 
 
-def _whole(text: str) -> int:
-    try:
-        return int(text.replace(",", "").replace("_", ""))
-    except ValueError:
-        raise ValueError("must be a whole number") from None
-
-
-def _number(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise ValueError("must be a number, such as 0.001")
-    return number
-
-
-def _optional_number(text: str) -> float | None:
-    return _number(text) if text.strip() else None
-
-
-def _show_optional(number: float | None) -> str:
-    return "" if number is None else f"{number:g}"
-
-
-def _widths(text: str) -> tuple[int, ...]:
-    if text.strip().lower() == "none":
-        return ()
-    words = re.split(r"[\s,;x()-]+", text.strip(" ()"))
-    if not all(word.isascii() and word.isdigit() and len(word) < 10 for word in words):
-        raise ValueError("must be the widths of the hidden layers, such as 300 100, or none")
-    return tuple(map(int, words))
-
-
-def _show_widths(widths: Any) -> str:
-    return " ".join(map(str, widths if isinstance(widths, Sequence) else [widths])) or "none"
-
-
 def _sparsities(text: str) -> tuple[float, ...]:
     """Fractions; percents if there is a % among them, which then goes for all."""
     unit = 100 if "%" in text else 1
@@ -127,14 +80,14 @@ def _show_percent(value: float) -> str:
 
 
 def _seed(text: str) -> int:
-    seed = _whole(text)
+    seed = read_whole(text)
     if not 0 <= seed <= LARGEST_SEED:
         raise ValueError(f"must be from 0 to {LARGEST_SEED:,}")
     return seed
 
 
 def _n_seeds(text: str) -> int:
-    number = _whole(text)
+    number = read_whole(text)
     if not 1 <= number <= MAX_SEEDS:
         raise ValueError(f"must be from 1 to {MAX_SEEDS}")
     return number
@@ -143,45 +96,36 @@ def _n_seeds(text: str) -> int:
 # The fields ---------------------------------------------------------------------------------------------
 
 
-def _ways(values: Sequence[Any], names: Mapping[Any, str] | None = None, every: str = "both") -> list[tuple[Any, str]]:
-    """Every value by itself, then all of them."""
-    each = [((value,), (names or {}).get(value, str(value))) for value in values]
-    return [*each, (tuple(values), every)]
-
-
 PIXEL_OPTIONS = (("auto", "automatic"), ("signed", "-1 to 1"), ("unit", "0 to 1"), ("standard", "mean 0, dev. 1"))
 
-_NO_YES = ((False, "no"), (True, "yes"))
+_EVERY = {2: "both", 3: "all three", 4: "all four"}
+
+#: The parameters that have a field, those of ways apart.
+PARAMETERS = tuple(record.name for record in RECORDS if record.label and not record.is_way)
 
 
-def _way_entries() -> list[Entry]:
-    """A field for each of `WAYS` that has one; the others stay as they are."""
-    known = [
-        ChoiceEntry("schedule", "schedule", _ways(SCHEDULES, every="all of them"), glossary.SCHEDULES),
-        ChoiceEntry("criterion", "criterion", _ways(criterion_names(), every="all of them"), glossary.CRITERIA),
-        ChoiceEntry("granularity", "remove", _ways(GRANULARITIES, {"weight": "weights", "unit": "units"})),
-        ChoiceEntry("scope", "rank within", _ways(SCOPES, {"layer": "each layer", "global": "the network"})),
-        ChoiceEntry("norm", "norm of units", _ways(NORMS, {1: "L1", 2: "L2", math.inf: "largest"}, "all three")),
-        ChoiceEntry("reduce", "units scored", _ways(REDUCTIONS, every="all three"), glossary.REDUCTIONS),
-        ChoiceEntry("normalize", "divided by", _ways(NORMALIZATIONS, every="all four"), glossary.NORMALIZATIONS),
-        ChoiceEntry("order", "first go the", _ways(ORDERS)),
-        ChoiceEntry("control", "control", _ways(CONTROLS, every="all four"), glossary.CONTROLS),
-        ChoiceEntry(
-            "fine_tune_schedule",
-            "retraining",
-            _ways(FINE_TUNE_SCHEDULES, every="all four"),
-            glossary.FINE_TUNE_SCHEDULES,
-        ),
-    ]
-    return [entry for entry in known if entry.name in WAYS]
+def _parameter_entries(*kinds: str) -> list[Entry]:
+    """A field for each parameter of these kinds that has one."""
+    return [_entry(record) for record in RECORDS if record.kind in kinds and record.label]
 
 
-def _rounds(text: str) -> int | str:
-    return "auto" if text.strip().lower() == "auto" else _whole(text)
+def _entry(record: Parameter) -> Entry:
+    values = record.values
+    choices = record.field_choices or values.choices()
+    if not choices:
+        return TextEntry(record.name, record.label, values.read, values.show, record.hint)
+    usual = {False: "no", True: "yes"} if values.is_flag else {}
+    names = {choice: record.choice_labels.get(choice, usual.get(choice, str(choice))) for choice in choices}
+    notes = {names[choice]: note for choice, note in record.notes.items()}
+    if not record.is_way:
+        return ChoiceEntry(record.name, record.label, list(names.items()), notes)
+    each = [((choice,), name) for choice, name in names.items()]
+    every = (tuple(choices), _EVERY.get(len(choices), "all of them"))
+    return ChoiceEntry(record.name, record.label, [*each, every], notes)
 
 
 def training_entries() -> list[Entry]:
-    """What is trained, on what, and where."""
+    """What is trained, and on what."""
     names = dataset_names()
     return [
         ChoiceEntry(
@@ -193,52 +137,19 @@ def training_entries() -> list[Entry]:
         ChoiceEntry("dataset", "data", [*((name, name) for name in names), (FILE, "a file of yours")]),
         TextEntry("path", "path", str.strip, str, "a .npz or .csv file"),
         ChoiceEntry("pixels", "pixels", PIXEL_OPTIONS),
-        TextEntry("hidden_layer_sizes", "layers", _widths, _show_widths, "300 100"),
-        TextEntry("max_iter", "epochs", _whole, str),
-        TextEntry("batch_size", "batch", _whole, str),
-        TextEntry("learning_rate_init", "learning rate", _number, "{:g}".format),
-        ChoiceEntry("fit_intercept", "biases", _NO_YES),
+        *_parameter_entries("network", "training"),
         TextEntry("seed", "seed", _seed, str),
         TextEntry("n_seeds", "seeds in all", _n_seeds, str),
-        ChoiceEntry("device", "device", [(name, name) for name in ("auto", "cpu", "cuda", "mps")]),
     ]
 
 
 def pruning_entries() -> list[Entry]:
-    """How it is pruned, and how precisely that is computed."""
+    """How it is pruned, and how that is computed."""
     return [
-        *_way_entries(),
+        *_parameter_entries("pruning"),
         TextEntry("sparsities", "sparsities", _sparsities, _show_sparsities, "0 50 90 %"),
-        ChoiceEntry("per_output", "rank per unit", _NO_YES),
-        TextEntry("fine_tune_iter", "fine-tuning", _whole, str, "epochs after pruning"),
-        TextEntry("fine_tune_learning_rate", "its step size", _optional_number, _show_optional, "that of training"),
-        TextEntry("n_rounds", "rounds", _rounds, str, "5, or auto"),
-        TextEntry("rewind_step", "rewind to step", _whole, str),
-        ChoiceEntry("density_distribution", "density", [(name, name) for name in DENSITY_DISTRIBUTIONS]),
-        ChoiceEntry(
-            "prune_output", "output layer", ((False, "left alone"), (True, "pruned too"), ("half", "at half the rate"))
-        ),
-        ChoiceEntry("precision", "precision", [(name, name) for name in PRECISIONS]),
+        *_parameter_entries("machine"),
     ]
-
-
-#: Parameters of the training that have a field.
-PARAMETERS = (
-    "hidden_layer_sizes",
-    "max_iter",
-    "batch_size",
-    "learning_rate_init",
-    "fit_intercept",
-    "per_output",
-    "fine_tune_iter",
-    "fine_tune_learning_rate",
-    "n_rounds",
-    "rewind_step",
-    "density_distribution",
-    "prune_output",
-    "device",
-    "precision",
-)
 
 
 # From and to experiments --------------------------------------------------------------------------------
@@ -260,21 +171,8 @@ def values_of(spec: RunSpec) -> dict[str, Any]:
     }
 
 
-#: Criteria for which it makes no difference, or only that of another norm, how weights make the score of a unit.
-_ONE_REDUCTION = {"magnitude", "lamp", "random", "activation", "apoz", "activity"}
-
 #: When a field makes a difference, by the values of the others.
-_MATTERS: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {
-    **{name: lambda values, name=name: not set(USED_BY[name]).isdisjoint(values["schedule"]) for name in USED_BY},
-    "reduce": lambda values: (
-        "unit" in values["granularity"]
-        and (values["reduce"] != (DEFAULTS["reduce"],) or not set(values["criterion"]) <= _ONE_REDUCTION)
-    ),
-    "normalize": lambda values: "unit" in values["granularity"] and "global" in values["scope"],
-    "per_output": lambda values: values["granularity"] == ("weight",) and values["scope"] == ("layer",),
-    "fine_tune_learning_rate": lambda values: values.get("fine_tune_iter") != 0,
-    "fine_tune_schedule": lambda values: values.get("fine_tune_iter") != 0,
-}
+_MATTERS = {record.name: record.matters for record in RECORDS if record.label and record.matters is not None}
 
 #: The fields that are there only while they make a difference.
 CONDITIONAL = tuple(_MATTERS)

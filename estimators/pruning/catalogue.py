@@ -1,8 +1,15 @@
-"""What the names of the criteria and schedules stand for, in a line each: for lists and `--help`."""
+"""The choices of what to remove as data, with a line on each for lists and ``--help``. Loads no NumPy."""
 
 from __future__ import annotations
 
-CRITERIA = {
+import math
+
+GRANULARITIES = ("weight", "unit")
+SCOPES = ("layer", "global")
+NORMS = (1, 2, math.inf)
+ORDERS = ("smallest", "largest")
+
+CRITERION_SUMMARIES = {
     "activation": "|w| times the mean activity of its input; of units, their own mean activity",
     "activity": "how active both ends of the connection are together, whatever its weight",
     "apoz": "|w| times how often its input is not zero; of units, how often they are not",
@@ -19,44 +26,18 @@ CRITERIA = {
     "wanda": "|w| times the norm of its input over the samples",
 }
 
-SCHEDULES = {
-    "one-shot": "once, after training",
-    "iterative": "a part, training again, the next part, ...",
-    "rewind": "a part, weights back to their first values, training again, ...: lottery tickets",
-    "rewind-reinit": "short for rewind with control reinit",
-    "rewind-shuffle": "short for rewind with control shuffle",
-    "gradual": "more and more while training",
-    "before-training": "before training, by gradients at the first values or by their size",
-    "set": "from the start; while training, the smallest weights make room for random new ones",
-    "rigl": "from the start; while training, the smallest make room for those with large gradients",
-    "l1": "by a penalty on |w| in the loss",
-    "l0": "by a penalty on how many weights there are in the loss (hard concrete gates)",
-    "synaptic": "while training: connections of little activity are tagged, then cut, as microglia do",
-}
-
-CONTROLS = {
-    "none": "the result itself",
-    "shuffle": "as many in each layer, but random ones",
-    "reinit": "the same mask, trained from other initial weights",
-    "invert": "remove what ranks highest instead",
-}
-
-NORMALIZATIONS = {
+NORMALIZATION_SUMMARIES = {
     "auto": "of units ranked across the network by the layer's mean, else none",
     "none": "scores as they are: across the network, layers with few inputs are emptied",
     "mean": "divide by the mean score of the layer",
     "max": "divide by the largest score of the layer",
 }
 
-REDUCTIONS = {
+REDUCTION_SUMMARIES = {
     "auto": "sum for taylor, snip, grasp, movement, obd and synflow, norm for the others",
     "norm": "the norm of the scores of a unit's weights",
     "sum": "the score of the unit's weights as a group, such as |sum of w * gradient|",
 }
 
-FINE_TUNE_SCHEDULES = {
-    "auto": "as in training, from its beginning",
-    "constant": "the same step size throughout",
-    "cosine": "falls to zero",
-    "rewind": "the step sizes of the last epochs of training",
-}
+NORMALIZATIONS = tuple(NORMALIZATION_SUMMARIES)
+REDUCTIONS = tuple(REDUCTION_SUMMARIES)

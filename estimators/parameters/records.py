@@ -1,0 +1,499 @@
+"""The record of every parameter, in the order of the command line and the form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..backend import PRECISIONS
+from ..pruning.catalogue import (
+    CRITERION_SUMMARIES,
+    GRANULARITIES,
+    NORMALIZATION_SUMMARIES,
+    NORMALIZATIONS,
+    NORMS,
+    ORDERS,
+    REDUCTION_SUMMARIES,
+    REDUCTIONS,
+    SCOPES,
+)
+from ..schedules.catalogue import CONTROL_SUMMARIES, CONTROLS, SCHEDULE_RECORDS, SCHEDULES, USED_BY
+from .record import Parameter
+from .values import (
+    MAX_WIDTH,
+    device,
+    flag,
+    folder,
+    norm,
+    number,
+    one_of,
+    or_name,
+    or_none,
+    sample_shape,
+    seed,
+    tolerance,
+    verbosity,
+    whole,
+    widths,
+)
+
+SOLVERS = ("adam", "sgd")
+DENSITY_DISTRIBUTIONS = ("uniform", "erk")
+INITS = ("uniform", "glorot")
+LEARNING_RATES = ("constant", "cosine")
+PADDINGS = ("valid", "same")
+ACTIVATIONS = ("relu", "tanh", "logistic", "identity")
+
+FINE_TUNE_SUMMARIES = {
+    "auto": "as in training, from its beginning",
+    "constant": "the same step size throughout",
+    "cosine": "falls to zero",
+    "rewind": "the step sizes of the last epochs of training",
+}
+FINE_TUNE_SCHEDULES = tuple(FINE_TUNE_SUMMARIES)
+
+#: Criteria for which it makes no difference, or only that of another norm, how weights make the score of a unit.
+_ONE_REDUCTION = {"magnitude", "lamp", "random", "activation", "apoz", "activity"}
+
+_CNN = ("cnn",)
+
+
+def _criteria() -> list[str]:
+    """Also those that a user registered."""
+    from ..pruning.criteria import criterion_names
+
+    return criterion_names()
+
+
+def _matters_to_units(values: Mapping[str, Any]) -> bool:
+    """Whether it matters how the scores of weights make that of a unit."""
+    is_default = values["reduce"] == ("auto",) and set(values["criterion"]) <= _ONE_REDUCTION
+    return "unit" in values["granularity"] and not is_default
+
+
+def _is_retrained(values: Mapping[str, Any]) -> bool:
+    return values.get("fine_tune_iter") != 0
+
+
+def _is_used(name: str):
+    """Whether one of the schedules uses a parameter."""
+    return lambda values: not set(USED_BY[name]).isdisjoint(values["schedule"])
+
+
+NETWORK = (
+    Parameter(
+        "channels",
+        (20, 50),
+        widths(),
+        "network",
+        "filters of each convolution",
+        "N,N,...",
+        label="filters",
+        hint="20 50",
+        estimators=_CNN,
+    ),
+    Parameter(
+        "kernel_size",
+        5,
+        whole(1, MAX_WIDTH),
+        "network",
+        "height and width of the filters",
+        "N",
+        label="filter size",
+        estimators=_CNN,
+    ),
+    Parameter(
+        "pooling",
+        2,
+        whole(1, MAX_WIDTH),
+        "network",
+        "windows of max pooling after each convolution; 1: none",
+        "N",
+        label="pooling",
+        estimators=_CNN,
+    ),
+    Parameter(
+        "padding",
+        "valid",
+        one_of(PADDINGS),
+        "network",
+        "valid, or same: zeros around the maps keep their size",
+        label="padding",
+        notes={"valid": "filters stay within the maps, which shrink", "same": "zeros around the maps keep their size"},
+        estimators=_CNN,
+    ),
+    Parameter(
+        "hidden_layer_sizes",
+        (1000, 1000, 500, 200),
+        widths(),
+        "network",
+        "units of each hidden layer",
+        "N,N,...",
+        ("--layers",),
+        label="layers",
+        hint="300 100",
+        defaults={"cnn": (500,)},
+    ),
+    Parameter(
+        "activation",
+        "relu",
+        one_of(ACTIVATIONS),
+        "network",
+        "relu, tanh, logistic or identity",
+    ),
+    Parameter(
+        "fit_intercept",
+        False,
+        flag(),
+        "network",
+        "give the layers biases",
+        label="biases",
+        estimators=("mlp",),
+    ),
+    Parameter(
+        "batch_norm",
+        False,
+        flag(),
+        "network",
+        "normalise the outputs of the convolutions",
+        label="batch norm",
+        estimators=_CNN,
+    ),
+    Parameter(
+        "sample_shape",
+        None,
+        sample_shape(),
+        "network",
+        "height and width of the images in a row, or channels, height and width",
+        "N,N",
+        default_words="square images",
+        estimators=_CNN,
+    ),
+    Parameter(
+        "init",
+        "uniform",
+        one_of(INITS),
+        "network",
+        "uniform or glorot: how the weights begin",
+    ),
+)
+
+TRAINING = (
+    Parameter(
+        "solver",
+        "adam",
+        one_of(SOLVERS),
+        "training",
+        "adam or sgd",
+    ),
+    Parameter(
+        "max_iter",
+        20,
+        whole(1),
+        "training",
+        "passes over the data",
+        "N",
+        ("--epochs",),
+        label="epochs",
+    ),
+    Parameter(
+        "batch_size",
+        100,
+        whole(1),
+        "training",
+        "samples in a mini-batch",
+        "N",
+        label="batch",
+    ),
+    Parameter(
+        "learning_rate",
+        "constant",
+        one_of(LEARNING_RATES),
+        "training",
+        "constant, or cosine: falls to zero",
+    ),
+    Parameter(
+        "learning_rate_init",
+        0.001,
+        number(0, open_low=True),
+        "training",
+        "step size",
+        "X",
+        ("--lr",),
+        label="learning rate",
+    ),
+    Parameter(
+        "momentum",
+        0.9,
+        number(0, 1, open_high=True),
+        "training",
+        "for sgd",
+        "X",
+    ),
+    Parameter(
+        "alpha",
+        0.0,
+        number(0),
+        "training",
+        "strength of the L2 penalty",
+        "X",
+    ),
+    Parameter(
+        "tol",
+        1e-4,
+        tolerance(),
+        "training",
+        "improvement that counts",
+        "X",
+    ),
+    Parameter(
+        "n_iter_no_change",
+        10,
+        whole(1),
+        "training",
+        "stop after N epochs without one",
+        "N",
+    ),
+    Parameter(
+        "early_stopping",
+        False,
+        flag("measure"),
+        "training",
+        "watch held-out data and keep the best epoch, or measure only",
+    ),
+    Parameter(
+        "validation_fraction",
+        0.1,
+        number(0, 1, open_low=True, open_high=True),
+        "training",
+        "how much of the data that is",
+        "X",
+    ),
+    Parameter(
+        "random_state",
+        None,
+        seed(),
+        "training",
+        "the (first) seed",
+        "N",
+        ("--seed",),
+        default_words="0",
+        is_of_run=False,
+    ),
+    Parameter("verbose", False, verbosity(), "training", is_of_run=False),
+    Parameter("warm_start", False, flag(), "training", is_of_run=False),
+)
+
+PRUNING = (
+    Parameter("sparsity", 0.0, number(0, 1), "pruning", is_of_run=False),
+    Parameter(
+        "schedule",
+        "one-shot",
+        one_of(SCHEDULES),
+        "pruning",
+        "when to prune: see below",
+        label="schedule",
+        notes={name: record.summary for name, record in SCHEDULE_RECORDS.items()},
+        is_way=True,
+    ),
+    Parameter(
+        "criterion",
+        "magnitude",
+        one_of(_criteria),
+        "pruning",
+        "by what to judge: see below",
+        label="criterion",
+        notes=CRITERION_SUMMARIES,
+        is_way=True,
+    ),
+    Parameter(
+        "granularity",
+        "weight",
+        one_of(GRANULARITIES),
+        "pruning",
+        "weight or unit",
+        default_words="sweep: both; fit: weight",
+        label="remove",
+        choice_labels={"weight": "weights", "unit": "units"},
+        is_way=True,
+    ),
+    Parameter(
+        "scope",
+        "layer",
+        one_of(SCOPES),
+        "pruning",
+        "layer or global",
+        label="rank within",
+        choice_labels={"layer": "each layer", "global": "the network"},
+        is_way=True,
+    ),
+    Parameter(
+        "norm",
+        2,
+        norm(NORMS),
+        "pruning",
+        "1, 2 or inf: how weights make the score of a unit",
+        "P",
+        label="norm of units",
+        choice_labels=dict(zip(NORMS, ("L1", "L2", "largest"), strict=True)),
+        is_way=True,
+    ),
+    Parameter(
+        "reduce",
+        "auto",
+        one_of(REDUCTIONS),
+        "pruning",
+        "norm or sum: a unit's score from its weights'",
+        default_words="by the criterion",
+        label="units scored",
+        notes=REDUCTION_SUMMARIES,
+        matters=_matters_to_units,
+        is_way=True,
+    ),
+    Parameter(
+        "normalize",
+        "auto",
+        one_of(NORMALIZATIONS),
+        "pruning",
+        "none, mean or max: of the scores of a layer's units",
+        default_words="auto: mean with --scope global",
+        label="divided by",
+        notes=NORMALIZATION_SUMMARIES,
+        matters=lambda values: "unit" in values["granularity"] and "global" in values["scope"],
+        is_way=True,
+    ),
+    Parameter(
+        "order",
+        "smallest",
+        one_of(ORDERS),
+        "pruning",
+        "remove the smallest or the largest",
+        label="remove first",
+        is_way=True,
+    ),
+    Parameter(
+        "control",
+        "none",
+        one_of(CONTROLS),
+        "pruning",
+        "what to compare the result with: see below",
+        label="control",
+        notes=CONTROL_SUMMARIES,
+        is_way=True,
+    ),
+    Parameter(
+        "per_output",
+        False,
+        flag(),
+        "pruning",
+        "rank the weights into each unit by themselves, as wanda's paper",
+        label="rank per unit",
+        matters=lambda values: values["granularity"] == ("weight",) and values["scope"] == ("layer",),
+    ),
+    Parameter(
+        "prune_output",
+        False,
+        flag("half"),
+        "pruning",
+        "prune the output layer as well, or at half the rate",
+        label="output layer",
+        choice_labels={False: "left alone", True: "pruned too", "half": "at half the rate"},
+    ),
+    Parameter(
+        "fine_tune_iter",
+        0,
+        whole(0),
+        "pruning",
+        "epochs of retraining after pruning",
+        "N",
+        label="fine-tuning",
+        hint="epochs after pruning",
+    ),
+    Parameter(
+        "fine_tune_learning_rate",
+        None,
+        or_none(number(0, open_low=True), "None or a number above 0"),
+        "pruning",
+        "its step size",
+        "X",
+        default_words="that of the training",
+        label="its step size",
+        hint="that of training",
+        matters=_is_retrained,
+    ),
+    Parameter(
+        "fine_tune_schedule",
+        "auto",
+        one_of(FINE_TUNE_SCHEDULES),
+        "pruning",
+        "constant, cosine, or rewind: the last step sizes of the training again",
+        default_words="as --learning-rate",
+        label="retraining",
+        notes=FINE_TUNE_SUMMARIES,
+        matters=_is_retrained,
+        is_way=True,
+    ),
+    Parameter(
+        "n_rounds",
+        5,
+        or_name(whole(1), "auto"),
+        "pruning",
+        "rounds of iterative and rewind; auto: 20 % a round",
+        "N",
+        label="rounds",
+        hint="5, or auto",
+        matters=_is_used("n_rounds"),
+    ),
+    Parameter(
+        "rewind_step",
+        0,
+        whole(0),
+        "pruning",
+        "go back to the weights of this step",
+        "N",
+        label="rewind to step",
+        matters=_is_used("rewind_step"),
+    ),
+    Parameter(
+        "density_distribution",
+        "erk",
+        one_of(DENSITY_DISTRIBUTIONS),
+        "pruning",
+        "uniform or erk, for set and rigl",
+        label="density",
+        matters=_is_used("density_distribution"),
+    ),
+)
+
+MACHINE = (
+    Parameter(
+        "device",
+        "auto",
+        device(),
+        "machine",
+        "auto, cpu, cuda, cuda:N or mps",
+        label="device",
+        field_choices=("auto", "cpu", "cuda", "mps"),
+    ),
+    Parameter(
+        "precision",
+        "auto",
+        one_of(PRECISIONS),
+        "machine",
+        "auto, float32 or bfloat16",
+        label="precision",
+    ),
+    Parameter(
+        "memory",
+        None,
+        folder(),
+        "machine",
+        "keep trainings in this folder and reuse them",
+        "DIR",
+        default_words="",
+        is_stored=False,
+        is_of_run=False,
+    ),
+)
+
+RECORDS = (*NETWORK, *TRAINING, *PRUNING, *MACHINE)
