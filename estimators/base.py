@@ -317,6 +317,45 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         return evaluator_of(self, check_inputs(self, X)).logits(self.network_, self.tensors_)
 
+    # -- a smaller network -----------------------------------------------------------------------------
+
+    def compact(self, *, round_to: int = 1) -> Self:
+        """Return a fitted classifier with a smaller network and the same outputs.
+
+        Hidden units (filters) that do not matter are taken out: those without incoming weights, whose constant output
+        moves into the next layer where that is exact, and those that nothing reads. So pruning of units makes every
+        layer as narrow as what it left; pruning of single weights makes it narrower only where all weights of a unit
+        are gone. Of a layer that was emptied, one unit with zero weights is left.
+
+        The classifier returned can be fitted further (``warm_start=True``, `partial_fit`) and pruned again. Its
+        parameters describe the smaller network (a network without biases may have got some), and its `sparsity` is 0,
+        which removes nothing more. The optimiser's memory is not kept.
+
+        Parameters
+        ----------
+        round_to : int, default=1
+            Widths are rounded up to multiples of it by units with zero weights, but to no more than they were: some
+            processors compute with 40 units faster than with 37.
+
+        Returns
+        -------
+        classifier
+            Of the same class. This one is not changed.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_digits
+        >>> from prunelab.estimators import PrunedMLPClassifier
+        >>> X, y = load_digits(return_X_y=True)
+        >>> pruned = PrunedMLPClassifier((64,), sparsity=0.75, granularity="unit", max_iter=2, random_state=0)
+        >>> pruned.fit(X / 16, y).compact().hidden_layer_sizes
+        (16,)
+        """
+        from .compaction import compacted
+
+        check_is_fitted(self)
+        return compacted(self, round_to)
+
     # -- files ---------------------------------------------------------------------------------------
 
     def save(self, path: str | Path) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ..networks.base import Group, Slice, TensorRecord
+    from ..networks.base import Group, Network, Slice, TensorRecord
 
     Mask = NDArray[np.bool_]
     Arrays = Mapping[str, NDArray]
@@ -184,6 +184,23 @@ def without_units(
         for axis, stays in axes.items():
             smaller[name] = np.compress(stays, smaller[name], axis=axis)
     return smaller
+
+
+def with_units(network: Network, wider: Network, arrays: Arrays) -> dict[str, NDArray]:
+    """The tensors of a network with zeros, or False, for the last units of each group that only a wider one has.
+
+    The inverse of `without_units`.
+    """
+    sizes = {group.name: network.groups[group.name].size for group in wider.hidden_groups}
+    there = {group.name: np.arange(group.size) < sizes[group.name] for group in wider.hidden_groups}
+    filled = {}
+    positions = kept_positions(wider.hidden_groups, there, wider.records)
+    for name, record in wider.records.items():
+        axes = positions.get(name, {})
+        places = [axes.get(axis, np.ones(length, bool)) for axis, length in enumerate(record.shape)]
+        filled[name] = np.zeros(record.shape, arrays[name].dtype)
+        filled[name][np.ix_(*places)] = arrays[name]
+    return filled
 
 
 def has_entries(group: Group, there: Mapping[str, Mask], role: str = "producer") -> Mask:
