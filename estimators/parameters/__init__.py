@@ -11,7 +11,7 @@ declared once. To add one:
 2. The constructor of each estimator that has it, with the same default. A test compares the two.
 3. The code that uses it.
 
-A rule between parameters ("X does not go with Y") is a sentence in `conflicts`.
+A rule between parameters ("X does not go with Y") is a sentence in `rules`.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def conflicts(parameters: Mapping[str, Any], estimator: str = "mlp") -> dict[str
     dict of str to str
         A sentence for each parameter that would have to change; empty if all is well.
     """
-    from .conflicts import conflicts_among  # loads NumPy
+    from .rules import conflicts_among  # loads NumPy
 
     return conflicts_among({**defaults_of(estimator), **parameters})
 

@@ -129,3 +129,12 @@ def test_what_does_not_go_together_names_what_has_to_change(parameters, wrong):
     found = conflicts(parameters)
     assert list(found) == wrong
     assert all(sentence.startswith(name) for name, sentence in found.items())
+
+
+def test_conflicts_stays_a_function_after_it_was_called():
+    """No submodule has its name, which an import inside a function would put in its place."""
+    code = (
+        "from prunelab.estimators import parameters; parameters.conflicts({});"
+        "from prunelab.estimators.parameters import conflicts; print(conflicts({}))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "{}\n"
