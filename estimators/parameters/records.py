@@ -400,6 +400,16 @@ PRUNING = (
         choice_labels={False: "left alone", True: "pruned too", "half": "at half the rate"},
     ),
     Parameter(
+        "recalibrate",
+        False,
+        flag(),
+        "pruning",
+        "measure the statistics of batch normalisation again after pruning",
+        label="recalibrate",
+        matters=lambda values: bool(values.get("batch_norm")),
+        estimators=_CNN,
+    ),
+    Parameter(
         "fine_tune_iter",
         0,
         whole(0),
