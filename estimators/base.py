@@ -24,22 +24,23 @@ from .engine import (
     check_rewinding,
     draw_seed,
     evaluator_of,
+    network_for,
     prepare,
     problem_of,
-    retraining_of,
+    samples_of,
     start_from,
     task_of,
 )
 from .fitted import Fitted, OptimiserState, pruned_as_of, publish, warn_if_disconnected
-from .fitting import Samples, make_pruner, prune, train_dense
+from .fitting import make_pruner, prune, train_dense
 from .messages import as_text
 from .pruning.allocation import as_sparsity
 from .pruning.pruner import Pruned
 from .schedules.controls import carry_out
-from .validation import check_inputs, check_labelled, check_weights, classes_of, encode
+from .validation import check_inputs, check_labelled, classes_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
     from typing import Self
 
@@ -87,6 +88,7 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
     random_state: Any
     verbose: bool
     warm_start: bool
+    class_weight: Mapping[Any, float] | str | None
     init: str
     sparsity: Sparsity
     criterion: str
@@ -110,7 +112,7 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
     precision: str
     memory: Any
 
-    # Set by `fit`, all but the last four by `fitted.publish`.
+    # Set by `fit`: by `fitted.publish`, and those that describe the data by `engine`.
     network_: Network
     tensors_: Arrays
     masks_: dict[str, Mask]
@@ -132,6 +134,8 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
     dead_units_: list[int]
     disconnected_units_: list[int]
     classes_: NDArray
+    class_weight_: NDArray[np.float64] | None
+    sample_shape_: tuple[int, ...]
     n_features_in_: int  # set by scikit-learn's validation
     feature_names_in_: NDArray
     preprocessing_: Preprocessing  # set by what loads the data; absent otherwise
@@ -179,7 +183,7 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
         y : array-like of shape (n_samples,)
             Class labels: numbers or strings.
         sample_weight : array-like of shape (n_samples,), optional
-            Weight of every sample in the loss.
+            Weight of every sample in the loss; multiplied by `class_weight`.
         on_event : callable, optional
             Called while training with its progress: the events of `prunelab.estimators.training`. An
             exception that it raises ends the fit.
@@ -247,9 +251,13 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
             )
         if self.control in ("shuffle", "reinit"):
             raise ValueError(f"partial_fit goes with control='none' or 'invert', got {as_text(self.control)}: use fit")
+        if self.class_weight == "balanced":
+            raise ValueError(
+                "partial_fit does not go with class_weight='balanced', which depends on all the data: use a dict, such "
+                "as one made of sklearn.utils.class_weight.compute_class_weight('balanced', classes=classes, y=y)"
+            )
         first = not hasattr(self, "tensors_")
         X, y, shape = check_labelled(self, X, y, reset=first)
-        weights = check_weights(sample_weight, X)
         known = classes_of(y if classes is None else classes) if first or classes is not None else self.classes_
         if first:
             self.classes_ = known
@@ -258,20 +266,20 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
                 f"classes must be those of the first call to partial_fit, {as_text(self.classes_)}, "
                 f"got {as_text(known)}"
             )
-        network = self.make_network(shape, len(self.classes_))
+        network = network_for(self, shape)
         check_layers(self, network, self.sparsity)
         start = None if first else start_from(self, network, keep_optimiser=True)
         seed = draw_seed(self) if first else self.seed_
         earlier_losses = [] if first else self.loss_curve_
         task = task_of(self, network, len(X), seed, epochs=1, early_stopping=False)
-        dense = train_dense(task, Samples(X, encode(y, self.classes_), weights), start)
+        dense = train_dense(task, samples_of(self, X, y, sample_weight), start)
         pruned_as = pruned_as_of(self)
         if not first and self.pruned_as_ == pruned_as:
             pruned = Pruned(dense.masks or self.masks_, self.sparsity_, {})
         else:
             pruned = make_pruner(dense, pruned_as.choices).prune(as_sparsity(self.sparsity))
         fitted = replace(
-            Fitted.of(task, prune(dense, pruned, replace(retraining_of(self), epochs=0)), pruned_as),
+            Fitted.of(task, prune(dense, pruned), pruned_as),
             loss_curve=[*earlier_losses, *dense.training.loss_curve],
             optimiser_state=OptimiserState(task.recipe.solver, tuple(network.trained), dense.training),
         )

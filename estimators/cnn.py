@@ -12,7 +12,7 @@ from .messages import PruningWarning, warn_caller
 from .networks.cnn import CNNNetwork
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from .networks.base import Network
 
@@ -41,13 +41,7 @@ class PrunedCNNClassifier(BasePrunedClassifier):
         After the convolutions and the hidden layers.
     batch_norm : bool, default=False
         Normalise the outputs of the convolutions (S. Ioffe, C. Szegedy, "Batch Normalization", ICML 2015). Their
-        running statistics are those of the training, and of the retraining if there is one; see `recalibrate`.
-    recalibrate : bool, default=False
-        After a pruning that removed something, measure the running means and variances again on the training data
-        (without those held out), before the retraining if there is one. Without retraining, a heavily pruned network
-        recovers much of its accuracy (B. Li et al., "EagleEye: Fast Sub-net Evaluation for Efficient Neural Network
-        Pruning", ECCV 2020). Each layer's are measured exactly, behind those measured before it, which takes about a
-        prediction of the training data. Needs ``batch_norm=True``.
+        running statistics are those of the training; pruning does not measure them again, but retraining does.
     sample_shape : (height, width) or (channels, height, width), optional
         What a row of X is. Not needed where X has the shape (n, height, width) or (n, channels, height, width).
         Without it, rows whose length is a square number are square grey images; other rows are one line of pixels,
@@ -112,6 +106,7 @@ class PrunedCNNClassifier(BasePrunedClassifier):
         random_state: Any = None,
         verbose: bool = False,
         warm_start: bool = False,
+        class_weight: Mapping[Any, float] | str | None = None,
         init: str = "uniform",
         sparsity: float = 0.0,
         criterion: str = "magnitude",
@@ -125,7 +120,6 @@ class PrunedCNNClassifier(BasePrunedClassifier):
         prune_output: bool | str = False,
         schedule: str = "one-shot",
         control: str = "none",
-        recalibrate: bool = False,
         fine_tune_iter: int = 0,
         fine_tune_learning_rate: float | None = None,
         fine_tune_schedule: str = "auto",
@@ -158,6 +152,7 @@ class PrunedCNNClassifier(BasePrunedClassifier):
         self.random_state = random_state
         self.verbose = verbose
         self.warm_start = warm_start
+        self.class_weight = class_weight
         self.init = init
         self.sparsity = sparsity
         self.criterion = criterion
@@ -171,7 +166,6 @@ class PrunedCNNClassifier(BasePrunedClassifier):
         self.prune_output = prune_output
         self.schedule = schedule
         self.control = control
-        self.recalibrate = recalibrate
         self.fine_tune_iter = fine_tune_iter
         self.fine_tune_learning_rate = fine_tune_learning_rate
         self.fine_tune_schedule = fine_tune_schedule

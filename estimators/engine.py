@@ -27,7 +27,7 @@ from .schedules.catalogue import REWINDING
 from .schedules.problem import Problem, Shared
 from .training.events import EpochEnded
 from .training.state import Recipe, Training
-from .validation import check_labelled, check_parameters, check_weights, classes_of, encode
+from .validation import check_labelled, check_parameters, check_weights, classes_of, encode, weights_of_classes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,10 +107,7 @@ def retraining_of(classifier: BasePrunedClassifier) -> Retraining:
     """How the parameters retrain what a pruning leaves."""
     rate = classifier.fine_tune_learning_rate
     return Retraining(
-        int(classifier.fine_tune_iter),
-        None if rate is None else float(rate),
-        classifier.fine_tune_schedule,
-        bool(getattr(classifier, "recalibrate", False)),  # only of networks with batch normalisation
+        int(classifier.fine_tune_iter), None if rate is None else float(rate), classifier.fine_tune_schedule
     )
 
 
@@ -187,17 +184,41 @@ def prepare(
     """Validate the data, set the attributes that describe them, and state what to train on them."""
     goes_on = classifier.warm_start and hasattr(classifier, "tensors_")
     X, y, shape = check_labelled(classifier, X, y, reset=not goes_on)
-    weights = check_weights(sample_weight, X)
     classes = classes_of(y)
     if goes_on and not np.array_equal(classes, classifier.classes_):
         raise ValueError(
             f"with warm_start=True the classes must stay {as_text(classifier.classes_)}, got {as_text(classes)}"
         )
     classifier.classes_ = classes
-    network = classifier.make_network(shape, len(classes))
+    samples = samples_of(classifier, X, y, sample_weight)
+    network = network_for(classifier, shape)
     task = task_of(classifier, network, len(X), draw_seed(classifier))
-    start = start_from(classifier, network) if goes_on else None
-    return Prepared(task, Samples(X, encode(y, classes), weights), start)
+    return Prepared(task, samples, start_from(classifier, network) if goes_on else None)
+
+
+def network_for(classifier: BasePrunedClassifier, shape: tuple[int, ...]) -> Network:
+    """The network for samples of this shape and the classes in `classes_`; sets `sample_shape_`."""
+    network = classifier.make_network(shape, len(classifier.classes_))
+    classifier.sample_shape_ = sample_shape_of(classifier, network, shape)
+    return network
+
+
+def sample_shape_of(classifier: BasePrunedClassifier, network: Network, seen: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of a sample: what the network takes it for or, if it does not care, the shape in X."""
+    return tuple(classifier.structure(network).get("sample_shape", seen))
+
+
+def samples_of(
+    classifier: BasePrunedClassifier, X: NDArray[np.float32], y: NDArray, sample_weight: ArrayLike | None
+) -> Samples:
+    """Validated data as samples of the classes in `classes_`; sets `class_weight_`, which multiplies the weights."""
+    codes = encode(y, classifier.classes_)
+    classifier.class_weight_ = weights_of_classes(classifier.class_weight, classifier.classes_, y)
+    return Samples(X, codes, check_weights(sample_weight, X, _of_each(classifier.class_weight_, codes)))
+
+
+def _of_each(class_weights: NDArray[np.float64] | None, codes: NDArray[np.int64]) -> NDArray[np.float64] | None:
+    return None if class_weights is None else class_weights[codes]
 
 
 def start_from(classifier: BasePrunedClassifier, network: Network, *, keep_optimiser: bool = False) -> Start:
@@ -283,12 +304,22 @@ def problem_of(
     )
 
 
-def model_of(classifier: BasePrunedClassifier, samples: Samples) -> DenseModel:
-    """A fitted classifier, which was trained on the samples, as a model to prune further."""
+def model_of(
+    classifier: BasePrunedClassifier, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+) -> DenseModel:
+    """A fitted classifier, with the data that it was fitted on, as a model to prune further.
+
+    Criteria look at what `fit` trained on: without the samples that it held out, and weighted by `class_weight_`.
+    """
     network, masks = classifier.network_, classifier.masks_
+    X, y, _ = check_labelled(classifier, X, y, reset=False)
+    codes = encode(y, classifier.classes_)
+    samples = Samples(X, codes, check_weights(sample_weight, X, _of_each(classifier.class_weight_, codes)))
     training = Training(classifier.tensors_, classifier.loss_curve_, classifier.validation_scores_ or [])
     n_samples, epochs = len(samples.codes), classifier.n_iter_
-    task = task_of(classifier, network, n_samples, classifier.seed_, epochs=epochs, early_stopping=False)
+    held_out = classifier.validation_scores_ is not None
+    task = task_of(classifier, network, n_samples, classifier.seed_, epochs=epochs, early_stopping=held_out)
+    samples, _ = hold_out(task, samples)
     removed = any(not mask.all() for mask in masks.values())
     return DenseModel(replace(task, precision=classifier.precision_), training, samples, masks if removed else None)
 

@@ -25,6 +25,17 @@ if TYPE_CHECKING:
     from .training.state import Arrays, Training
 
 
+#: Fitted attributes that describe the data. The others are set by `publish`.
+DATA_ATTRIBUTES = (
+    "classes_",
+    "class_weight_",
+    "n_features_in_",
+    "feature_names_in_",
+    "sample_shape_",
+    "preprocessing_",
+)
+
+
 class PrunedAs(NamedTuple):
     """What a classifier was pruned with, whatever its parameters are set to afterwards."""
 
@@ -129,7 +140,7 @@ def publish(classifier: BasePrunedClassifier, fitted: Fitted) -> Connectivity:
 
 def copy_data_attributes(source: BasePrunedClassifier, target: BasePrunedClassifier) -> None:
     """Copy the attributes that describe the data rather than the fit."""
-    for name in ("classes_", "n_features_in_", "feature_names_in_", "preprocessing_"):
+    for name in DATA_ATTRIBUTES:
         if hasattr(source, name):
             setattr(target, name, getattr(source, name))
 

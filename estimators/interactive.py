@@ -14,9 +14,9 @@ import numpy as np
 
 from .accounting import Cost, count_cost, units_left, weights_left
 from .backend import DeviceError, memory_errors, resolve_device
-from .engine import choices_of, evaluator_of, model_of, retraining_of
+from .engine import choices_of, evaluator_of, model_of
 from .fitted import fitted_clone
-from .fitting import Samples, make_pruner, prune
+from .fitting import make_pruner, prune
 from .inference import hits_and_losses
 from .parameters import check_value, conflicts
 from .pruning.allocation import Allocation
@@ -129,9 +129,11 @@ class InteractivePruning:
     classifier : PrunedMLPClassifier
         Fitted; it is not changed. What it removed stays removed, and it is the "before" of every comparison.
     X_train, y_train : array-like
-        What it was trained on, for criteria that look at data.
+        What it was fitted on, for criteria that look at data.
     X_test, y_test : array-like
         What every pruning is measured on.
+    sample_weight : array-like, optional
+        The weights of the samples that it was fitted with.
     sample_size : int, default=1000
         How many test samples estimates look at.
 
@@ -162,17 +164,16 @@ class InteractivePruning:
         X_test: ArrayLike,
         y_test: ArrayLike,
         *,
+        sample_weight: ArrayLike | None = None,
         sample_size: int = 1000,
     ):
         check_parameters(classifier, check_device=False)
         self.classifier = _on_this_machine(classifier)
-        X, y, _ = check_labelled(self.classifier, X_train, y_train, reset=False)
-        samples = Samples(X, encode(y, self.classifier.classes_))
+        self._dense = model_of(self.classifier, X_train, y_train, sample_weight)
         X, y, _ = check_labelled(self.classifier, X_test, y_test, reset=False)
         self.codes = encode(y, self.classifier.classes_)
         self.n_test = len(X)
         self._network = self.classifier.network_
-        self._dense = model_of(self.classifier, samples)
         self._pruners: dict[Choices, Pruner] = {}
         self._evaluator = evaluator_of(self.classifier, X)
         self.device, self.precision = str(self._evaluator.device), self._evaluator.precision
@@ -192,8 +193,7 @@ class InteractivePruning:
     def prune(self, sparsity: float, **ways: Any) -> Cut:
         """Remove a fraction of the weights or units, in the classifier's own way but for what `ways` says.
 
-        Nothing is retrained, whatever the classifier's schedule. With ``recalibrate=True`` the statistics of batch
-        normalisation are measured again, which takes about a prediction of the training data.
+        That is all: nothing is retrained, whatever the classifier's schedule.
 
         Parameters
         ----------
@@ -218,7 +218,7 @@ class InteractivePruning:
         for sentence in conflicts({**estimator.get_params(deep=False), **fitted}).values():
             raise ValueError(sentence)
         pruned = self._pruner(choices).prune(float(sparsity))
-        model = prune(self._dense, pruned, retraining_of(estimator))
+        model = prune(self._dense, pruned)
         network, tensors = self._network, model.tensors
         connected = connectivity(network, tensors)
         return Cut(

@@ -11,7 +11,7 @@ from .base import BasePrunedClassifier
 from .networks.mlp import MLPNetwork
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -64,6 +64,10 @@ class PrunedMLPClassifier(BasePrunedClassifier):
     warm_start : bool, default=False
         `fit` goes on from the fitted network. What was pruned stays pruned, so that fitting with growing
         `sparsity` prunes iteratively.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes, which multiply `sample_weight` in the loss and wherever criteria look at the data. A
+        dict from labels to numbers of at least 0, with 1 for the labels that it leaves out; or "balanced": ``n_samples
+        / (n_classes * n_samples_of_the_class)``.
     fit_intercept : bool, default=False
         Whether the layers have biases.
     init : {"uniform", "glorot"}, default="uniform"
@@ -158,8 +162,12 @@ class PrunedMLPClassifier(BasePrunedClassifier):
         For every tensor, True where an entry was kept.
     classes_ : ndarray of shape (n_classes,)
         The labels.
+    class_weight_ : ndarray of shape (n_classes,) or None
+        The weights that `class_weight` stands for, in the order of `classes_`.
     n_features_in_ : int
         Number of features.
+    sample_shape_ : tuple of int
+        The shape of a sample: images of another shape are refused after the fit.
     network_ : MLPNetwork
         The widths of its layers (``sizes``), ``activation`` and ``fit_intercept`` as they were fitted. Predictions,
         files, copies and further pruning follow it, whatever the parameters are set to afterwards.
@@ -246,6 +254,7 @@ class PrunedMLPClassifier(BasePrunedClassifier):
         random_state: Any = None,
         verbose: bool = False,
         warm_start: bool = False,
+        class_weight: Mapping[Any, float] | str | None = None,
         fit_intercept: bool = False,
         init: str = "uniform",
         sparsity: float = 0.0,
@@ -286,6 +295,7 @@ class PrunedMLPClassifier(BasePrunedClassifier):
         self.random_state = random_state
         self.verbose = verbose
         self.warm_start = warm_start
+        self.class_weight = class_weight
         self.fit_intercept = fit_intercept
         self.init = init
         self.sparsity = sparsity

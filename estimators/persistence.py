@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 import os
 import re
 from dataclasses import asdict, fields
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from .data.preprocessing import Preprocessing
+from .engine import sample_shape_of
 from .files import (
     DAMAGE,
     MAX_ARRAY_BYTES,
@@ -26,14 +29,12 @@ from .fitted import Fitted, PrunedAs, pruned_as_of, publish
 from .networks.mlp import name_tensors
 from .parameters import STORED, check_value
 from .pruning.allocation import Choices
-from .registry import entry_of_class
 from .validation import check_parameters
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from .base import BasePrunedClassifier
-    from .files import ArrayFile
     from .networks.base import Network
 
     Classifier = TypeVar("Classifier", bound=BasePrunedClassifier)
@@ -91,7 +92,9 @@ def dumps(classifier: BasePrunedClassifier) -> bytes:
         "pruned_as": _pruned_as_to_json(classifier.pruned_as_),
         "classes": labels,
         "classes_type": label_type,
+        "class_weights": _to_json(classifier.class_weight_),
         "n_features_in": classifier.n_features_in_,
+        "sample_shape": list(classifier.sample_shape_),
         "feature_names_in": None if names is None else list(names),
         "fitted": {name: getattr(classifier, name) for name in (*_STATED, *_DERIVED)},
     }
@@ -119,35 +122,6 @@ def load(cls: type[Classifier], path: str | os.PathLike[str]) -> Classifier:
     ModelFileError
         If the file is missing, damaged, or not a model of this class.
     """
-    file = _read(path)
-    held = file.header.get("class")
-    if held != cls.__name__:
-        raise ModelFileError(f"{path} holds a {held}, not a {cls.__name__}")
-    return _restored(cls, file, path)
-
-
-def load_model(path: str | os.PathLike[str]) -> BasePrunedClassifier:
-    """Read a classifier of whichever class the file holds.
-
-    Parameters
-    ----------
-    path : str or Path
-        A file that `save` wrote.
-
-    Raises
-    ------
-    ModelFileError
-        If the file is missing, damaged, or not a model of a class in `prunelab.estimators.registry`.
-    """
-    file = _read(path)
-    held = file.header.get("class")
-    entry = entry_of_class(held) if isinstance(held, str) else None
-    if entry is None:
-        raise ModelFileError(f"{path} holds a {held}, which this version of prunelab does not have")
-    return _restored(entry.load(), file, path)
-
-
-def _read(path: str | os.PathLike[str]) -> ArrayFile:
     try:
         data = read_file(path, MAX_ARRAY_BYTES)
     except FileNotFoundError as error:
@@ -155,12 +129,12 @@ def _read(path: str | os.PathLike[str]) -> ArrayFile:
     except OSError as error:
         raise ModelFileError(f"{path} is not a model that can be read: {error}") from error
     try:
-        return unpack_arrays(data, FORMAT, VERSION, _UNVERIFIED_VERSIONS)
+        file = unpack_arrays(data, FORMAT, VERSION, _UNVERIFIED_VERSIONS)
     except ValueError as error:
         raise ModelFileError(f"{path} is not a model that can be read: {error}") from error
-
-
-def _restored(cls: type[Classifier], file: ArrayFile, path: str | os.PathLike[str]) -> Classifier:
+    held = file.header.get("class")
+    if held != cls.__name__:
+        raise ModelFileError(f"{path} holds a {held}, not a {cls.__name__}")
     try:
         classifier = _restore(cls, file.header, file.arrays)
     except DAMAGE as error:
@@ -182,6 +156,7 @@ def _restore(cls: type[Classifier], header: dict[str, Any], arrays: dict[str, np
     classifier.set_params(**{name: _from_json(value) for name, value in parameters.items()})
     check_parameters(classifier, check_device=False)
     classifier.classes_ = _labels_from_json(header["classes"], header["classes_type"])
+    classifier.class_weight_ = _restore_class_weights(header.get("class_weights"), len(classifier.classes_))
     classifier.n_features_in_ = int(header["n_features_in"])
     names = header["feature_names_in"]
     if names is not None:
@@ -191,6 +166,10 @@ def _restore(cls: type[Classifier], header: dict[str, Any], arrays: dict[str, np
     network = _restore_network(classifier, header.get("network"))
     if header["version"] == 1:
         arrays = _with_names(arrays, has_biases="output.bias" in network.records)
+    seen = tuple(map(natural, header.get("sample_shape", [classifier.n_features_in_])))
+    if math.prod(seen) != classifier.n_features_in_:
+        raise ValueError(f"its samples of shape {seen} do not have {classifier.n_features_in_} features")
+    classifier.sample_shape_ = sample_shape_of(classifier, network, seen)
     tensors = _restore_arrays(network, arrays, "tensors", np.float32)
     masks = _restore_arrays(network, arrays, "masks", np.bool_)
     _restore_preprocessing(classifier, header.get("preprocessing"), arrays)
@@ -304,17 +283,35 @@ def _restore_curve(curve: Any) -> list[float]:
     return [float_from_json(value) for value in curve]
 
 
+def _restore_class_weights(saved: Any, n_classes: int) -> np.ndarray | None:
+    """Earlier versions had no weights of classes."""
+    if saved is None:
+        return None
+    weights = np.array([float_from_json(weight) for weight in saved])
+    if weights.shape != (n_classes,) or not np.isfinite(weights).all() or (weights < 0).any():
+        raise ValueError("its weights of the classes are not a number of at least 0 for each")
+    return weights
+
+
 def _to_json(value: Any) -> Any:
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and np.isinf(value):
         return {"float": str(value)}
+    if isinstance(value, dict):  # its keys are labels, which may be numbers: JSON has only strings for keys
+        return {"pairs": [[_to_json(key), _to_json(item)] for key, item in value.items()]}
     if isinstance(value, (list, tuple, np.ndarray)):
         return [_to_json(item) for item in value]
-    return value if isinstance(value, (str, int, float, bool)) else None
+    if isinstance(value, (str, int, float)) or value is None:
+        return value
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    return float(value) if isinstance(value, numbers.Real) else None  # a RandomState is not kept
 
 
 def _from_json(value: Any) -> Any:
+    if isinstance(value, dict) and "pairs" in value:
+        return {_from_json(key): _from_json(item) for key, item in value["pairs"]}
     if isinstance(value, dict):
         return float(value["float"])
     return tuple(value) if isinstance(value, list) else value

@@ -12,7 +12,7 @@ from sklearn.metrics import check_scoring, get_scorer_names
 from sklearn.model_selection import check_cv
 from sklearn.utils.validation import check_is_fitted
 
-from .base import BasePrunedClassifier
+from .base import BasePrunedClassifier, all_or_nothing
 from .messages import as_text
 from .mlp import PrunedMLPClassifier
 from .parameters import check_sparsities
@@ -130,6 +130,10 @@ class PrunedClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             If a parameter or the data cannot be used; if a fold has a single class to train on; or if the metric is
             undefined on a fold.
         """
+        with all_or_nothing(self):
+            return self._fit(X, y, sample_weight, groups)
+
+    def _fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, groups: ArrayLike | None) -> Self:
         if self.rule not in RULES:
             raise ValueError(f"rule must be one of {', '.join(map(repr, RULES))}, got {as_text(self.rule)}")
         self.sparsities_ = np.array(check_sparsities(self.sparsities))
@@ -158,7 +162,7 @@ class PrunedClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self.sparsity_ = float(self.sparsities_[chosen])
         self.best_score_ = float(self.scores_[chosen].mean())
         self.estimator_ = clone_with(estimator, sparsity=self.sparsity_).fit(X, y, weights)
-        self.classes_ = self.estimator_.classes_
+        self.classes_, self.sample_shape_ = self.estimator_.classes_, self.estimator_.sample_shape_
         return self
 
     def predict(self, X: ArrayLike) -> NDArray:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
+from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
 
@@ -14,6 +16,8 @@ from .messages import as_text
 from .parameters import check_value
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import ArrayLike, NDArray
 
 Estimator = TypeVar("Estimator", bound=BaseEstimator)
@@ -29,7 +33,9 @@ def check_inputs(estimator: BaseEstimator, X: ArrayLike, reset: bool = False) ->
 
     Samples of any shape become rows, (n_samples, n_features).
     """
-    rows, _ = _as_rows(X)
+    rows, shape = _as_rows(X)
+    if not reset:
+        _check_shape(estimator, shape)
     return cast("Any", validate_data)(estimator, rows, dtype=np.float32, order="C", reset=reset)
 
 
@@ -38,6 +44,8 @@ def check_labelled(
 ) -> tuple[NDArray[np.float32], NDArray, tuple[int, ...]]:
     """Validate samples and class labels as scikit-learn does; return rows, labels, and the shape of a sample."""
     rows, shape = _as_rows(X)
+    if not reset:
+        _check_shape(estimator, shape)
     rows, y = cast("Any", validate_data)(estimator, rows, y, dtype=np.float32, order="C", reset=reset)
     check_classification_targets(y)
     rows = cast("NDArray[np.float32]", rows)
@@ -51,11 +59,55 @@ def _as_rows(X: ArrayLike) -> tuple[ArrayLike, tuple[int, ...]]:
     return X.reshape(len(X), -1), X.shape[1:]
 
 
-def check_weights(weights: ArrayLike | None, X: NDArray[np.float32]) -> NDArray[np.float32] | None:
-    """Validate sample weights: one a sample, none negative."""
-    if weights is None:
+def _check_shape(estimator: BaseEstimator, shape: tuple[int, ...]) -> None:
+    """Refuse images of another shape than the fitted ones, whose pixels would be taken for others.
+
+    Rows have no shape that could differ, and neither has what was fitted on rows. A single channel may be left out.
+    """
+    fitted = getattr(estimator, "sample_shape_", ())
+    if len(shape) > 1 and len(fitted) > 1 and _without_channel(shape) != _without_channel(fitted):
+        raise ValueError(f"X has samples of shape {shape}, and the fitted ones have the shape {fitted}")
+
+
+def _without_channel(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return shape[1:] if len(shape) == 3 and shape[0] == 1 else shape
+
+
+def check_weights(
+    weights: ArrayLike | None, X: NDArray[np.float32], of_classes: NDArray[np.float64] | None = None
+) -> NDArray[np.float32] | None:
+    """Validate sample weights: one a sample, none negative; times the weights of the samples' classes, if given."""
+    check = partial(cast("Any", _check_sample_weight), X=X, ensure_non_negative=True)
+    if of_classes is not None:
+        weights = of_classes if weights is None else of_classes * check(weights, dtype=np.float64)
+    return None if weights is None else check(weights, dtype=np.float32)
+
+
+def weights_of_classes(
+    class_weight: Mapping[Any, float] | str | None, classes: NDArray, y: NDArray
+) -> NDArray[np.float64] | None:
+    """The weight of each class, shape (n_classes,); None where `class_weight` is None.
+
+    Raises
+    ------
+    ValueError
+        If it names a class that is not there while it leaves out one that is, or gives no class a weight above 0.
+    """
+    if class_weight is None:
         return None
-    return cast("Any", _check_sample_weight)(weights, X, dtype=np.float32, ensure_non_negative=True)
+    if isinstance(class_weight, str):
+        return compute_class_weight(class_weight, classes=classes, y=y)
+    labels = classes.tolist()
+    unknown = [label for label in class_weight if label not in labels]
+    # A part of the data, such as a fold, may lack a class; but then all classes that are there have to be named.
+    if unknown and any(label not in class_weight for label in labels):
+        raise ValueError(
+            f"class_weight has a weight for {as_text(unknown[0])}, which is not among the classes {as_text(classes)}"
+        )
+    weights = np.array([class_weight.get(label, 1.0) for label in labels], dtype=np.float64)
+    if not weights.any():
+        raise ValueError("class_weight must give at least one of the classes a weight above 0")
+    return weights
 
 
 def classes_of(labels: ArrayLike) -> NDArray:

@@ -181,6 +181,26 @@ def seed() -> Values:
     return Values(accepts, "a whole number of at least 0, a RandomState or None", read_whole)
 
 
+def class_weights() -> Values:
+    """Weights of classes: None, "balanced", or a dict from labels to numbers. As text only the names."""
+
+    def accepts(value: Any) -> bool:
+        if isinstance(value, dict):
+            labels = (isinstance(label, (str, numbers.Real)) or _is_bool(label) for label in value)
+            return bool(value) and all(labels) and all(map(weight.accepts, value.values()))
+        return value is None or (isinstance(value, str) and value == "balanced")
+
+    def read(text: str) -> str | None:
+        names = {"": None, "none": None, "balanced": "balanced"}
+        if text.strip().lower() not in names:
+            raise ValueError("must be balanced or none")
+        return names[text.strip().lower()]
+
+    weight = number(0)
+    words = "None, 'balanced' or a dict from labels to numbers of at least 0"
+    return Values(accepts, words, read, lambda value: "none" if value is None else str(value))
+
+
 def verbosity() -> Values:
     """A flag, or how much is printed."""
     return Values(lambda value: isinstance(value, (bool, numbers.Integral)), "True, False or a whole number")

@@ -11,7 +11,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from prunelab.estimators import PrunedMLPClassifier, PrunedMLPClassifierCV, PruningWarning
+from prunelab.estimators import (
+    PrunedClassifierCV,
+    PrunedCNNClassifier,
+    PrunedMLPClassifier,
+    PruningWarning,
+    sparsity_path,
+)
 from prunelab.estimators.files import pack_arrays, unpack_arrays
 from prunelab.estimators.interactive import InteractivePruning
 from prunelab.estimators.parameters import DEFAULTS
@@ -27,6 +33,7 @@ from prunelab.estimators.persistence import FORMAT, VERSION
 from prunelab.estimators.pruning.catalogue import NORMALIZATIONS, REDUCTIONS
 from prunelab.estimators.pruning.criteria import criterion_names
 from prunelab.estimators.schedules.catalogue import CONTROLS, SCHEDULES
+from sklearn.base import clone
 
 #: Values that each parameter can have. Everything that a classifier has must be here.
 VALUES = {
@@ -46,6 +53,7 @@ VALUES = {
     "random_state": st.one_of(st.none(), st.integers(0, 2**31)),
     "verbose": st.booleans(),
     "warm_start": st.booleans(),
+    "class_weight": st.sampled_from([None, "balanced", {0: 2.0, 1: 0.5, 2: 1.0}]),
     "fit_intercept": st.booleans(),
     "init": st.sampled_from(INITS),
     "sparsity": st.floats(0, 1),
@@ -213,7 +221,42 @@ def test_a_refit_follows_the_parameters_again(blobs, make):
 
 
 def test_the_search_keeps_what_it_fitted(blobs, make):
-    search = PrunedMLPClassifierCV(make(), sparsities=[0.3], cv=2).fit(*blobs)
+    search = PrunedClassifierCV(make(), sparsities=[0.3], cv=2).fit(*blobs)
     expected = search.predict_proba(blobs[0])
     search.set_params(estimator__activation="tanh", estimator__hidden_layer_sizes=(3,), sparsities=[0.9])
     np.testing.assert_array_equal(search.predict_proba(blobs[0]), expected)
+
+
+@pytest.mark.parametrize(
+    ("fitted_on", "given"),
+    [((3, 4, 4), (4, 4, 3)), ((4, 12), (12, 4)), ((2, 6, 6), (3, 6, 4)), ((1, 6, 8), (8, 6))],
+    ids=str,
+)
+@pytest.mark.parametrize("network", ["mlp", "cnn"])
+def test_images_of_another_shape_are_refused(network, fitted_on, given, make, tmp_path):
+    """They have as many pixels, in other places."""
+    rng = np.random.default_rng(0)
+    X, y = rng.random((30, *fitted_on), dtype=np.float32), np.arange(30) % 3
+    classifier = make() if network == "mlp" else PrunedCNNClassifier((2,), kernel_size=1, pooling=1, max_iter=1)
+    classifier.set_params(warm_start=True).fit(X, y).save(tmp_path / "model")
+    search = PrunedClassifierCV(clone(classifier), sparsities=[0.0], cv=2).fit(X, y)
+    other = X.reshape(30, *given)
+    for fitted in (classifier, type(classifier).load(tmp_path / "model"), search):
+        assert fitted.sample_shape_[-len(fitted_on) :] == fitted_on
+        np.testing.assert_array_equal(fitted.predict(X.reshape(30, -1)), fitted.predict(X))
+        with pytest.raises(ValueError, match="the fitted ones have the shape"):
+            fitted.predict(other)
+    for method in (classifier.fit, classifier.partial_fit):
+        with pytest.raises(ValueError, match="the fitted ones have the shape"):
+            method(other, y)
+    with pytest.raises(ValueError, match="the fitted ones have the shape"):
+        sparsity_path(classifier, X, y, X_test=other, y_test=y)
+    with pytest.raises(ValueError, match="the fitted ones have the shape"):
+        InteractivePruning(classifier, X, y, other, y)
+
+
+def test_a_single_channel_may_be_left_out(digits, make):
+    images = digits.X_train[:60].reshape(-1, 8, 8)
+    for classifier in (make(), PrunedCNNClassifier((2,), kernel_size=3, max_iter=1)):
+        classifier.fit(images, digits.y_train[:60])
+        np.testing.assert_array_equal(classifier.predict(images[:, None]), classifier.predict(images))

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from prunelab.estimators import PrunedMLPClassifier, inference
+from prunelab.estimators import PrunedMLPClassifier, inference, sparsity_path
 from prunelab.estimators.interactive import InteractivePruning
 from prunelab.estimators.path import iter_sparsity_path
 
@@ -201,3 +201,13 @@ def test_what_cannot_be_is_refused(interactive, asked, message):
 def test_data_that_do_not_fit_are_refused(fitted, digits):
     with pytest.raises(ValueError, match="features"):
         InteractivePruning(fitted, digits.X_train, digits.y_train, digits.X_test[:, :10], digits.y_test)
+
+
+def test_criteria_look_at_what_the_fit_trained_on(digits, make):
+    """Without the samples that were held out, and with the weights."""
+    X, y = digits.X_train[:300], digits.y_train[:300]
+    weights = np.random.default_rng(0).exponential(size=300)
+    estimator = make(criterion="taylor", early_stopping=True, validation_fraction=0.4)
+    path = sparsity_path(estimator, X, y, sparsities=[0.6], sample_weight=weights)
+    interactive = InteractivePruning(estimator.fit(X, y, weights), X, y, X, y, sample_weight=weights)
+    np.testing.assert_equal(interactive.prune(0.6).model.tensors, path.tensors[0])

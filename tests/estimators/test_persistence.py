@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import warnings
+from fractions import Fraction
 from pathlib import Path
 
 import joblib
@@ -604,3 +605,10 @@ def test_a_model_trained_on_a_gpu_loads_without_one(fitted, blobs, tmp_path):
     np.testing.assert_array_equal(loaded.predict_proba(blobs[0]), fitted.predict_proba(blobs[0]))
     with pytest.raises(ValueError, match="use device='cpu' or 'auto'"):
         loaded.fit(*blobs)
+
+
+def test_numbers_of_any_kind_come_back(blobs, make, tmp_path):
+    loaded = there_and_back(
+        make(sparsity=Fraction(1, 2), alpha=Fraction(1, 8), max_iter=np.int8(3)).fit(*blobs), tmp_path
+    )
+    assert (loaded.sparsity, loaded.alpha, loaded.max_iter) == (0.5, 0.125, 3)

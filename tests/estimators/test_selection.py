@@ -299,3 +299,13 @@ CHECKED = PrunedMLPClassifierCV(
 )
 def test_scikit_learn_check(estimator, check):
     check(estimator)
+
+
+def test_a_fit_that_fails_leaves_the_search_as_it_was(blobs, make):
+    X, y = blobs
+    search = PrunedClassifierCV(make(), sparsities=[0.3], cv=2).fit(X, y)
+    before = dict(vars(search))
+    search.set_params(sparsities=[0.9])
+    with pytest.raises(ValueError, match="inconsistent"):
+        search.fit(X[:, :2], y[:10])
+    assert {**vars(search), "sparsities": [0.3]} == before

@@ -60,7 +60,8 @@ def until(condition, seconds: float = 60.0) -> None:
 
 def test_a_spec_survives_json():
     spec = RunSpec.from_preset("global", seeds=(3, 4), name="mine", data_root="/data")
-    spec = RunSpec(**{**vars(spec), "ways": {**spec.ways, "norm": (1, 2, "inf")}})
+    parameters = {**spec.parameters, "class_weight": "balanced"}
+    spec = RunSpec(**{**vars(spec), "ways": {**spec.ways, "norm": (1, 2, "inf")}, "parameters": parameters})
     assert RunSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
     assert spec.n_points == 2 * 2 * 2 * 3 * 10
 
@@ -72,6 +73,8 @@ def test_a_spec_survives_json():
         ({"parameters": {"hidden_layer_sizes": (0,)}}, "hidden_layer_sizes"),
         ({"parameters": {"nonsense": 1}}, "nonsense"),
         ({"parameters": {"sparsity": 0.5}}, "sparsity"),
+        ({"parameters": {"class_weight": {0: 2.0}}}, "class_weight"),
+        ({"parameters": {"class_weight": "balance"}}, "class_weight"),
         ({"ways": {"criterion": ("magic",)}}, "criterion"),
         ({"ways": {"granularity": ()}}, "granularity"),
         ({"ways": {"alpha": (1,)}}, "alpha"),
