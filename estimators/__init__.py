@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .messages import PruningWarning
     from .mlp import PrunedMLPClassifier
     from .path import ORIGINAL_SPARSITIES, iter_sparsity_path, sparsity_path
-    from .persistence import ModelFileError
+    from .persistence import ModelFileError, load_model
     from .selection import PrunedClassifierCV, PrunedMLPClassifierCV
     from .studies.run import run_study, sweep
     from .studies.statistics import knee, mean_interval, summarise
@@ -37,6 +37,7 @@ _HOME = {
     "iter_sparsity_path": "path",
     "knee": "studies.statistics",
     "load_dataset": "data.datasets",
+    "load_model": "persistence",
     "mean_interval": "studies.statistics",
     "run_study": "studies.run",
     "sparsity_path": "path",
@@ -59,6 +60,7 @@ __all__ = [
     "iter_sparsity_path",
     "knee",
     "load_dataset",
+    "load_model",
     "mean_interval",
     "run_study",
     "sparsity_path",

@@ -27,6 +27,7 @@ from .engine import (
     network_for,
     prepare,
     problem_of,
+    retraining_of,
     samples_of,
     start_from,
     task_of,
@@ -279,7 +280,7 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
         else:
             pruned = make_pruner(dense, pruned_as.choices).prune(as_sparsity(self.sparsity))
         fitted = replace(
-            Fitted.of(task, prune(dense, pruned), pruned_as),
+            Fitted.of(task, prune(dense, pruned, replace(retraining_of(self), epochs=0)), pruned_as),
             loss_curve=[*earlier_losses, *dense.training.loss_curve],
             optimiser_state=OptimiserState(task.recipe.solver, tuple(network.trained), dense.training),
         )

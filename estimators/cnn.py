@@ -41,7 +41,13 @@ class PrunedCNNClassifier(BasePrunedClassifier):
         After the convolutions and the hidden layers.
     batch_norm : bool, default=False
         Normalise the outputs of the convolutions (S. Ioffe, C. Szegedy, "Batch Normalization", ICML 2015). Their
-        running statistics are those of the training; pruning does not measure them again, but retraining does.
+        running statistics are those of the training, and of the retraining if there is one; see `recalibrate`.
+    recalibrate : bool, default=False
+        After a pruning that removed something, measure the running means and variances again on the training data
+        (without those held out), before the retraining if there is one. Without retraining, a heavily pruned network
+        recovers much of its accuracy (B. Li et al., "EagleEye: Fast Sub-net Evaluation for Efficient Neural Network
+        Pruning", ECCV 2020). Each layer's are measured exactly, behind those measured before it, which takes about a
+        prediction of the training data. Needs ``batch_norm=True``.
     sample_shape : (height, width) or (channels, height, width), optional
         What a row of X is. Not needed where X has the shape (n, height, width) or (n, channels, height, width).
         Without it, rows whose length is a square number are square grey images; other rows are one line of pixels,
@@ -120,6 +126,7 @@ class PrunedCNNClassifier(BasePrunedClassifier):
         prune_output: bool | str = False,
         schedule: str = "one-shot",
         control: str = "none",
+        recalibrate: bool = False,
         fine_tune_iter: int = 0,
         fine_tune_learning_rate: float | None = None,
         fine_tune_schedule: str = "auto",
@@ -166,6 +173,7 @@ class PrunedCNNClassifier(BasePrunedClassifier):
         self.prune_output = prune_output
         self.schedule = schedule
         self.control = control
+        self.recalibrate = recalibrate
         self.fine_tune_iter = fine_tune_iter
         self.fine_tune_learning_rate = fine_tune_learning_rate
         self.fine_tune_schedule = fine_tune_schedule

@@ -107,7 +107,10 @@ def retraining_of(classifier: BasePrunedClassifier) -> Retraining:
     """How the parameters retrain what a pruning leaves."""
     rate = classifier.fine_tune_learning_rate
     return Retraining(
-        int(classifier.fine_tune_iter), None if rate is None else float(rate), classifier.fine_tune_schedule
+        int(classifier.fine_tune_iter),
+        None if rate is None else float(rate),
+        classifier.fine_tune_schedule,
+        bool(getattr(classifier, "recalibrate", False)),  # only of networks with batch normalisation
     )
 
 

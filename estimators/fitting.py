@@ -21,6 +21,7 @@ from .inference import Evaluator
 from .messages import as_text
 from .pruning.evidence import Evidence
 from .pruning.pruner import Pruned, Pruner
+from .recalibration import recalibrated
 from .training.loop import train
 from .training.state import Data, Recipe, Training
 
@@ -97,7 +98,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Retraining:
-    """How what a pruning leaves is trained further.
+    """How what a pruning leaves is adapted.
 
     Attributes
     ----------
@@ -109,11 +110,14 @@ class Retraining:
         The step size afterwards: as in the training, constant, a half cosine down to zero, or the step sizes of the
         last `epochs` epochs of the training (learning-rate rewinding: A. Renda, J. Frankle, M. Carbin, "Comparing
         Rewinding and Fine-tuning in Neural Network Pruning", ICLR 2020).
+    recalibrate : bool
+        Whether the statistics of batch normalisation are measured again, before the retraining if there is one.
     """
 
     epochs: int = 0
     learning_rate: float | None = None
     schedule: str = "auto"
+    recalibrate: bool = False
 
     def recipe(self, recipe: Recipe) -> Recipe:
         """What the recipe of the training becomes."""
@@ -250,11 +254,13 @@ def prune(
     dense: DenseModel, pruned: Pruned, retraining: Retraining | None = None, on_event: Listener | None = None
 ) -> PrunedModel:
     """Apply masks to a dense model, and retrain what is left."""
-    task = dense.task
+    task, retraining = dense.task, retraining or Retraining()
     masks = pruned.masks
     tensors = {name: np.where(masks[name], array, np.float32(0)) for name, array in dense.training.tensors.items()}
+    if retraining.recalibrate and pruned.achieved_sparsity > 0:
+        tensors = recalibrated(task.network, tensors, dense.samples.inputs, task.device)
     updates = dense.updates
-    if retraining is None or retraining.epochs == 0:
+    if retraining.epochs == 0:
         return PrunedModel(tensors, pruned, tensors, dense.training, None, updates, updates)
     with flushed_denormals():
         fine_tuning = train(

@@ -14,7 +14,7 @@ import numpy as np
 
 from .accounting import Cost, count_cost, units_left, weights_left
 from .backend import DeviceError, memory_errors, resolve_device
-from .engine import choices_of, evaluator_of, model_of
+from .engine import choices_of, evaluator_of, model_of, retraining_of
 from .fitted import fitted_clone
 from .fitting import make_pruner, prune
 from .inference import hits_and_losses
@@ -193,7 +193,8 @@ class InteractivePruning:
     def prune(self, sparsity: float, **ways: Any) -> Cut:
         """Remove a fraction of the weights or units, in the classifier's own way but for what `ways` says.
 
-        That is all: nothing is retrained, whatever the classifier's schedule.
+        Nothing is retrained, whatever the classifier's schedule. With ``recalibrate=True`` the statistics of batch
+        normalisation are measured again, which takes about a prediction of the training data.
 
         Parameters
         ----------
@@ -218,7 +219,7 @@ class InteractivePruning:
         for sentence in conflicts({**estimator.get_params(deep=False), **fitted}).values():
             raise ValueError(sentence)
         pruned = self._pruner(choices).prune(float(sparsity))
-        model = prune(self._dense, pruned)
+        model = prune(self._dense, pruned, retraining_of(estimator))
         network, tensors = self._network, model.tensors
         connected = connectivity(network, tensors)
         return Cut(

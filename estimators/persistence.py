@@ -29,12 +29,14 @@ from .fitted import Fitted, PrunedAs, pruned_as_of, publish
 from .networks.mlp import name_tensors
 from .parameters import STORED, check_value
 from .pruning.allocation import Choices
+from .registry import entry_of_class
 from .validation import check_parameters
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from .base import BasePrunedClassifier
+    from .files import ArrayFile
     from .networks.base import Network
 
     Classifier = TypeVar("Classifier", bound=BasePrunedClassifier)
@@ -122,6 +124,35 @@ def load(cls: type[Classifier], path: str | os.PathLike[str]) -> Classifier:
     ModelFileError
         If the file is missing, damaged, or not a model of this class.
     """
+    file = _read(path)
+    held = file.header.get("class")
+    if held != cls.__name__:
+        raise ModelFileError(f"{path} holds a {held}, not a {cls.__name__}")
+    return _restored(cls, file, path)
+
+
+def load_model(path: str | os.PathLike[str]) -> BasePrunedClassifier:
+    """Read a classifier of whichever class the file holds.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file that `save` wrote.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is missing, damaged, or not a model of a class in `prunelab.estimators.registry`.
+    """
+    file = _read(path)
+    held = file.header.get("class")
+    entry = entry_of_class(held) if isinstance(held, str) else None
+    if entry is None:
+        raise ModelFileError(f"{path} holds a {held}, which this version of prunelab does not have")
+    return _restored(entry.load(), file, path)
+
+
+def _read(path: str | os.PathLike[str]) -> ArrayFile:
     try:
         data = read_file(path, MAX_ARRAY_BYTES)
     except FileNotFoundError as error:
@@ -129,12 +160,12 @@ def load(cls: type[Classifier], path: str | os.PathLike[str]) -> Classifier:
     except OSError as error:
         raise ModelFileError(f"{path} is not a model that can be read: {error}") from error
     try:
-        file = unpack_arrays(data, FORMAT, VERSION, _UNVERIFIED_VERSIONS)
+        return unpack_arrays(data, FORMAT, VERSION, _UNVERIFIED_VERSIONS)
     except ValueError as error:
         raise ModelFileError(f"{path} is not a model that can be read: {error}") from error
-    held = file.header.get("class")
-    if held != cls.__name__:
-        raise ModelFileError(f"{path} holds a {held}, not a {cls.__name__}")
+
+
+def _restored(cls: type[Classifier], file: ArrayFile, path: str | os.PathLike[str]) -> Classifier:
     try:
         classifier = _restore(cls, file.header, file.arrays)
     except DAMAGE as error:

@@ -42,6 +42,8 @@ class Preset:
         How pixels are scaled; see `load_dataset`.
     label_noise : float
         The fraction of the training labels that are wrong.
+    estimator : str
+        A name in `prunelab.estimators.registry`.
     """
 
     title: str
@@ -53,6 +55,7 @@ class Preset:
     seeds: int = 1
     pixels: str = "auto"
     label_noise: float = 0.0
+    estimator: str = "mlp"
 
 
 PRESETS = {
@@ -87,6 +90,27 @@ PRESETS = {
         dataset="digits",
         parameters={"max_iter": 20},
         ways={"granularity": ("weight", "unit"), "order": ("smallest", "largest")},
+    ),
+    "lenet-5": Preset(
+        "LeNet-5, on MNIST",
+        "the convolutional network of the pruning literature: 20 and 50 filters of 5x5, 500 hidden units, 4 epochs",
+        dataset="mnist",
+        parameters={"max_iter": 4, "learning_rate": "cosine"},
+        estimator="cnn",
+    ),
+    "small-cnn": Preset(
+        "Small CNN, on digits",
+        "16 and 32 filters of 3x3 and 64 hidden units on the digits: filters and weights in a few seconds",
+        dataset="digits",
+        parameters={
+            "channels": (16, 32),
+            "kernel_size": 3,
+            "padding": "same",
+            "hidden_layer_sizes": (64,),
+            "batch_size": 50,
+            "max_iter": 15,
+        },
+        estimator="cnn",
     ),
 }
 

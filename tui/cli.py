@@ -300,10 +300,18 @@ def _add_estimator_options(parser: argparse.ArgumentParser, several: bool) -> No
 
     With `several`, ways of pruning take several values, with commas between them.
     """
-    from ..estimators.parameters import records_of
+    from ..estimators.parameters.records import RECORDS
+    from ..estimators.registry import ESTIMATORS, REGISTRY
 
     groups = {title: parser.add_argument_group(title) for title in dict.fromkeys(_GROUPS.values())}
-    for record in records_of("mlp"):
+    titles = [f"{name} ({entry.title})" for name, entry in REGISTRY.items()]
+    groups[_GROUPS["network"]].add_argument(
+        "--estimator",
+        metavar="NAME",
+        choices=ESTIMATORS,
+        help=f"{' or '.join(titles)}; with a preset of another one, the network has its defaults (mlp)",
+    )
+    for record in RECORDS:
         if record.help:
             _add_parameter(groups[_GROUPS[record.kind]], record, several and record.is_way)
 

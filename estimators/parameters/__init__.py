@@ -19,7 +19,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..messages import as_text
-from .record import ESTIMATORS, Parameter
+from .record import Parameter
 from .records import RECORDS
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULTS",
-    "ESTIMATORS",
     "OF_PRUNING",
     "PARAMETERS",
     "STORED",

@@ -6,15 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ..registry import ESTIMATORS
 from .values import Values
 
 #: What a parameter is about. "network": which tensors there are and what is computed with them. "training": how the
 #: dense network is trained. "pruning": what is removed, when, and how it is retrained; only these may differ between
 #: the networks that share one dense training. "machine": where and how precisely it is computed.
 Kind = Literal["network", "training", "pruning", "machine"]
-
-#: The names of the estimators in `prunelab.estimators.registry`.
-ESTIMATORS = ("mlp", "cnn")
 
 
 @dataclass(frozen=True)
@@ -96,12 +94,13 @@ class Parameter:
         return self.defaults.get(estimator, self.default)
 
     def help_line(self) -> str:
-        """The help of its option, with the default, and those of estimators that have another one."""
+        """The help of its option: the estimators that have it, if not all, and the defaults."""
         words = self.default_words
         if words is None:
             words = "" if self.values.is_flag else self._as_argument(self.default)
             words += "".join(f"; {name}: {self._as_argument(value)}" for name, value in self.defaults.items())
-        return f"{self.help} ({words})" if words else self.help
+        line = f"{self.help} ({words})" if words else self.help
+        return line if self.estimators == ESTIMATORS else f"{', '.join(self.estimators)}: {line}"
 
     def _as_argument(self, value: Any) -> str:
         return ",".join(map(str, value)) if isinstance(value, tuple) else self.values.show(value)

@@ -123,6 +123,10 @@ def _control_conflicts(given: Mapping[str, Any]) -> dict[str, str]:
 
 def _retraining_conflicts(given: Mapping[str, Any]) -> dict[str, str]:
     found = {}
+    if given.get("recalibrate") and not given["batch_norm"]:
+        found["recalibrate"] = (
+            "recalibrate must be False without batch_norm=True: there are no running statistics to measure again"
+        )
     if given["fine_tune_schedule"] != "rewind":
         return found
     if given["fine_tune_learning_rate"] is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..fitting import PrunedModel, prune
+from ..recalibration import recalibrated
 from ..training.state import Training
 from .problem import masked, schedule
 
@@ -39,6 +40,8 @@ def iterative(problem: Problem, sparsity: Sparsity) -> PrunedModel:
         search_updates = updates
         pruned = problem.rank(tensors, pruned).prune(rung)
         before = masked(tensors, pruned.masks)
+        if problem.retraining.recalibrate:
+            before = recalibrated(problem.network, before, problem.samples.inputs, problem.task.device)
         retraining = problem.train(Training(before), pruned, f"round {i} of {len(rungs)}", recipe)
         tensors = retraining.tensors
         updates += problem.updates(retraining)

@@ -34,7 +34,7 @@ def rewind(problem: Problem, sparsity: Sparsity) -> PrunedModel:
     ICML 2020 (rewinding to a later step).
     """
     ticket = find_ticket(problem, sparsity)
-    if problem.retraining.epochs == 0:
+    if problem.retraining.epochs == 0 and not problem.retraining.recalibrate:
         return ticket
     return problem.finish(ticket.training, ticket.pruned, ticket.search_updates)
 

@@ -10,10 +10,11 @@ from joblib import Parallel, delayed, effective_n_jobs
 
 from ..data.datasets import load_source
 from ..data.source import DataSource
-from ..mlp import PrunedMLPClassifier
+from ..messages import as_text
 from ..parameters import WAYS
 from ..path import iter_sparsity_path
 from ..presets import BOTH_GRANULARITIES, ORIGINAL_SPARSITIES, Preset, variants_of
+from ..registry import estimator_class
 from ..training.events import PointEnded
 from ..validation import clone_with
 from .catalogue import parts_of
@@ -76,6 +77,7 @@ def sweep(
         Its ``row`` has the columns of `prunelab.estimators.path.COLUMNS`.
     """
     variants = variants_of(BOTH_GRANULARITIES) if variants is None else variants
+    estimator = with_image_shape(estimator, data)
     for seed in seeds:
         skip = {(variant, sparsity) for of, variant, sparsity in done if of == seed}
         if len(skip) == len(variants) * len(sparsities):
@@ -98,6 +100,26 @@ def sweep(
             if "preprocessing" in data:
                 point.estimator.preprocessing_ = data.preprocessing
             yield point
+
+
+def with_image_shape(estimator: BasePrunedClassifier, data: Bunch) -> BasePrunedClassifier:
+    """A copy of a classifier of images with the shape of those of the data, unless it has one; others as they are.
+
+    Raises
+    ------
+    ValueError
+        If the images have their channels last.
+    """
+    shape = data.get("image_shape")
+    parameters = estimator.get_params(deep=False)
+    if shape is None or parameters.get("sample_shape", ()) is not None:
+        return estimator
+    if len(shape) == 3 and shape[2] in (1, 3, 4) and shape[0] not in (1, 3, 4):
+        raise ValueError(
+            f"the images of {data.name} have the shape {as_text(tuple(shape))}, their channels last: save them with "
+            "the channels first, np.moveaxis(X, -1, 1)"
+        )
+    return clone_with(estimator, sample_shape=tuple(shape))
 
 
 def run_study(
@@ -176,7 +198,7 @@ def _rows_of(
 ) -> list[dict[str, Any]]:
     """The rows of one seed of an experiment, with the ways of pruning."""
     points = sweep(
-        PrunedMLPClassifier(**preset.parameters, device=device),
+        estimator_class(preset.estimator)(**{**preset.parameters, "device": device}),
         load_source(source),
         sparsities=preset.sparsities,
         variants=variants_of(preset.ways),

@@ -7,10 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from prunelab.estimators import PrunedCNNClassifier, PrunedMLPClassifier
 from prunelab.estimators.parameters import (
-    DEFAULTS,
-    ESTIMATORS,
     OF_PRUNING,
     PARAMETERS,
     check_value,
@@ -22,14 +19,13 @@ from prunelab.estimators.parameters.records import RECORDS
 from prunelab.estimators.presets import PRESETS, variants_of
 from prunelab.estimators.pruning.catalogue import CRITERION_SUMMARIES
 from prunelab.estimators.pruning.criteria import criterion_names
+from prunelab.estimators.registry import ESTIMATORS, estimator_class
 from prunelab.estimators.schedules.catalogue import CONTROLS, SCHEDULE_RECORDS, SCHEDULES
-
-CLASSES = {"mlp": PrunedMLPClassifier, "cnn": PrunedCNNClassifier}
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_constructors_have_the_parameters_and_defaults_of_the_records(estimator):
-    signature = inspect.signature(CLASSES[estimator]).parameters
+    signature = inspect.signature(estimator_class(estimator)).parameters
     assert {name: parameter.default for name, parameter in signature.items()} == defaults_of(estimator)
 
 
@@ -98,7 +94,7 @@ def test_presets_describe_what_the_classifier_takes(name):
     preset = PRESETS[name]
     for variant in variants_of(preset.ways):
         for parameter, value in {**preset.parameters, **variant}.items():
-            assert parameter in DEFAULTS
+            assert preset.estimator in PARAMETERS[parameter].estimators
             check_value(parameter, value)
 
 

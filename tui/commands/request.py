@@ -7,8 +7,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...estimators.parameters import WAYS
+from ...estimators.parameters import PARAMETERS, WAYS
 from ...estimators.presets import PRESETS
+from ...estimators.registry import ESTIMATORS
 from ..exit_status import UsageError
 from ..streams import tell
 from .common import usage_errors
@@ -24,15 +25,10 @@ if TYPE_CHECKING:
 
 def spec_of(options: argparse.Namespace, several: bool) -> RunSpec:
     """What the options and the preset ask for; `several` if a sweep."""
-    from ..runs.spec import PARAMETERS, RunSpec, SpecError, check_name
+    from ..runs.spec import SpecError, check_name
 
-    if options.preset is None:
-        spec = RunSpec()
-    elif options.preset in PRESETS:
-        spec = RunSpec.from_preset(options.preset)
-    else:
-        raise UsageError(f"there is no preset {options.preset!r}; the presets are {', '.join(PRESETS)}")
-    given = {name: getattr(options, name) for name in PARAMETERS if hasattr(options, name)}
+    spec = _experiment(options)
+    given = _given_parameters(options, spec)
     ways = {name: getattr(options, name) for name in WAYS if hasattr(options, name)}
     ways = {name: tuple(value if several else [value]) for name, value in ways.items()}
     first_seed = getattr(options, "random_state", 0)
@@ -68,6 +64,34 @@ def spec_of(options: argparse.Namespace, several: bool) -> RunSpec:
     return spec
 
 
+def _experiment(options: argparse.Namespace) -> RunSpec:
+    """The experiment that the other options change: that of the preset, with the estimator asked for."""
+    from ..runs.spec import RunSpec
+
+    if options.preset is None:
+        return RunSpec(estimator=options.estimator or RunSpec.estimator)
+    if options.preset not in PRESETS:
+        raise UsageError(f"there is no preset {options.preset!r}; the presets are {', '.join(PRESETS)}")
+    spec = RunSpec.from_preset(options.preset)
+    return spec.with_estimator(options.estimator or spec.estimator)
+
+
+def _given_parameters(options: argparse.Namespace, spec: RunSpec) -> dict[str, Any]:
+    """The parameters that options set; UsageError for one that the estimator does not have."""
+    from ..runs.spec import parameters_of
+
+    names = dict.fromkeys(name for estimator in ESTIMATORS for name in parameters_of(estimator))
+    given = {name: getattr(options, name) for name in names if hasattr(options, name)}
+    for name in given:
+        if name not in parameters_of(spec.estimator):
+            others = [other for other in ESTIMATORS if name in parameters_of(other)]
+            raise UsageError(
+                f"{PARAMETERS[name].option} is an option of --estimator {' or '.join(others)}, and this is "
+                f"--estimator {spec.estimator}"
+            )
+    return given
+
+
 def _one_way_of(spec: RunSpec) -> dict[str, Any]:
     """The ways of pruning of a preset, but weights where it has weights and units."""
     return {name: values for name, values in spec.ways.items() if name != "granularity" or len(values) == 1}
@@ -79,7 +103,21 @@ def check_here(spec: RunSpec, options: argparse.Namespace) -> Bunch:
 
     with usage_errors():
         resolve_device(spec.parameter("device"))
-    return load(spec.source, options)
+    data = load(spec.source, options)
+    check_network(spec, data)
+    return data
+
+
+def check_network(spec: RunSpec, data: Bunch) -> None:
+    """Refuse a network that cannot be built for these data."""
+    from ...estimators.studies.run import with_image_shape
+
+    try:
+        estimator = with_image_shape(spec.make_estimator(), data)
+        estimator.make_network(data.X_train.shape[1:], len(data.class_names))
+    except ValueError as error:
+        hint = "; --preset small-cnn fits the digits" if spec.dataset == "digits" else ""
+        raise UsageError(f"{error}{hint}") from error
 
 
 def options_of(options: argparse.Namespace, label_noise: float = 0.0) -> DataOptions:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..exit_status import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, UsageError
 from ..output import ADDED_LABELS, Terminal
 from ..runs import supervisor
-from ..runs.descriptions import title
+from ..runs.descriptions import title, training
 from ..runs.export import FORMATS, default_name, export, export_text, model_bytes
 from ..runs.store import Run, RunError, RunStore, numbers
 from ..runs.view import doubt_about
@@ -49,16 +49,19 @@ def _list(options: argparse.Namespace, store: RunStore) -> int:
     if options.json:
         sys.stdout.write(json_text(summaries))
         return 0
+    has_one_kind = {one["estimator"] for one in summaries} <= {"mlp", ""}
     if not summaries:
         tell(f"no runs yet in {store.folder}; prunelab, or prunelab sweep, makes one")
         return 0
-    header = ["run", "name", "state", "data", "points", "dense %", "knee %", "when", "took"]
+    header = ["run", "name", "state", "data", *([] if has_one_kind else ["network"]), "points", "dense %", "knee %"]
+    header += ["when", "took"]
     rows = [
         [
             one["id"],
             one["name"],
             "not responding" if one["state"] == "running" and one["reason"] else one["state"],
             Path(one["dataset"]).name,
+            *([] if has_one_kind else [one["estimator"]]),
             f"{one['points']}/{one['n_points']}",
             "" if one["dense_accuracy"] is None else f"{100 * one['dense_accuracy']:.2f}",
             _knees([knee for knee in one["knees"].values() if knee is not None]),
@@ -67,7 +70,7 @@ def _list(options: argparse.Namespace, store: RunStore) -> int:
         ]
         for one in summaries
     ]
-    Terminal.of(sys.stdout).print_table(header, rows, left={"run", "name", "state", "data"})
+    Terminal.of(sys.stdout).print_table(header, rows, left={"run", "name", "state", "data", "network"})
     for one in summaries:
         if one["state"] in ("unreadable", "running") and one["reason"]:
             print(f"{one['id']}: {one['reason']}", file=sys.stderr)
@@ -90,6 +93,8 @@ def _show(options: argparse.Namespace, store: RunStore) -> int:
     tell(f"{facts['id']}{': ' + facts['name'] if facts['name'] else ''}", sys.stdout)
     state = f"{facts['state']}, {facts['points']} of {facts['n_points']} points, {duration(facts['seconds'])}"
     tell(f"{state}{': ' + facts['reason'] if facts['reason'] else ''}", sys.stdout)
+    if one.spec.estimator != "mlp":
+        tell(f"estimator {one.spec.estimator}: {training(one.spec)}", sys.stdout)
     if facts["state"] in ("stopped", "interrupted", "failed", "unreadable") or (
         facts["state"] == "finished" and not points.is_complete
     ):
@@ -188,6 +193,7 @@ def summary(one: Run) -> dict[str, Any]:
         "reason": status.get("reason", ""),
         "dataset": "" if spec is None else spec.dataset,
         "preset": "" if spec is None else spec.preset,
+        "estimator": "" if spec is None else spec.estimator,
         "seeds": [] if spec is None else list(spec.seeds),
         "points": status.get("points", 0),
         "n_points": 0 if spec is None else spec.n_points,

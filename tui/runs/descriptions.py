@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...estimators.parameters import WAYS
+from ...estimators.parameters import WAYS, defaults_of
+from ...estimators.registry import REGISTRY
 from ...estimators.studies.catalogue import EXPERIMENTS
 from .spec import RunSpec, preset_of
 
@@ -15,7 +16,16 @@ if TYPE_CHECKING:
     from .store import Run
 
 #: Parameters that `network` and `training` tell already.
-_TOLD = ("hidden_layer_sizes", "activation", "fit_intercept", "max_iter", "batch_size", "solver", "learning_rate_init")
+_TOLD = (
+    "channels",
+    "hidden_layer_sizes",
+    "activation",
+    "fit_intercept",
+    "max_iter",
+    "batch_size",
+    "solver",
+    "learning_rate_init",
+)
 
 
 def title(run: Run, name: str | None = None) -> str:
@@ -35,10 +45,16 @@ def dataset(spec: RunSpec) -> str:
 
 
 def widths(spec: RunSpec) -> str:
-    """The hidden layers: "300-100"."""
-    sizes = spec.parameter("hidden_layer_sizes")
-    sizes = sizes if isinstance(sizes, (list, tuple)) else [sizes]
-    return "-".join(map(str, sizes)) or "no hidden layer"
+    """The hidden layers, filters of convolutions first: "300-100", "CNN 20-50-500"."""
+    names = [name for name in ("channels", "hidden_layer_sizes") if name in defaults_of(spec.estimator)]
+    values = [spec.parameter(name) for name in names]
+    sizes = [size for value in values for size in (value if isinstance(value, (list, tuple)) else [value])]
+    return with_estimator(spec, "-".join(map(str, sizes)) or "no hidden layer")
+
+
+def with_estimator(spec: RunSpec, text: str) -> str:
+    """A text about a network after the abbreviation of its kind, if it is no multi-layer perceptron."""
+    return text if spec.estimator == "mlp" else f"{REGISTRY[spec.estimator].short} {text}"
 
 
 def preset(spec: RunSpec) -> str:
@@ -70,9 +86,9 @@ def ways(spec: RunSpec) -> str:
 
 def training(spec: RunSpec) -> str:
     """The network and how it is trained, in a sentence."""
+    has_biases = spec.parameter("fit_intercept") if "fit_intercept" in defaults_of(spec.estimator) else True
     parts = [
-        f"network {widths(spec)} ({spec.parameter('activation')}, "
-        f"{'with' if spec.parameter('fit_intercept') else 'no'} biases)",
+        f"network {widths(spec)} ({spec.parameter('activation')}, {'with' if has_biases else 'no'} biases)",
         f"{spec.parameter('max_iter')} epochs in batches of {spec.parameter('batch_size')}",
         f"{spec.parameter('solver')} {spec.parameter('learning_rate_init'):g}",
     ]

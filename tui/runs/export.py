@@ -15,6 +15,7 @@ from .store import RunError, numbers
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from .spec import RunSpec
     from .store import Run
 
 FORMATS = {
@@ -77,12 +78,17 @@ def export(run: Run, kind: str, path: str | os.PathLike[str], seed: int | None =
 
 def export_text(run: Run, kind: str) -> str:
     """What `export` writes as "csv", "json" or "svg"."""
-    rows = [numbers(row) for row in run.points()]
+    rows = [_with_estimator(numbers(row), run.spec) for row in run.points()]
     if not rows:
         raise RunError(f"{run.id} has no finished points yet: there is nothing to export")
     if kind == "svg":
         return svg_text(named_rows(rows, run.spec))
     return {"csv": csv_text, "json": json_text}[kind](rows)
+
+
+def _with_estimator(row: dict[str, Any], spec: RunSpec) -> dict[str, Any]:
+    """A row with the estimator beside the ways of pruning, if it is no multi-layer perceptron."""
+    return row if spec.estimator == "mlp" else {**row, "estimator": spec.estimator}
 
 
 def model_bytes(run: Run, seed: int | None = None) -> bytes:

@@ -40,6 +40,7 @@ class Spec(TypedDict):
     seeds: tuple[Seed, ...]
     pixels: NotRequired[Word]
     options: NotRequired[dict[Word, Value]]
+    estimator: NotRequired[Word]
     methods: NotRequired[AtLeastOne]
     data_root: NotRequired[Annotated[str, Meta(max_length=4096)] | None]
     preset: NotRequired[Word]

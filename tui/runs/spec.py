@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -17,18 +17,26 @@ from ...estimators.data.datasets import dataset_names
 from ...estimators.data.errors import DatasetError
 from ...estimators.data.source import PIXELS, DataOptions, DataSource
 from ...estimators.messages import as_text
-from ...estimators.parameters import DEFAULTS, WAYS, check_sparsities, check_value, conflicts, records_of
+from ...estimators.parameters import (
+    DEFAULTS,
+    PARAMETERS,
+    WAYS,
+    check_sparsities,
+    check_value,
+    conflicts,
+    defaults_of,
+    records_of,
+)
 from ...estimators.presets import BOTH_GRANULARITIES, ORIGINAL_SPARSITIES, variants_of
+from ...estimators.registry import ESTIMATORS, estimator_class
 from ...estimators.studies.catalogue import EXPERIMENTS
 from .schemas import Spec
 
-#: Parameters that a run sets once, and so a file may. Others are given in other fields, or make no sense here.
-PARAMETERS = tuple(
-    record.name for record in records_of("mlp") if record.is_of_run and record.is_stored and not record.is_way
-)
-
 MAX_POINTS = 100_000
 MAX_NAME_LENGTH = 200
+
+if TYPE_CHECKING:
+    from ...estimators.base import BasePrunedClassifier
 
 #: Control characters, and bytes of a path that are not UTF-8.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -39,6 +47,13 @@ METHODS = 2
 
 #: Criteria that rank as they did in version 1.
 _UNCHANGED = ("magnitude", "random")
+
+
+def parameters_of(estimator: str) -> tuple[str, ...]:
+    """Parameters of an estimator that a run sets once, and so a file may; others have fields of their own."""
+    return tuple(
+        record.name for record in records_of(estimator) if record.is_of_run and record.is_stored and not record.is_way
+    )
 
 
 class SpecError(ValueError):
@@ -58,7 +73,7 @@ class RunSpec:
     dataset : str
         A name or the path of a file, as `load_dataset` takes it.
     parameters : mapping
-        The classifier's parameters that differ from its defaults, out of `PARAMETERS`.
+        The classifier's parameters that differ from its defaults, out of `parameters_of`.
     ways : mapping of str to sequence
         Values of the parameters `WAYS`; every combination is a curve.
     sparsities : sequence of float
@@ -75,6 +90,8 @@ class RunSpec:
         The preset it came from, or nothing.
     name : str
         What the user calls it, or nothing.
+    estimator : str
+        Which classifier: a name in `prunelab.estimators.registry`.
     methods : int
         The version of the methods it is made with; see `METHODS`.
     """
@@ -89,6 +106,7 @@ class RunSpec:
     data_root: str | None = None
     preset: str = ""
     name: str = ""
+    estimator: str = "mlp"
     methods: int = METHODS
 
     @classmethod
@@ -104,6 +122,7 @@ class RunSpec:
             "sparsities": tuple(preset.sparsities),
             "seeds": tuple(range(preset.seeds)),
             "preset": name,
+            "estimator": preset.estimator,
         }
         return cls(**{**fields, **changes})
 
@@ -169,7 +188,18 @@ class RunSpec:
 
     def parameter(self, name: str) -> Any:
         """The value of a parameter of the training."""
-        return self.parameters.get(name, DEFAULTS[name])
+        return self.parameters.get(name, defaults_of(self.estimator)[name])
+
+    def with_estimator(self, estimator: str) -> RunSpec:
+        """The same training and pruning with another estimator, whose network has its defaults."""
+        if estimator == self.estimator:
+            return self
+        kept = {name: value for name, value in self.parameters.items() if PARAMETERS[name].kind != "network"}
+        return replace(self, estimator=estimator, parameters=kept)
+
+    def make_estimator(self, **others: Any) -> BasePrunedClassifier:
+        """The classifier, not yet fitted; loads torch."""
+        return estimator_class(self.estimator)(**self.parameters, **others)
 
     def problems(self) -> dict[str, str]:
         """What cannot be: a sentence for each field or parameter with a wrong value; empty if all is well.
@@ -183,7 +213,7 @@ class RunSpec:
         found: dict[str, str] = {}
         for variant in self.variants:
             given = {**self.parameters, **variant, "sparsity": max(self.sparsities)}
-            for name, sentence in conflicts(given).items():
+            for name, sentence in conflicts(given, self.estimator).items():
                 found.setdefault(name, sentence)
         return found
 
@@ -196,9 +226,15 @@ class RunSpec:
         if self.pixels not in PIXELS:
             found["pixels"] = f"pixels must be one of {', '.join(map(repr, PIXELS))}, got {as_text(self.pixels)}"
         found |= self.options.problems()
+        if self.estimator not in ESTIMATORS:
+            found["estimator"] = (
+                f"estimator must be one of {', '.join(map(repr, ESTIMATORS))}, got {as_text(self.estimator)}"
+            )
+            return found
+        known = parameters_of(self.estimator)
         for name, value in self.parameters.items():
-            if name not in PARAMETERS:
-                found[name] = f"a run has no parameter {name!r}"
+            if name not in known:
+                found[name] = _unknown(name, self.estimator)
             elif isinstance(value, Mapping):
                 found[name] = f"{name} of a run must be a number, a name or a list, got {as_text(value)}"
             elif isinstance(value, float) and not math.isfinite(value):
@@ -246,6 +282,7 @@ class RunSpec:
             "data_root": self.data_root,
             "preset": self.preset,
             "name": self.name,
+            "estimator": self.estimator,
             "methods": self.methods,
         }
 
@@ -267,6 +304,14 @@ class RunSpec:
         spec = cls(**{**fields, "options": options, "pixels": _pixels_of(data)})
         _raise_first(spec._wrong_values())
         return spec
+
+
+def _unknown(name: str, estimator: str) -> str:
+    """Why a run with this estimator does not have a parameter."""
+    others = [other for other in ESTIMATORS if name in parameters_of(other)]
+    if not others:
+        return f"a run has no parameter {name!r}"
+    return f"{name} is a parameter of estimator {' or '.join(map(repr, others))}, and this one is {estimator!r}"
 
 
 def _pixels_of(data: Mapping[str, Any]) -> str:
@@ -323,7 +368,15 @@ def _essence(spec: RunSpec) -> tuple[Any, ...]:
     parameters = {name: value for name, value in spec.parameters.items() if name not in ("device", "precision")}
     is_automatic = spec.pixels == "signed" and spec.dataset in dataset_names()
     pixels = "auto" if is_automatic else spec.pixels
-    return spec.dataset, pixels, spec.options, {**DEFAULTS, **parameters}, all_ways(spec), tuple(spec.sparsities)
+    return (
+        spec.estimator,
+        spec.dataset,
+        pixels,
+        spec.options,
+        {**defaults_of(spec.estimator), **parameters},
+        all_ways(spec),
+        tuple(spec.sparsities),
+    )
 
 
 def all_ways(spec: RunSpec) -> dict[str, tuple[Any, ...]]:

@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING, Any
 from ...estimators.backend import share_processors
 from ...estimators.files import open_regular, replace_file, sealed_json
 from ...estimators.parameters import WAYS
+from ...estimators.registry import estimator_class
 from ..exit_status import EXIT_FAILED
 from . import locks
 from .events import EventLog
@@ -201,7 +202,6 @@ class Worker:
             )
 
     def _compute(self) -> None:
-        from ...estimators import PrunedMLPClassifier
         from ...estimators.backend import resolve_device
         from ...estimators.data.datasets import load_source
         from ...estimators.studies.run import sweep
@@ -228,7 +228,7 @@ class Worker:
         if self._on_ready is not None:
             self._on_ready()
         for point in sweep(
-            PrunedMLPClassifier(**spec.parameters, memory=self._memory),
+            spec.make_estimator(memory=self._memory),
             data,
             sparsities=spec.sparsities,
             variants=spec.variants,
@@ -243,13 +243,12 @@ class Worker:
 
     def _points_done(self) -> set[tuple[int, int, float]]:
         """Points that are known; without the first one of a seed whose network is damaged, so that it is trained."""
-        from ...estimators import PrunedMLPClassifier
-
+        estimator = estimator_class(self.run.spec.estimator)
         done = self._view.points.keys()
         for seed in self.run.models():
             try:
                 with warnings.catch_warnings(action="ignore"):  # of files without a checksum
-                    PrunedMLPClassifier.load(self.run.model_path(seed))
+                    estimator.load(self.run.model_path(seed))
             except ValueError as error:
                 warnings.warn(f"{error}; seed {seed} is trained again", stacklevel=2)
                 self.run.model_path(seed).unlink(missing_ok=True)

@@ -303,7 +303,7 @@ class ExploreScreen(LabScreenBase):
         run, network = self._run, self.network
         assert run is not None
         assert network is not None
-        sizes = "-".join(map(str, network.sizes))
+        sizes = descriptions.with_estimator(run.spec, "-".join(map(str, network.sizes)))
         schedules = {"one-shot", *run.spec.ways.get("schedule", ())}
         parts = [
             descriptions.title(run),

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sklearn.utils import Bunch
 
-    from ...estimators.base import BasePrunedClassifier
     from ...estimators.interactive import Cut, InteractivePruning, Scores
     from .server import Answer, Request
 
@@ -210,13 +209,13 @@ class Explorer:
             return subject
         if "torch" not in sys.modules:
             yield {"doing": "loading PyTorch and scikit-learn"}
-        from ...estimators import PrunedMLPClassifier
         from ...estimators.interactive import InteractivePruning
+        from ...estimators.persistence import load_model
 
         yield {"doing": "reading the network"}
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            classifier: BasePrunedClassifier = PrunedMLPClassifier.load(path)
+            classifier = load_model(path)
         for warning in caught:
             yield {"note": str(warning.message)}
         known: _Data | None = self._look_up("data", source)

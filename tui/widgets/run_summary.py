@@ -56,7 +56,10 @@ def _state(watcher: RunWatcher) -> str:
 
 def _what(view: RunView) -> str:
     spec = view.spec
-    parts = [descriptions.dataset(spec), "-".join(map(str, view.sizes)) if view.sizes else descriptions.widths(spec)]
+    parts = [
+        descriptions.dataset(spec),
+        descriptions.with_estimator(spec, "-".join(map(str, view.sizes))) if view.sizes else descriptions.widths(spec),
+    ]
     if view.sizes:
         parts.append(f"{view.precision} on {view.device}")
     if view.n_train:
