@@ -1,8 +1,8 @@
-"""How the app feels: until its first frame, from key to screen while a run trains, and what it costs at rest.
+"""Responsiveness of the app: time to the first frame, from key to screen during training, and load at rest.
 
-The app runs in a pseudo-terminal of 120x40, with a data home of its own. The first frame is complete when the line
-on top, what fills the screen, and the footer have been sent. The run that trains is the original network on the
-digits, shown live in the lab; the keys open the help and change screens. At rest, the app shows a finished run.
+The app runs in a pseudo-terminal of 120x40 with its own data home. The first frame is complete when the navigation
+bar, the body and the footer have been sent. The run that trains is the original network on the
+digits, shown live in the lab; the keys open the help and switch screens. At rest, the app shows a finished run.
 Needs Linux.
 """
 
@@ -36,7 +36,7 @@ ESCAPE_CODES = re.compile(r"\x1b(\[[0-9;?<>=$]*[a-zA-Z]|\][^\x07]*\x07|[()].|[=>
 
 WELCOME = "How much of a neural network"
 
-#: Keys, what they bring to the screen, and what that is: the help, the data, and the run again.
+#: Keys, the text that they bring to the screen, and their kind: the help, the Data screen, and the run again.
 STEPS = [
     (b"?", "Escape closes", "help"),
     (b"?", "", ""),
@@ -53,7 +53,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as home:
         os.environ.update(PRUNELAB_HOME=home, TERM="xterm-256color", COLORTERM="truecolor")
         os.environ.pop("NO_COLOR", None)
-        firsts = [first_frame() for _ in range(repeats + 1)][1:]  # the first fills the file caches
+        firsts = [first_frame() for _ in range(repeats + 1)][1:]  # the first one fills the file caches
         rest = at_rest(2 if quick else 10)
         latencies, rate = while_training(5 if quick else 40, 2 if quick else 10)
 
@@ -69,9 +69,9 @@ def main() -> None:
     first = statistics.median(firsts)
     print_goal(f"the first frame is complete after {first:.2f} s", first, quick=quick, at_most=0.6)
     for kind, seconds in late.items():
-        sentence = f"95 % of the keys bring the {kind} within {1000 * seconds:.0f} ms"
+        sentence = f"95 % of the keys show the {kind} within {1000 * seconds:.0f} ms"
         print_goal(sentence, 1000 * seconds, quick=quick, at_most=100)
-    print_goal(f"at rest it takes {rest[0]:.2f} % of a processor", rest[0], quick=quick, at_most=1)
+    print_goal(f"at rest it uses {rest[0]:.2f} % of a processor", rest[0], quick=quick, at_most=1)
     print_goal(f"at rest it sends {rest[1]} bytes", rest[1], quick=quick, at_most=0)
     print_goal(f"while a run trains it sends {rate / 1000:.1f} KB/s", rate / 1000, quick=quick, at_most=20)
 
@@ -85,7 +85,7 @@ def first_frame() -> float:
 
 
 def at_rest(seconds: float) -> tuple[float, int]:
-    """Percent of a processor, and bytes sent, with a finished run on the screen."""
+    """Percent of a processor, and bytes sent, while a finished run is shown."""
     run = supervisor.start(RunStore(), RunSpec(parameters={"hidden_layer_sizes": (32,), "max_iter": 2}))
     while run.is_alive():
         time.sleep(0.1)
@@ -98,7 +98,7 @@ def at_rest(seconds: float) -> tuple[float, int]:
 
 
 def while_training(n_rounds: int, seconds: float) -> tuple[dict[str, list[float]], float]:
-    """Seconds from key to screen, for each kind of `STEPS`, and bytes a second without keys."""
+    """Seconds from key to screen, for each kind of `STEPS`, and bytes per second without keys."""
     run = supervisor.start(RunStore(), RunSpec(parameters={"max_iter": 100_000, "n_iter_no_change": 100_000}))
     try:
         wait_for_training(run)
@@ -106,7 +106,7 @@ def while_training(n_rounds: int, seconds: float) -> tuple[dict[str, list[float]
             screen.see("Quit", "Stop")
             screen.read(3)
             n_bytes = screen.read(seconds)
-            for key, brings, _ in STEPS:  # what is shown for the first time is made for the first time
+            for key, brings, _ in STEPS:  # create all screens before measuring
                 screen.press(key, brings)
                 screen.read(3)
             latencies: dict[str, list[float]] = {"help": [], "screen": []}
@@ -129,21 +129,21 @@ def wait_for_training(run: Run) -> None:
 
 
 class Screen:
-    """The other end of the app's terminal."""
+    """The terminal side of the app's pseudo-terminal."""
 
     def __init__(self, process: subprocess.Popen[bytes], descriptor: int):
         self._process, self._descriptor = process, descriptor
         self._sent = b""
 
     def read(self, seconds: float) -> int:
-        """Read for some time; returns the number of bytes."""
+        """Read for a given time; returns the number of bytes."""
         deadline, before = time.perf_counter() + seconds, len(self._sent)
         while (left := deadline - time.perf_counter()) > 0:
             self._read_some(left)
         return len(self._sent) - before
 
     def see(self, *words: str, since: int = 0) -> None:
-        """Wait until words have been sent."""
+        """Wait until texts have been sent."""
         deadline = time.perf_counter() + 60
         while not all(word in self._text(since) for word in words):
             self._read_some(1)
@@ -151,7 +151,7 @@ class Screen:
                 sys.exit(f"the app never showed {words}; it sent {self._text(since)[-500:]!r}")
 
     def press(self, key: bytes, brings: str) -> float:
-        """Seconds from a key until words have been sent."""
+        """Seconds from a key until texts have been sent."""
         before = len(self._sent)
         started = time.perf_counter()
         os.write(self._descriptor, key)
@@ -159,7 +159,7 @@ class Screen:
         return time.perf_counter() - started
 
     def processor_seconds(self) -> float:
-        """What the app has used so far."""
+        """The processor time used so far."""
         fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -173,7 +173,7 @@ class Screen:
 
 @contextmanager
 def app() -> Iterator[Screen]:
-    """The app in a pseudo-terminal, ended in the end."""
+    """The app in a pseudo-terminal; terminated at the end."""
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, SIZE)
     process = subprocess.Popen(COMMAND, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)

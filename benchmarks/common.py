@@ -1,4 +1,4 @@
-"""What the benchmarks share: arguments, data, interleaved timing, and how results are printed."""
+"""What the benchmarks share: arguments, data, interleaved timing, and printing of results."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ T = TypeVar("T")
 
 
 def arguments(description: str | None, repeats: int) -> argparse.ArgumentParser:
-    """A parser with the arguments that every benchmark takes; `repeats` is the default of --repeats."""
+    """A parser with the arguments of all benchmarks; `repeats` is the default of --repeats."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data-root", metavar="DIR", help="the folder that holds MNIST (default: prunelab's own)")
-    parser.add_argument("--quick", action="store_true", help="a smoke test in seconds; its times mean nothing")
+    parser.add_argument("--data-root", metavar="DIR", help="the folder that contains MNIST (default: prunelab's own)")
+    parser.add_argument("--quick", action="store_true", help="a smoke test in seconds, whose times are meaningless")
     parser.add_argument("--repeats", type=int, default=repeats, metavar="N", help=f"rounds (default: {repeats})")
     return parser
 
 
 def load(args: argparse.Namespace, name: str = "mnist") -> Bunch:
-    """Load a data set, or end the program with one sentence that says why it cannot be loaded."""
+    """Load a data set; exit with an error message if it cannot be loaded."""
     from prunelab.estimators import DatasetError, load_dataset
 
     try:
@@ -40,7 +40,7 @@ def load(args: argparse.Namespace, name: str = "mnist") -> Bunch:
 
 
 def chosen_precision(data: Bunch, device: str) -> str:
-    """What precision="auto" comes to for the network of the original experiment on these data."""
+    """The precision that "auto" selects for the network of the original experiment on these data."""
     from prunelab.estimators.backend import resolve_device, resolve_precision
 
     sizes = (data.X_train.shape[1], 1000, 1000, 500, 200, 10)
@@ -59,27 +59,27 @@ def first(data: Bunch, n_train: int, n_test: int) -> Bunch:
 
 
 def timed(function: Callable[[], T]) -> tuple[float, T]:
-    """Seconds that a call took, and what it returned."""
+    """The duration of a call in seconds, and its result."""
     started = time.perf_counter()
     result = function()
     return time.perf_counter() - started, result
 
 
 class Clock:
-    """Times what comes one after the other."""
+    """Times consecutive steps."""
 
     def __init__(self):
         self._last = time.perf_counter()
 
     def lap(self) -> float:
-        """Seconds since the last lap, or since the start."""
+        """Seconds since the last call, or since the start."""
         now = time.perf_counter()
         seconds, self._last = now - self._last, now
         return seconds
 
 
 def interleave(contestants: Mapping[str, Callable[[], T]], repeats: int) -> dict[str, list[T]]:
-    """Call A B C, A B C, ... and return what each returned, so that a busy moment hits all of them."""
+    """Call A B C, A B C, ... and return the results of each, so that other load affects all of them."""
     results: dict[str, list[T]] = {name: [] for name in contestants}
     for _ in range(repeats):
         for name, contestant in contestants.items():
@@ -88,7 +88,7 @@ def interleave(contestants: Mapping[str, Callable[[], T]], repeats: int) -> dict
 
 
 def spread(values: Sequence[float], digits: int = 2, scale: float = 1.0) -> str:
-    """Median (min, max), or the value itself if there is one only."""
+    """Median (min, max), or the value itself if there is only one."""
     scaled = [value * scale for value in values]
     median = f"{statistics.median(scaled):.{digits}f}"
     if len(scaled) == 1:
@@ -97,7 +97,7 @@ def spread(values: Sequence[float], digits: int = 2, scale: float = 1.0) -> str:
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print columns, the first aligned to the left and the others to the right."""
+    """Print columns, the first left-aligned and the others right-aligned."""
     lines = [list(header), *(list(row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     for line in lines:
@@ -109,7 +109,7 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def print_goal(
     sentence: str, value: float, *, quick: bool, at_least: float | None = None, at_most: float | None = None
 ):
-    """Print a result, and whether it reaches its goal; no goals in a smoke test."""
+    """Print a result, and whether it meets its goal; a smoke test has no goals."""
     if quick:
         print(f"{sentence} (smoke test: no goal)")
     elif at_least is not None:
@@ -120,14 +120,14 @@ def print_goal(
 
 
 def print_faster(a: str, b: str, seconds_a: Sequence[float], seconds_b: Sequence[float], *, goal: float, quick: bool):
-    """Print how many times faster (or slower) `a` is than `b`, by the medians."""
+    """Print how many times faster (or slower) `a` is than `b`, by their medians."""
     ratio = statistics.median(seconds_b) / statistics.median(seconds_a)
     comparison = f"{ratio:.1f} times faster" if ratio >= 1 else f"{1 / ratio:.1f} times slower"
     print_goal(f"{a} is {comparison} than {b}", ratio, quick=quick, at_least=goal)
 
 
 def print_machine() -> None:
-    """Print what the times depend on, and a warning when the machine has other work."""
+    """Print what the times depend on, and a warning if the machine is busy."""
     import torch
 
     print(
@@ -136,7 +136,7 @@ def print_machine() -> None:
     )
     load_average = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     if load_average > 0.5:
-        print(f"Warning: the load average is {load_average:.1f}; other work disturbs the times.")
+        print(f"Warning: the load average is {load_average:.1f}; other processes affect the times.")
     print(flush=True)
 
 

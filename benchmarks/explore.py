@@ -1,9 +1,9 @@
-"""How soon the explore screen answers a key: the original network on MNIST, pruned by hand.
+"""Response time of the Explore screen: interactive pruning of the original network on MNIST.
 
-Keys are pressed on the real screen over the real service process, at random moments after the one before: on the
-slider, among weights and units, by layer and globally, and on the switches. Each is timed from the press to the first
-figures of its position that the screen has drawn (an estimate, or at once the exact ones), and, where no other key
-follows, to the exact ones. The network is trained first, unless --run names a run that has one.
+Keys are pressed on the real screen with the real service process, after random delays: on the
+slider, for weights and units, by layer and globally, and on the switches. Each is timed from the press to the first
+figures of its position on the screen (an estimate, or immediately the exact ones), and, if no other key
+follows, to the exact ones. The network is trained first, unless --run names a run with one.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def train(store, data_root: str | None, quick: bool) -> Run:
 
 
 async def press_keys(run: Run, repeats: int) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
-    """Seconds to the first and to the exact figures, by kind of key."""
+    """Seconds to the first and to the exact figures, by type of key."""
     from prunelab.tui.app import PrunelabApp
 
     rng = random.Random(0)
@@ -79,7 +79,7 @@ async def press_keys(run: Run, repeats: int) -> tuple[dict[str, list[float]], di
         await until(lambda: is_exact(screen))
         for number in range(repeats):
             kind = "switches" if number % 4 == 3 else "slider"
-            # A person's pace, from hasty to slow: the exact figures of the key before may be on their way.
+            # The pace of a user, from fast to slow: the exact figures of the previous key may be pending.
             for _ in range(rng.randrange(1, 4)):
                 await asyncio.sleep(rng.uniform(0.1, 0.6))
                 key = rng.choice(SWITCHING if kind == "switches" else slider_keys(screen.percent))
@@ -96,7 +96,7 @@ async def press_keys(run: Run, repeats: int) -> tuple[dict[str, list[float]], di
 
 
 def slider_keys(percent: float) -> tuple[str, ...]:
-    """Keys that stay where the answers are interesting."""
+    """Keys that stay in the interesting range of sparsities."""
     return ("left", "down") if percent > 90 else ("right", "up") if percent < 50 else ("left", "down", "right", "up")
 
 
@@ -116,7 +116,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def drawn(screen: ExploreScreen) -> None:
-    """Wait until the screen has drawn what it knows."""
+    """Wait until the screen has drawn its latest state."""
     done = asyncio.Event()
     screen.call_after_refresh(done.set)
     await done.wait()
@@ -132,7 +132,7 @@ def percentile_95(seconds: list[float]) -> float:
 
 def print_goal_of(what: str, seconds: list[float], goal: float, quick: bool) -> None:
     worst = percentile_95(seconds)
-    print_goal(f"{what} come within {1000 * worst:.0f} ms, 95 times of 100", worst, quick=quick, at_most=goal)
+    print_goal(f"{what} appear within {1000 * worst:.0f} ms in 95 % of the cases", worst, quick=quick, at_most=goal)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """The original experiment on an NVIDIA GPU and on the CPU, and a check that training never waits for the GPU.
 
-The check: PyTorch can be told to raise an error whenever the host has to wait for the GPU
-(`torch.cuda.set_sync_debug_mode("error")`). That is switched on before the first batch of every epoch and
-off after its last one, by a stand-in for the object to which the training loop reports the start of an epoch
-and every batch. At the end of an epoch the loop has to wait, once, to learn the loss. The check is done
-without a listener (`on_event=None`) and with one, which is told the running loss and must not make it wait.
+The check uses PyTorch's mode in which an error is raised whenever the host waits for the GPU
+(`torch.cuda.set_sync_debug_mode("error")`). It is active from the first to the last batch of every epoch: a
+replacement for the object to which the training loop reports epochs and batches switches it on and off. At the
+end of an epoch the loop has to wait once, to read the loss. The check runs
+without a listener (`on_event=None`) and with one, which receives the running loss and must not cause a wait.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ DEVICES = ("cuda", "cpu")
 def main() -> None:
     args = arguments(__doc__, repeats=3).parse_args()
     if not torch.cuda.is_available():
-        print("There is no NVIDIA GPU here that PyTorch can use: nothing to compare.")
+        print("PyTorch finds no NVIDIA GPU on this machine: nothing to compare.")
         return
     data = load(args, "digits" if args.quick else "mnist")
     print_machine()
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def experiment(device: str, data: Bunch) -> dict:
-    """The original experiment; seconds of the training and of the sweep."""
+    """The original experiment; seconds of training and of the sweep."""
     clock = Clock()
     trained = 0.0
 
@@ -97,11 +97,11 @@ def check_nothing_waits(data: Bunch) -> None:
 
 @contextmanager
 def error_when_waiting() -> Iterator[list[int]]:
-    """While training is between the first and the last batch of an epoch; yields the number of batches so far."""
+    """Activate the check between the first and the last batch of an epoch; yields the number of batches so far."""
     watched = [0]
 
     class WatchingReporter(training._Reporter):
-        """Switches the check on and off where the loop reports."""
+        """Switches the check on and off when the loop reports."""
 
         def begin_epoch(self, epoch: int, n: int, total_loss: torch.Tensor) -> None:
             super().begin_epoch(epoch, n, total_loss)

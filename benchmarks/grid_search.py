@@ -1,11 +1,11 @@
-"""What scikit-learn's GridSearchCV over 10 sparsities costs, with `memory=` and without.
+"""The cost of scikit-learn's GridSearchCV over 10 sparsities, with `memory=` and without.
 
 With memory, each of the 3 folds should be trained once: the search is compared with 3 dense fits plus the
-scoring of 10 pruned networks a fold, which nobody can do without. (The pruned networks are made by hand,
-outside the clock.) The folder of the memory is new in every round.
+scoring of 10 pruned networks per fold, which is the minimum. (The pruned networks are created outside the
+timed sections.) Every round uses a new memory folder.
 
-Without memory, the search trains 30 times, as the plain loop does that it is compared with. That shows
-whether the estimator gets in scikit-learn's way, for which 6,000 images will do.
+Without memory, the search trains 30 times, as does the plain loop that it is compared with. That shows
+whether the estimator adds overhead to scikit-learn's, for which 6,000 images suffice.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def compare(title: str, contestants: dict[str, Callable[[], Timing]], sentence: str, *, goal: float, args) -> None:
-    """Time both, check that they found the same, and print the ratio of their medians."""
+    """Time both, check that their results agree, and print the ratio of their medians."""
     results = interleave(contestants, args.repeats)
     seconds = {name: [seconds for seconds, _ in runs] for name, runs in results.items()}
     scores = {name: runs[0][1] for name, runs in results.items()}
@@ -77,7 +77,7 @@ def compare(title: str, contestants: dict[str, Callable[[], Timing]], sentence: 
     ratio = median(seconds[a]) / median(seconds[b])
     print_goal(sentence.format(ratio), ratio, quick=args.quick, at_most=goal)
     if not np.array_equal(scores[a], scores[b]):
-        print("Beware: the two found different accuracies.")
+        print("Warning: the two found different accuracies.")
     print(flush=True)
 
 
@@ -95,14 +95,14 @@ def search_with_memory(classifier: PrunedMLPClassifier, data: Bunch) -> Timing:
 
 
 def fits_and_scores(classifier: PrunedMLPClassifier, data: Bunch) -> Timing:
-    """The time of the dense fits and of the scoring, and no other."""
+    """The time of the dense fits and of the scoring only."""
     total = 0.0
     scores = np.empty((len(SPARSITIES), N_FOLDS))
     for fold, (train, test) in enumerate(folds(data)):
         X_train, y_train = data.X_train[train], data.y_train[train]
         X_test, y_test = data.X_train[test], data.y_train[test]
         dense = clone(classifier)
-        seconds, _ = timed(lambda: dense.fit(X_train, y_train))  # noqa: B023 (called at once)
+        seconds, _ = timed(lambda: dense.fit(X_train, y_train))  # noqa: B023 (called immediately)
         total += seconds
         for row, sparsity in enumerate(SPARSITIES):
             pruned = pruned_by_hand(dense, sparsity)
@@ -112,7 +112,7 @@ def fits_and_scores(classifier: PrunedMLPClassifier, data: Bunch) -> Timing:
 
 
 def pruned_by_hand(dense: PrunedMLPClassifier, sparsity: float) -> PrunedMLPClassifier:
-    """A copy without the smallest weights of each layer; the output layer is left alone."""
+    """A copy without the smallest weights of each hidden layer; the output layer is not pruned."""
     pruned = copy.deepcopy(dense)
     for coef in pruned.coefs_[:-1]:
         smallest = np.abs(coef).argsort(axis=None, kind="stable")[: round(sparsity * coef.size)]
@@ -134,7 +134,7 @@ def plain_loop(classifier: PrunedMLPClassifier, data: Bunch) -> Timing:
 
 
 def folds(data: Bunch):
-    """The folds that GridSearchCV makes."""
+    """The folds that GridSearchCV uses."""
     return StratifiedKFold(N_FOLDS).split(data.X_train, data.y_train)
 
 

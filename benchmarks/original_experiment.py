@@ -1,19 +1,19 @@
-"""The original experiment on MNIST, four ways.
+"""The original experiment on MNIST, implemented in four ways.
 
 A network 784-1000-1000-500-200-10 without biases is trained for 3 epochs in batches of 100, then pruned to
 10 sparsities by weights and to 10 by units, each time from the trained network, and evaluated on the 10,000
 test images.
 
 prunelab       `sweep` of prunelab.estimators
-author         the author's way: torchvision transforms of every image in a DataLoader, plain Adam, copies of
-               the network with their smallest weights or units set to zero
+author         the author's implementation: torchvision transforms of every image in a DataLoader, plain Adam, copies
+               of the network with their smallest weights or units set to zero
 skorch         skorch's NeuralNetClassifier, torch.nn.utils.prune, images in memory
 MLPClassifier  scikit-learn's, training only (it has biases, and a small L2 penalty)
 
-Every run is a process of its own, because what one contestant does to PyTorch's threads (whether they treat
-denormal numbers as zero is settled when they are created) would otherwise hold for the next. All run on the
-CPU with the number of threads that their library chooses. Imports are not counted; loading the data is,
-because the author's way normalises the images while it trains and the others do it while they load.
+Every run is a separate process, because one contestant's settings of PyTorch's threads (the treatment of
+denormal numbers is fixed when they are created) would otherwise affect the next. All run on the
+CPU with the default number of threads of their library. Imports are not timed; loading the data is,
+because the author's implementation normalises the images during training and the others during loading.
 """
 
 from __future__ import annotations
@@ -42,27 +42,27 @@ QUICK_TRAIN, QUICK_TEST = 2000, 500
 def main() -> None:
     parser = arguments(__doc__, repeats=3)
     parser.add_argument("--only", nargs="+", choices=CONTESTANTS, default=list(CONTESTANTS), help="run only these")
-    parser.add_argument("--skip", nargs="+", choices=CONTESTANTS, default=[], help="leave these out")
+    parser.add_argument("--skip", nargs="+", choices=CONTESTANTS, default=[], help="do not run these")
     parser.add_argument("--in-this-process", choices=CONTESTANTS, help="run one once and print its times as JSON")
-    parser.add_argument("--seed", type=int, default=0, help="of that one run")
+    parser.add_argument("--seed", type=int, default=0, help="seed of that one run")
     args = parser.parse_args()
     if args.in_this_process:
         print(json.dumps(CONTESTANTS[args.in_this_process](args)))
         return
-    load(args)  # say so at once if the data are missing
+    load(args)  # fail early if the data are missing
     print_machine()
     names = [name for name in CONTESTANTS if name in args.only and name not in args.skip]
     report(interleave({name: partial(in_new_process, name, args, count()) for name in names}, args.repeats), args.quick)
 
 
 def in_new_process(name: str, args: argparse.Namespace, seeds: Iterator[int]) -> dict:
-    """Run one contestant, with the next seed, in a process of its own; return its seconds and accuracies."""
+    """Run one contestant with the next seed in a separate process; return its seconds and accuracies."""
     command = [sys.executable, __file__, "--in-this-process", name, "--seed", str(next(seeds))]
     command += ["--quick"] if args.quick else []
     command += ["--data-root", args.data_root] if args.data_root else []
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
-        sys.exit(f"{name} failed; its message is above.")
+        sys.exit(f"{name} failed; see its error message above.")
     result = json.loads(done.stdout.splitlines()[-1])
     print(f"{name}: training {result['training']:.2f} s, sweep {result['sweep']:.2f} s", file=sys.stderr, flush=True)
     return result
@@ -93,7 +93,7 @@ def report(results: dict[str, list[dict]], quick: bool) -> None:
         return
     ours, ours_training = seconds("prunelab", *everything), seconds("prunelab", "training")
     if "author" in results:
-        print_faster("prunelab", "the author's way", ours, seconds("author", *everything), goal=7, quick=quick)
+        print_faster("prunelab", "the author's code", ours, seconds("author", *everything), goal=7, quick=quick)
     if "skorch" in results:
         theirs = seconds("skorch", *everything)
         print_faster("prunelab", "skorch with torch.nn.utils.prune", ours, theirs, goal=3.5, quick=quick)
@@ -134,7 +134,7 @@ def prunelab(args: argparse.Namespace) -> dict:
     return {"loading": loading, "training": training, "sweep": sweeping, "accuracy": accuracy}
 
 
-# ------------------------------------------------------------------------------------------ author's way
+# ------------------------------------------------------------------------------- author's implementation
 
 
 def author(args: argparse.Namespace) -> dict:
@@ -206,7 +206,7 @@ def make_network():
 
 
 def prunable_layers(network):
-    """All linear layers but the last."""
+    """All linear layers except the last."""
     from torch import nn
 
     return [module for module in network.modules() if isinstance(module, nn.Linear)][:-1]
@@ -277,7 +277,7 @@ def mlp_classifier(args: argparse.Namespace) -> dict:
         random_state=args.seed,
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # 3 epochs are what is asked for
+        warnings.simplefilter("ignore", ConvergenceWarning)  # 3 epochs are intended
         classifier.fit(data.X_train, data.y_train)
     training = clock.lap()
     accuracy = {"dense": [float(classifier.score(data.X_test, data.y_test))]}

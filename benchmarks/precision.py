@@ -1,7 +1,7 @@
 """Does training in bfloat16 cost accuracy? The original experiment's network, with several seeds.
 
-The same seed starts from the same weights and sees the samples in the same order in both precisions, so the
-difference is taken seed by seed. `--repeats` is the number of seeds.
+In both precisions, the same seed uses the same initial weights and the same order of samples, so the
+differences are paired by seed. `--repeats` is the number of seeds.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ def main() -> None:
     scores = {name: [100 * score for _, score in runs] for name, runs in results.items()}
     seconds = {name: [seconds for seconds, _ in runs] for name, runs in results.items()}
     print_table(
-        ["median (min, max)", "seconds a fit", "test accuracy in %"],
+        ["median (min, max)", "seconds per fit", "test accuracy in %"],
         [[name, spread(seconds[name]), spread(scores[name])] for name in PRECISIONS],
     )
     differences = [b - a for a, b in zip(scores["float32"], scores["bfloat16"], strict=True)]
     error = f", standard error {stdev(differences) / len(differences) ** 0.5:.2f}" if len(differences) > 1 else ""
     print(f"Means: float32 {mean(scores['float32']):.2f} %, bfloat16 {mean(scores['bfloat16']):.2f} %")
-    print(f"bfloat16 minus float32, seed by seed: {spread(differences)}{error}")
-    print(f'precision="auto" would choose {chosen_precision(data, "auto")} for these data on this machine')
+    print(f"bfloat16 minus float32, paired by seed: {spread(differences)}{error}")
+    print(f'precision="auto" selects {chosen_precision(data, "auto")} for these data on this machine')
     print_goal(
-        f"bfloat16 differs from float32 by {mean(differences):+.2f} points in the mean of {len(differences)} seeds",
+        f"bfloat16 differs from float32 by {mean(differences):+.2f} points on average over {len(differences)} seeds",
         abs(mean(differences)),
         quick=args.quick,
         at_most=0.3,

@@ -1,16 +1,16 @@
-"""What it costs to prune to 10 sparsities and evaluate each, in units of one dense evaluation.
+"""The cost of pruning to 10 sparsities and evaluating each, in units of one dense evaluation.
 
 The network of the original experiment is trained once. Then `iter_sparsity_path` is timed on an estimator
-whose training is replaced by that network. So the clock sees everything that a path does after the training
-(checking the test data, ranking, masking, scoring, counting, making the rows of the table) and nothing of
+whose training returns that network. So the timing includes everything that a path does after training
+(checking the test data, ranking, masking, scoring, counting, building the rows of the table) and nothing of
 the training itself.
 
-The unit is the dense evaluation as the path does it: from NumPy parameters to accuracy and loss on the
-10,000 test images, with the images on the device already. The bare forward pass, which leaves out the search
-for removable units and the loss, is given for comparison.
+The unit is the dense evaluation as the path performs it: from NumPy parameters to accuracy and loss on the
+10,000 test images, with the images already on the device. The bare forward pass, without the search
+for removable units and without the loss, is given for comparison.
 
-A second table shows what unit-pruning buys: the size of the compacted network, and the time of `predict`
-beside the time of the bare forward pass of the compacted network.
+A second table shows the effect of unit pruning: the size of the compacted network, and the time of `predict`
+compared with the bare forward pass of the compacted network.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ LATENCY_SPARSITIES = (0.0, 0.5, 0.8, 0.9, 0.95)
 
 
 class Trained(PrunedMLPClassifier):
-    """A classifier whose training is over: it always comes out as `dense`."""
+    """A classifier whose training always returns `dense`."""
 
     dense: DenseModel
 
@@ -131,7 +131,7 @@ def latencies(data: Bunch, precision: str, args) -> None:
 
 
 def walk(data: Bunch, precision: str, granularity: str) -> None:
-    """Everything a path does but train; the training data are not looked at."""
+    """Everything a path does except training, for which the data are not needed."""
     estimator = Trained(granularity=granularity, precision=precision)
     path = iter_sparsity_path(estimator, *few(data), sparsities=SPARSITIES, X_test=data.X_test, y_test=data.y_test)
     for _ in path:
@@ -139,12 +139,12 @@ def walk(data: Bunch, precision: str, granularity: str) -> None:
 
 
 def few(data: Bunch):
-    """Training data of every class, as few as will do."""
+    """As few training samples as possible, of every class."""
     return data.X_train[:100], data.y_train[:100]
 
 
 def forward_pass(network, arrays, X, precision: str) -> Callable[[], object]:
-    """From inputs and tensors on the device to class indices in main memory."""
+    """A function from inputs and tensors on the device to class indices in main memory."""
     device, dtype = resolve_device("auto"), getattr(torch, precision)
     inputs = torch.as_tensor(X).to(device, dtype)
     tensors = {name: torch.as_tensor(array).to(device, dtype) for name, array in arrays.items()}
@@ -157,7 +157,7 @@ def forward_pass(network, arrays, X, precision: str) -> Callable[[], object]:
 
 
 def time_each(contestants: dict[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
-    """Seconds of every call, after one round that is not counted."""
+    """Seconds of every call, after one warm-up round."""
     runs = {name: partial(timed, contestant) for name, contestant in contestants.items()}
     return {name: [seconds for seconds, _ in results[1:]] for name, results in interleave(runs, repeats + 1).items()}
 

@@ -1,6 +1,6 @@
-"""How long it takes until something can happen: the import of prunelab.estimators, and `prunelab --help`.
+"""Start-up times: the import of prunelab.estimators, and `prunelab --help`.
 
-Every run is a fresh process. The import is what it adds to an interpreter that does nothing; `--help` is the
+Every run is a fresh process. The import is measured as the time added to an idle interpreter; `--help` is the
 whole process. The first round, which fills the file caches, is not counted.
 """
 
@@ -28,7 +28,7 @@ def main() -> None:
         "--help": [str(script), "--help"],
     }
     for name in [name for name, command in commands.items() if not succeeds(command)]:
-        print(f"{' '.join(commands.pop(name))} does not work here and is left out.")
+        print(f"{' '.join(commands.pop(name))} does not work on this machine and is skipped.")
     print_machine()
 
     runs = {name: partial(timed, partial(run, command)) for name, command in commands.items()}

@@ -1,4 +1,4 @@
-"""Choose sparsity and criterion by cross-validation; with `memory=` each fold is trained once, not once a candidate."""
+"""Choose sparsity and criterion by cross-validation; with `memory=` each fold is trained once, not per candidate."""
 
 import tempfile
 

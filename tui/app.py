@@ -1,7 +1,7 @@
-"""The app: five screens over the run store, and the manners of a terminal program.
+"""The app: five screens over the run store, themes, and the handling of terminal signals.
 
-Nothing is computed in this process: runs have workers (`runs.supervisor`), and what the screens want to know of
-models and data they ask the service (`service.client`). So neither torch nor scikit-learn is imported here.
+This process computes nothing: runs have workers (`runs.supervisor`), and the service process (`service.client`) answers
+requests about models and data. So neither torch nor scikit-learn is imported here.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 TICK = 0.25
 
-#: Seconds between a change of screens and the first frame of the new one, at most.
+#: Maximum seconds between a change of screens and the first frame of the new one.
 LONGEST_DELAY = 0.01
 
 THEMES = (
@@ -77,11 +77,11 @@ class PrunelabApp(App[None]):
     Parameters
     ----------
     store : RunStore, optional
-        Where the runs are.
+        The folder of the run directories.
     run : Run, optional
-        Shown first; by default the one that runs, if any.
+        The run that the lab shows first; by default the one that is running, if any.
     data_root : str, optional
-        Where the data sets are looked for.
+        The folder of the data sets.
     ascii_only : bool
         Draw with ASCII characters only.
     """
@@ -121,7 +121,7 @@ class PrunelabApp(App[None]):
             *([AsciiFilter()] if ascii_only else []),
         ]
 
-    # -- going about -----------------------------------------------------------------------------------------
+    # -- screens ---------------------------------------------------------------------------------------------
 
     async def action_go(self, place: str) -> None:
         """Show a screen."""
@@ -129,7 +129,7 @@ class PrunelabApp(App[None]):
             await self.switch_mode(place)
 
     def switch_mode(self, mode: str) -> AwaitMount:
-        """Show another screen, and have it know."""
+        """Show another screen, and notify it."""
         is_other = mode != self.current_mode
         awaitable = super().switch_mode(mode)
         if is_other:
@@ -137,7 +137,7 @@ class PrunelabApp(App[None]):
         return awaitable
 
     def delay_update(self, delay: float = 0.05) -> None:
-        """Textual draws nothing for this long when screens change, to hide how they are built: ours are built fast."""
+        """Limit the time for which Textual draws nothing when screens change: these screens are composed quickly."""
         super().delay_update(min(delay, LONGEST_DELAY))
 
     async def show_run(self, run: Run) -> None:
@@ -146,13 +146,13 @@ class PrunelabApp(App[None]):
         await self.switch_mode("lab")
 
     async def edit_spec(self, spec: RunSpec) -> None:
-        """Put an experiment into the form of the lab, to be changed and run."""
+        """Load an experiment into the form of the lab."""
         await self.switch_mode("lab")
         if isinstance(self.screen, LabScreen):
             await self.screen.edit(spec)
 
     async def explore_run(self, run: Run) -> None:
-        """Prune the model of a run by hand."""
+        """Show the model of a run in the Explore screen."""
         self.run_explored = run
         await self.switch_mode("explore")
 
@@ -169,12 +169,12 @@ class PrunelabApp(App[None]):
             self.push_screen(HelpScreen(self.screen.NAME))
 
     def action_next_theme(self) -> None:
-        """Change the colours."""
+        """Switch to the next colour theme."""
         i = THEMES.index(self.theme) if self.theme in THEMES else -1
         self.theme = THEMES[(i + 1) % len(THEMES)]
 
     async def action_quit(self) -> None:
-        """Quit; if the run that the lab shows is running, ask what becomes of it."""
+        """Quit; if the run that the lab shows is running, ask whether to stop it."""
         run = self.run_shown
         if run is None or not run.is_alive():
             self.exit()
@@ -196,17 +196,17 @@ class PrunelabApp(App[None]):
         )
 
     def stop_run(self, run: Run) -> None:
-        """Ask a run to stop; the second time, end its process at once."""
+        """Ask a run to stop; the second time, end its process immediately."""
         try:
             if supervisor.stop(run):
-                self.notify("It finishes its step and stops. Stop it again to end it at once.", markup=False)
+                self.notify("The run stops after its current step. Press again to end it immediately.", markup=False)
             else:
                 supervisor.kill(run)
         except RunError as error:
             self.notify(str(error), severity="error", markup=False)
 
     def get_system_commands(self, screen: Screen) -> Iterable[SystemCommand]:
-        """What the palette lists: Textual's own commands, and the actions of the screen at hand."""
+        """The entries of the palette: some of Textual's own commands, and the actions of the current screen."""
         from textual.app import SystemCommand
 
         for key in [*KEYS.get(getattr(screen, "NAME", ""), []), *KEYS["everywhere"]]:
@@ -219,10 +219,10 @@ class PrunelabApp(App[None]):
                 )
         yield from (c for c in super().get_system_commands(screen) if c.title in ("Theme", "Quit", "Screenshot"))
 
-    # -- living in a terminal --------------------------------------------------------------------------------
+    # -- the terminal ----------------------------------------------------------------------------------------
 
     def on_mount(self) -> None:
-        """Restore the theme, look for what is new four times a second, and end when the terminal is gone."""
+        """Restore the theme, start the timer that polls four times a second, and watch for the terminal to close."""
         with contextlib.suppress(RecordError, FileNotFoundError):
             theme = read_record(self._settings_path, Settings).get("theme")
             if theme in self.available_themes:
@@ -240,23 +240,23 @@ class PrunelabApp(App[None]):
             for number in (signal.SIGHUP, signal.SIGTERM):
                 loop.add_signal_handler(number, self.exit)
             threading.Thread(target=self._watch_terminal, args=(loop,), daemon=True).start()
-            self.set_timer(TICK, self._collect_when_idle)  # not before the first frame
+            self.set_timer(TICK, self._collect_when_idle)  # after the first frame
 
     async def on_unmount(self) -> None:
-        """End the service."""
+        """End the service process."""
         if self._collector is not None:
             self._collector.end()
         await self.service.close()
 
     def _handle_exception(self, error: Exception) -> None:
-        """End with an error, except for what was not found because the app ends: its widgets go one by one."""
+        """End with an error, except for lookups that fail while the app ends and its widgets are being removed."""
         cause = error.error if isinstance(error, WorkerFailed) else error
         is_ending = self._exit or not self.is_running
         if not (is_ending and isinstance(cause, (NoMatches, NoScreen, ScreenStackError))):
             super()._handle_exception(error)
 
     async def on_event(self, event: events.Event) -> None:
-        """Let input wait its turn."""
+        """Put input into the queue; handle other events immediately."""
         if not InputQueue.takes(event):
             await super().on_event(event)
             return
@@ -265,11 +265,11 @@ class PrunelabApp(App[None]):
         self._input.put(event)
 
     def on_input_queue_passed(self, message: Passed) -> None:
-        """The input before this message has been handled."""
+        """All input before this message has been handled."""
         message.arrived.set()
 
     def get_line_filters(self) -> Sequence[LineFilter]:
-        """Everything drawn passes through these: no colours, or only ASCII, if that is asked for."""
+        """Filters for everything drawn: no control characters, no colours with NO_COLOR, only ASCII if requested."""
         return [*super().get_line_filters(), *self._plain_filters]
 
     def get_key_display(self, binding: Binding) -> str:
@@ -287,7 +287,7 @@ class PrunelabApp(App[None]):
         supervisor.reap()
         if self._collector is not None:
             self._collector.tick()
-        if isinstance(screen := next(reversed(self.screen_stack), None), LabScreenBase):  # none when the app ends
+        if isinstance(screen := next(reversed(self.screen_stack), None), LabScreenBase):  # no screen when the app ends
             screen.look()
 
     def _keep_theme(self, theme: str) -> None:
@@ -296,13 +296,13 @@ class PrunelabApp(App[None]):
             write_record(self._settings_path, {"theme": theme})
 
     def _watch_terminal(self, loop: asyncio.AbstractEventLoop) -> None:
-        """End the app when its terminal is gone: Textual would go on reading nothing, as fast as it can."""
+        """End the app when its terminal is closed: Textual would keep polling it at full speed."""
         with contextlib.suppress(OSError, ValueError, RuntimeError):
             hangup = select.poll()
-            hangup.register(sys.__stdin__.fileno(), 0)  # type: ignore[union-attr]  # only what cannot be masked
+            hangup.register(sys.__stdin__.fileno(), 0)  # type: ignore[union-attr]  # only events that cannot be masked
             hangup.poll()
             loop.call_soon_threadsafe(self.exit)
-            # It may not get so far, with a driver that waits for the terminal: the run does not need us.
+            # A driver that waits for the terminal may block the exit; runs do not depend on this process.
             threading.Timer(3.0, os._exit, args=(1,)).start()
 
 

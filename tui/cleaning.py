@@ -1,4 +1,4 @@
-"""Text from anywhere as it can be displayed. Imports nothing, so that every command can use it at once."""
+"""Make untrusted text displayable. Imports nothing, so that every command can use it without delay."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ _INVISIBLE = dict.fromkeys([0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF, 0xAD, 0xFE0E
 
 
 def clean(text: object, ascii_only: bool = False) -> str:
-    r"""Return text that may come from anywhere as it can be displayed: on one line, and of a known width.
+    r"""Return untrusted text as it can be displayed: on one line, and with a known width.
 
-    Control characters, which could move the cursor, change colours or reverse the direction of what follows, become
+    Control characters, which could move the cursor, change colours or reverse the text direction, become
     escapes such as ``\x1b``, all white space becomes blanks, and with `ascii_only` other characters become "?".
-    Invisible characters that join or vary others are left out: terminals disagree on how wide the result is.
+    Invisible characters that join or modify others are removed: terminals disagree about the width of the result.
     """
     text = str(text).translate(_INVISIBLE)
     if not text.isprintable():

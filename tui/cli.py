@@ -1,4 +1,4 @@
-"""The `prunelab` command: what can be asked, and how errors are told.
+"""The `prunelab` command: its options, and how it reports errors.
 
 Only the parser lives here, so that ``--help`` and ``--version`` import nothing heavy.
 """
@@ -30,24 +30,24 @@ EXAMPLES = """examples:
   prunelab sweep --csv results.csv --json results.json
   prunelab fit --dataset mnist --sparsity 0.8 --fine-tune-iter 1 --save pruned.safetensors
   prunelab sweep --preset original --detach     in the background; prunelab attach last shows it
-  prunelab runs                                 every run there is; show, export, resume, delete
+  prunelab runs                                 list all runs; show, export, resume, delete
   prunelab study light-pruning --quick          does light pruning raise the accuracy?
-  prunelab data mnist                           one image a class, drawn in the terminal
+  prunelab data mnist                           one image per class, drawn in the terminal
 
-Where standard output is not a terminal, it carries nothing but data (CSV): prunelab sweep > results.csv
+If standard output is not a terminal, it receives only data (CSV): prunelab sweep > results.csv
 
-exit status: 0 finished; 1 failed, for example because memory ran out or a training diverged; 2 the command cannot be
-carried out as given; 130 stopped by Ctrl-C
+exit status: 0 finished; 1 failed, for example because memory ran out or training diverged; 2 invalid options or input;
+130 stopped by Ctrl-C
 """
 
-JOBS_HELP = "seeds at a time (default: one a processor, up to 8; one on a GPU, and with --quick)"
-#: The column of what is said about names in a list.
+JOBS_HELP = "seeds computed in parallel (default: one per processor, up to 8; one on a GPU, and with --quick)"
+#: The column in which the descriptions in lists begin.
 EXPLAINED = 19
-PRESET_HELP = "an experiment to begin with: see below; options change it"
+PRESET_HELP = "the experiment to start from: see below; options override it"
 
 
 class _Formatter(argparse.HelpFormatter):
-    """Fills every line by itself; what is explained in a list stays right of its names."""
+    """Wrap every line separately; in lists, indent the descriptions to the right of the names."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:  # noqa: ARG002
         return "\n".join(
@@ -57,7 +57,7 @@ class _Formatter(argparse.HelpFormatter):
 
 
 def names_explained() -> str:
-    """What the names of presets, criteria, schedules and controls stand for, a line each."""
+    """Describe the presets, criteria, schedules and controls, a line each."""
     from ..estimators.presets import PRESETS
     from ..estimators.pruning.catalogue import CRITERION_SUMMARIES
     from ..estimators.schedules.catalogue import CONTROL_SUMMARIES, SCHEDULE_RECORDS
@@ -77,12 +77,12 @@ def names_explained() -> str:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser that reports an error in one sentence; what its options need is imported when it is used.
+    """A parser that reports an error as one sentence, and imports what its options need when it is used.
 
     Parameters
     ----------
     add_options : callable, optional
-        Given the parser before it parses, to add its options and its epilog.
+        Called with the parser before it parses; adds options and an epilog.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of everything `prunelab` understands."""
+    """The parser of the `prunelab` command and its subcommands."""
     parser = _Parser(
         prog="prunelab",
         description=DESCRIPTION,
@@ -139,7 +139,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 class _Version(argparse.Action):
-    """Look the version up only when it is asked for: reading the package's metadata takes a while."""
+    """Look the version up only if requested: reading the package's metadata takes a while."""
 
     def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None):
         super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help=help)
@@ -156,7 +156,7 @@ def _add_sweep(commands: argparse._SubParsersAction) -> None:
         "sweep",
         help="train once, prune to many sparsities: the curve of accuracy against sparsity",
         description="Train a dense network, prune it to many sparsities, and show the accuracy at each. "
-        "{ways} take several values with commas between them: every combination becomes a curve.",
+        "{ways} accept several values, separated by commas: every combination becomes a curve.",
         formatter_class=_Formatter,
         add_options=_add_sweep_options,
     )
@@ -176,14 +176,14 @@ def _add_sweep_options(parser: _Parser) -> None:
     parser.add_argument("--detach", action="store_true", help="run in the background, and print the run's id")
     _add_estimator_options(parser, several=True)
     _add_data_options(parser)
-    _add_output_options(parser, saves="write every pruned network to this folder, a model file each")
+    _add_output_options(parser, saves="write every pruned network to this folder, one model file each")
 
 
 def _add_fit(commands: argparse._SubParsersAction) -> None:
     commands.add_parser(
         "fit",
-        help="train and prune one network, show what it costs, save it",
-        description="Train a network, prune it to --sparsity, and show it beside the dense one.",
+        help="train and prune one network, report its accuracy and size, save it",
+        description="Train a network, prune it to --sparsity, and compare it with the dense one.",
         formatter_class=_Formatter,
         add_options=_add_fit_options,
     )
@@ -203,10 +203,10 @@ def _add_fit_options(parser: _Parser) -> None:
 def _add_data(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "data",
-        help="what data there are; download them; look at them",
-        description="Without NAME: list the data sets. With NAME: check it and show one image a class.",
+        help="list, download and show data sets",
+        description="Without NAME: list the data sets. With NAME: check the data set and show one image per class.",
     )
-    parser.add_argument("dataset", nargs="?", metavar="NAME", help="a data set, or an .npz or .csv file of your own")
+    parser.add_argument("dataset", nargs="?", metavar="NAME", help="a data set, or your own .npz or .csv file")
     _add_location_options(parser)
     _add_pixels_option(parser)
     _add_file_options(parser)
@@ -216,21 +216,23 @@ def _add_data(commands: argparse._SubParsersAction) -> None:
 def _add_study(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "study",
-        help="a question about pruning, answered: experiments, a test, a verdict",
-        description="Without NAME: list the studies. A study that was interrupted goes on where it was.",
+        help="answer a question about pruning with experiments and a statistical test",
+        description="Without NAME: list the studies. An interrupted study continues where it stopped.",
     )
-    parser.add_argument("study", nargs="?", metavar="NAME", help="which study")
-    parser.add_argument("--quick", action="store_true", help="on the digits, with a small network and few seeds")
-    parser.add_argument("--seeds", type=_positive, metavar="N", help="networks to train (default: the study's)")
+    parser.add_argument("study", nargs="?", metavar="NAME", help="the study")
+    parser.add_argument("--quick", action="store_true", help="use the digits, a small network and few seeds")
+    parser.add_argument(
+        "--seeds", type=_positive, metavar="N", help="number of networks to train (default: the study's)"
+    )
     parser.add_argument("--device", metavar="NAME", default="auto", help="auto, cpu, cuda, cuda:N or mps (auto)")
     parser.add_argument("--jobs", "-j", type=_positive, metavar="N", help=JOBS_HELP)
-    parser.add_argument("--again", action="store_true", help="compute everything anew")
+    parser.add_argument("--again", action="store_true", help="recompute all results")
     _add_data_options(parser, of_study=True)
     group = parser.add_argument_group("output")
     group.add_argument(
         "--csv", type=_output, metavar="FILE", help="write the table of all points as CSV; - is standard output"
     )
-    group.add_argument("--json", type=_output, metavar="FILE", help="write it as a JSON list of objects; - likewise")
+    group.add_argument("--json", type=_output, metavar="FILE", help="write it as a JSON list of objects; - as above")
     group.add_argument("--ascii", action="store_true", help="draw with ASCII characters only")
     group.add_argument("--quiet", "-q", action="store_true", help="show no progress")
 
@@ -238,52 +240,56 @@ def _add_study(commands: argparse._SubParsersAction) -> None:
 def _add_runs(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "runs",
-        help="every run there is: list, show, export, resume, stop, delete",
-        description="Without an action: list the runs. RUN is an id, the beginning of one, a name, or last.",
+        help="list, show, export, resume, stop and delete runs",
+        description="Without an action: list the runs. RUN is an id, the start of an id, a name, or last.",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", title="actions", parser_class=_Parser)
     for name, words in (
-        ("list", "list the runs, the newest first"),
-        ("show", "how a run stands: its table and curve"),
+        ("list", "list the runs, newest first"),
+        ("show", "show the state, table and curve of a run"),
         ("export", "write the table, a picture or the dense network to a file"),
-        ("resume", "go on with a run that was stopped or interrupted, in the background"),
-        ("stop", "let a run finish its step and stop; the second time end it at once"),
-        ("rename", "call a run something else"),
-        ("delete", "remove runs and all their files"),
+        ("resume", "resume a stopped or interrupted run in the background"),
+        ("stop", "stop a run after its current step; a second time, end it immediately"),
+        ("rename", "rename a run"),
+        ("delete", "delete runs and all their files"),
     ):
         action = actions.add_parser(name, help=words, description=words[0].upper() + words[1:] + ".")
         if name in ("list", "show"):
             action.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON")
         if name != "list":
-            action.add_argument("run", metavar="RUN", nargs="+" if name == "delete" else None, help="which run")
+            action.add_argument("run", metavar="RUN", nargs="+" if name == "delete" else None, help="the run")
         if name == "show":
             action.add_argument("--ascii", action="store_true", help="draw with ASCII characters only")
         if name == "export":
-            action.add_argument("--format", metavar="F", help="csv, json, svg or model (default: the file's ending)")
-            action.add_argument("--seed", type=int, metavar="N", help="of the model (the first)")
+            action.add_argument("--format", metavar="F", help="csv, json, svg or model (default: by the file's suffix)")
+            action.add_argument("--seed", type=int, metavar="N", help="seed of the model (default: the first)")
             action.add_argument(
-                "-o", "--output", type=_output, metavar="FILE", help="file or folder (default: here, by its name)"
+                "-o",
+                "--output",
+                type=_output,
+                metavar="FILE",
+                help="file or folder (default: a file here, named after the run)",
             )
         if name == "rename":
             action.add_argument("name", metavar="NAME", help="the new name")
         if name == "delete":
-            action.add_argument("--yes", "-y", action="store_true", help="do not ask")
+            action.add_argument("--yes", "-y", action="store_true", help="do not ask for confirmation")
 
 
 def _add_attach(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "attach",
-        help="open the lab on a run",
-        description="Open the lab on RUN: an id, the beginning of one, a name, or last.",
+        help="open the lab and show a run",
+        description="Open the lab and show RUN: an id, the start of an id, a name, or last.",
     )
-    parser.add_argument("run", metavar="RUN", nargs="?", default="last", help="which run (default: last)")
+    parser.add_argument("run", metavar="RUN", nargs="?", default="last", help="the run (default: last)")
     _add_lab_options(parser)
 
 
 def _add_lab_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ascii", action="store_true", help="draw with ASCII characters only")
-    parser.add_argument("--data-root", metavar="DIR", help="where data sets lie (default: $PRUNELAB_DATA)")
+    parser.add_argument("--data-root", metavar="DIR", help="folder of the data sets (default: $PRUNELAB_DATA)")
 
 
 #: Groups of options by the kind of the parameter.
@@ -296,9 +302,9 @@ _GROUPS = {
 
 
 def _add_estimator_options(parser: argparse.ArgumentParser, several: bool) -> None:
-    """An option for every parameter that has a help line, absent from the result unless given.
+    """Add an option for every parameter with a help line; it is absent from the result unless given.
 
-    With `several`, ways of pruning take several values, with commas between them.
+    With `several`, the ways of pruning accept several values, separated by commas.
     """
     from ..estimators.parameters.records import RECORDS
     from ..estimators.registry import ESTIMATORS, REGISTRY
@@ -325,7 +331,7 @@ def _add_parameter(group: argparse._ArgumentGroup, record: Parameter, several: b
 
     help_line = record.help_line().replace("%", "%%")
     how: dict[str, Any] = {"metavar": record.metavar, "type": read}
-    if record.values.is_flag:  # stands alone, or takes the name of what is between False and True
+    if record.values.is_flag:  # has no value, or the one value that is not a bool
         names = [choice for choice in record.values.choices() if not isinstance(choice, bool)]
         how = {"nargs": "?", "const": True, "metavar": names[0], "type": read} if names else {"action": "store_true"}
     group.add_argument(record.option, *record.spellings, default=argparse.SUPPRESS, help=help_line, **how)
@@ -341,14 +347,14 @@ def _add_data_options(parser: argparse.ArgumentParser, of_study: bool = False) -
     if not of_study:
         _add_pixels_option(group)
         group.add_argument(
-            "--label-noise", type=float, metavar="PART", help="fraction of the training labels made wrong"
+            "--label-noise", type=float, metavar="PART", help="fraction of the training labels to make wrong"
         )
     _add_file_options(parser)
 
 
 def _add_location_options(parser: argparse._ActionsContainer) -> None:
-    parser.add_argument("--data-root", metavar="DIR", help="where data sets lie (default: $PRUNELAB_DATA)")
-    parser.add_argument("--download", action="store_true", help="download the data set if it is not there")
+    parser.add_argument("--data-root", metavar="DIR", help="folder of the data sets (default: $PRUNELAB_DATA)")
+    parser.add_argument("--download", action="store_true", help="download the data set if it is missing")
 
 
 def _add_pixels_option(parser: argparse._ActionsContainer) -> None:
@@ -357,7 +363,9 @@ def _add_pixels_option(parser: argparse._ActionsContainer) -> None:
 
 
 def _add_file_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("files of your own", "What is left out is inferred where it is clear.")
+    group = parser.add_argument_group(
+        "your own files", "Options that are not given are inferred where this is unambiguous."
+    )
     group.add_argument("--label", metavar="COLUMN", help="column of class labels; without a header line, its number")
     group.add_argument(
         "--delimiter", metavar="C", help="character between cells, or comma, semicolon, tab, space, pipe"
@@ -371,7 +379,7 @@ def _add_file_options(parser: argparse.ArgumentParser) -> None:
         type=_yes_no_or_name,
         metavar="COLUMN",
         default="auto",
-        help="column of row names, which is left out; yes: the first",
+        help="column of row names, which is ignored; yes: the first",
     )
     group.add_argument(
         "--test", type=_test, metavar="PART", help="fraction to test on (0.2), or a file of test samples"
@@ -398,10 +406,10 @@ def _test(text: str) -> float | str:
 
 def _add_output_options(parser: argparse.ArgumentParser, saves: str) -> None:
     group = parser.add_argument_group("output")
-    group.add_argument("--name", metavar="NAME", help="what to call this run in the list of runs")
+    group.add_argument("--name", metavar="NAME", help="name of this run in the list of runs")
     group.add_argument("--csv", type=_output, metavar="FILE", help="write the table as CSV; - is standard output")
     group.add_argument(
-        "--json", type=_output, metavar="FILE", help="write the table as a JSON list of objects; - likewise"
+        "--json", type=_output, metavar="FILE", help="write the table as a JSON list of objects; - as above"
     )
     group.add_argument("--save", metavar="PATH", help=saves)
     group.add_argument("--ascii", action="store_true", help="draw with ASCII characters only")
@@ -409,7 +417,7 @@ def _add_output_options(parser: argparse.ArgumentParser, saves: str) -> None:
 
 
 def _output(text: str) -> str:
-    """A file to write; "-" for standard output under any of its names."""
+    """A file to write; "-" for standard output by any of its names."""
     from ..estimators.files import is_standard_output
 
     return "-" if is_standard_output(text) else text

@@ -18,7 +18,7 @@ CURVE = "curve"
 
 
 def curve_name(row: Mapping[str, Any], spec: RunSpec) -> str:
-    """The name of the curve that a point of a run belongs to: the values of the ways that the run compares."""
+    """The name of a point's curve: its values of the parameters that the run compares."""
     return name_of(row, [name for name in WAYS if len(spec.ways.get(name, ())) > 1])
 
 
@@ -29,7 +29,7 @@ def curve_names(spec: RunSpec) -> list[str]:
 
 
 def named_rows(rows: Iterable[Mapping[str, Any]], spec: RunSpec) -> list[dict[str, Any]]:
-    """Points of a run as they are drawn: with the name of their curve, and NaN where no accuracy could be measured.
+    """Rows of a run to be drawn: with the name of their curve, and NaN if the accuracy could not be measured.
 
     The names are the same from the first point on, not only once a second curve has points.
     """

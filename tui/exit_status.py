@@ -1,4 +1,4 @@
-"""How a command ends: its exit status, and the error that is the user's to mend."""
+"""Exit statuses, and the error that a user can correct."""
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -6,4 +6,4 @@ EXIT_INTERRUPTED = 130
 
 
 class UsageError(Exception):
-    """Something the user asked for cannot be done; the message says what and why."""
+    """A request that cannot be carried out; the message names the reason."""

@@ -1,8 +1,8 @@
 """Keys, clicks and pastes, one at a time.
 
-Textual forwards every key at once to the widget that has the focus, and finds the binding for a key that no widget
-wants only when the key has come back up to the app. Of two keys that arrive together, the second would so go to the
-screen that the first is about to leave. Here it waits until the first has had its effect.
+Textual forwards every key immediately to the focused widget, and resolves the binding of a key that no widget
+handles only after the key has bubbled up to the app. So the second of two keys that arrive together would reach the
+screen that the first is about to leave. The queue holds it until the first has had its effect.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from textual.app import App
     from textual.screen import Screen
 
-#: Seconds between two looks whether the widget that a message was sent to is still there.
+#: Seconds between checks whether the widget that received a message still exists.
 SECONDS_BETWEEN_LOOKS = 0.005
 
-#: Screens that may follow from each other before the next key is handed out all the same.
+#: Maximum number of screen changes to wait for before the next key is dispatched.
 MOST_ROUNDS = 12
 
 
 class Passed(Message, namespace="input_queue"):
-    """Follows a piece of input on its way up to the app: when it arrives, all handlers of the input have run."""
+    """Bubbles up to the app behind a piece of input: when it arrives, all handlers of the input have run."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,10 +36,10 @@ class Passed(Message, namespace="input_queue"):
 
 
 class InputQueue:
-    """Hands the user's input to an app in its order; the next piece when the one before has had its effect.
+    """Dispatches the user's input to an app in order; each piece after the previous one has had its effect.
 
-    An effect is what the handlers and actions do, the messages that they send, and the screens that come or go: a key
-    reaches the dialog that the key before it has opened. What takes time beside the screen (workers, threads) is not
+    The effect comprises the handlers and actions, the messages that they send, and the screens that they open or close:
+    a key reaches the dialog that the previous key opened. Workers and threads are not waited for.
     waited for.
 
     Parameters
@@ -47,7 +47,7 @@ class InputQueue:
     app : App
         Must set `arrived` of every `Passed` that reaches it.
     dispatch : callable
-        Takes a piece of input, and has the app handle it as Textual does.
+        Receives a piece of input, and has the app handle it as Textual does.
     """
 
     def __init__(self, app: App[None], dispatch: Callable[[events.Event], Awaitable[None]]):
@@ -56,11 +56,11 @@ class InputQueue:
 
     @staticmethod
     def takes(event: events.Event) -> bool:
-        """Whether an event is input that has not been handed to a widget yet."""
+        """Whether an event is input that has not been dispatched to a widget yet."""
         return isinstance(event, (events.InputEvent, events.Paste)) and not event.is_forwarded
 
     def put(self, event: events.Event) -> None:
-        """Add a piece of input at the end."""
+        """Append a piece of input."""
         self._waiting.put_nowait(event)
 
     async def join(self) -> None:
@@ -68,7 +68,7 @@ class InputQueue:
         await self._waiting.join()
 
     async def run(self) -> None:
-        """Hand out the input as long as the app runs."""
+        """Dispatch the input while the app runs."""
         while True:
             event = await self._waiting.get()
             if not self._is_open:
@@ -81,11 +81,11 @@ class InputQueue:
 
     @property
     def _is_open(self) -> bool:
-        """Whether there is a screen to handle input; not while the app ends."""
+        """Whether a screen can handle input; False while the app ends."""
         return self._app.is_running and bool(self._app.screen_stack) and self._app.screen.is_attached
 
     def _target(self, event: events.Event | None = None) -> MessagePump:
-        """The widget that input goes to: the one at the mouse, else the one that has the focus, else the screen."""
+        """The widget that receives the input: the one under the mouse, else the focused one, else the screen."""
         if isinstance(event, events.MouseEvent):
             try:
                 return self._app.get_widget_at(event.x, event.y)[0]
@@ -94,7 +94,7 @@ class InputQueue:
         return self._app.focused or self._app.screen
 
     async def _wait_for_effect(self, first: MessagePump) -> None:
-        """Wait until the way up from the target is free twice in a row: messages that handlers sent came between."""
+        """Wait until the path from the target to the app is idle twice in a row: handlers may have sent messages."""
         screen = self._app.screen
         await self._follow(first)
         before: MessagePump | None = None
@@ -107,13 +107,13 @@ class InputQueue:
                 await self._see(screen)
 
     async def _follow(self, target: MessagePump) -> None:
-        """Send a message after the input, and wait until it has reached the app, or cannot any more."""
+        """Send a message after the input, and wait until it has reached the app or can no longer do so."""
         message = Passed()
         if target.post_message(message):
             await self._wait(message.arrived, lambda: target.is_attached)
 
     async def _see(self, screen: Screen[object]) -> None:
-        """Wait until a screen has been drawn: before, its widgets do not know how large they are."""
+        """Wait until a screen has been drawn: before that, its widgets do not know their sizes."""
         drawn = asyncio.Event()
         if screen.call_after_refresh(drawn.set):
             await self._wait(drawn, lambda: screen.is_attached and screen.is_active)

@@ -1,10 +1,10 @@
-"""Terminals with less: no colours, or nothing but ASCII.
+"""Filters for terminals without colours or with ASCII only.
 
-The screens draw themselves plainly where they are told to; these filters see to everything else, what Textual's own
-widgets draw included.
+The screens avoid colours and other characters where requested; these filters handle the rest, including what Textual's
+own widgets draw.
 """
 
-# ruff: noqa: RUF001 (characters that look like others are what this is about)
+# ruff: noqa: RUF001 (the table contains look-alike characters)
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rich.style import Style
 from textual.color import Color
 from textual.filter import LineFilter
 
-#: A background that differs so much from the screen's, of 255, stands for something: it becomes reverse video.
+#: A background whose brightness (0 to 255) differs this much from the screen's becomes reverse video.
 CONTRAST = 40
 
 _LOOK_ALIKES = {
@@ -43,14 +43,14 @@ _ASCII = _BOX_DRAWING | {other: char for char, others in _LOOK_ALIKES.items() fo
 
 
 def to_ascii(text: str) -> str:
-    """The same text, as wide, in ASCII characters that look like it."""
+    """Return text of the same width in similar ASCII characters."""
     if text.isascii():
         return text
     return "".join(char if char.isascii() else _ASCII.get(char) or "?" * cell_len(char) for char in text)
 
 
 class AsciiFilter(LineFilter):
-    """Leaves nothing but ASCII characters."""
+    """Replaces all characters outside ASCII."""
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:  # noqa: ARG002
         """Translate some segments."""
@@ -58,10 +58,10 @@ class AsciiFilter(LineFilter):
 
 
 class ControlFilter(LineFilter):
-    """Leaves no control characters: whatever a widget draws of a file's content, the terminal obeys none of it."""
+    """Removes control characters: the terminal must not execute the content of a file that a widget shows."""
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:  # noqa: ARG002
-        """Take the control characters from some segments; they have no width."""
+        """Remove the control characters from some segments; they have no width."""
         return [
             Segment(text if text.isprintable() else _without_controls(text), style, control)
             for text, style, control in segments
@@ -73,12 +73,12 @@ def _without_controls(text: str) -> str:
 
 
 class ColourlessFilter(LineFilter):
-    """Leaves no colours: what stands out by its background is shown in reverse video.
+    """Removes colours: text that a background highlights is shown in reverse video.
 
     Parameters
     ----------
     brightness_of_screen : callable
-        Returns the brightness of the screen's own background, 0 to 255.
+        Returns the brightness of the screen's background, 0 to 255.
     """
 
     def __init__(self, brightness_of_screen: Callable[[], int]):
@@ -86,7 +86,7 @@ class ColourlessFilter(LineFilter):
         self._brightness_of_screen = brightness_of_screen
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:  # noqa: ARG002
-        """Take the colours from some segments."""
+        """Remove the colours from some segments."""
         screen = self._brightness_of_screen()
         return [
             Segment(text, None if style is None else _colourless(style, screen), control)
@@ -103,5 +103,5 @@ def _colourless(style: Style, screen: int) -> Style:
 
 
 def brightness(colour: Color) -> int:
-    """How bright a colour is, 0 to 255."""
+    """The brightness of a colour, 0 to 255."""
     return colour.monochrome.r

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 from rich.cells import cell_len
 
 from ..estimators.curves import varying
-from .streams import can_draw, shown, tell
+from .streams import can_draw, print_message, shown
 from .text import padded, wrapped
 
 if TYPE_CHECKING:
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
-#: Columns that distinguish curves; the first names the curve where nothing varies.
+#: Columns that distinguish curves; the first is the name of a curve if nothing varies.
 LABELS = (
     "granularity", "schedule", "criterion", "scope", "norm", "order", "normalize", "reduce", "control",
     "fine_tune_schedule",
 )  # fmt: skip
 
-#: Of those, the ones that are in the table of a command only where they vary.
+#: Of those, the columns that a command's table has only if they vary.
 ADDED_LABELS = tuple(name for name in LABELS if name not in ("granularity", "criterion", "scope"))
 
-#: Columns of tables that are left out, in this order, where the terminal is too narrow.
+#: Columns that are dropped, in this order, if the terminal is too narrow.
 EXPENDABLE = ("updates", "loss", "classes", "image", "what", "compression", "took", "when", "points", "name")
 
 
 @dataclass(frozen=True)
 class Terminal:
-    """What standard output is: a terminal of some size, or a file or pipe (80 columns, no colours)."""
+    """Standard output: a terminal with a size, or a file or pipe (80 columns, no colours)."""
 
     stream: IO[str]
     is_terminal: bool
@@ -46,21 +46,21 @@ class Terminal:
 
     @classmethod
     def of(cls, stream: IO[str]) -> Terminal:
-        """Look at a stream."""
+        """Inspect a stream."""
         is_terminal = stream.isatty()
         width, height = shutil.get_terminal_size() if is_terminal else (80, 24)
         plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
         return cls(stream, is_terminal, width, height, colour=is_terminal and not plain)
 
     def print_paragraphs(self, paragraphs: Sequence[str]) -> None:
-        """Sentences, wrapped to the width, and an empty line."""
+        """Print sentences, wrapped to the width, and an empty line."""
         for paragraph in paragraphs:
             for line in wrapped(shown(paragraph, self.stream), self.width):
                 print(line, file=self.stream)
         print(file=self.stream)
 
     def print_results(self, rows: Sequence[Row], plot: bool, ascii_only: bool, ways: Sequence[str] = LABELS) -> None:
-        """The table, and the curve if `plot`; `ways` are the columns that tell curves apart."""
+        """Print the table, and the curve if `plot`; the columns `ways` distinguish curves."""
         from .drawing.plotting import plot_accuracy_curves
 
         self.print_table(*_results_table(rows, ways), left=ways)
@@ -76,7 +76,7 @@ class Terminal:
             print("\n" + plot_text, file=self.stream)
 
     def print_datasets(self, datasets: Sequence[DatasetInfo]) -> None:
-        """The list of data sets."""
+        """Print the list of data sets."""
         header = ["name", "training", "test", "image", "classes", "state", "what"]
         rows = [
             [
@@ -93,10 +93,10 @@ class Terminal:
         self.print_table(header, rows, left={"name", "state", "what"})
         for info in datasets:
             if info.state != "ready":
-                tell(f"{info.name}: {info.checked}", self.stream)
+                print_message(f"{info.name}: {info.checked}", self.stream)
 
     def print_table(self, header: list[str], rows: list[list[str]], left: Collection[str] = ()) -> None:
-        """Cells in columns, those named in `left` flush left; an empty row is an empty line."""
+        """Print cells in columns; the columns named in `left` are left-aligned; an empty row is an empty line."""
         rows = [[shown(cell, self.stream) for cell in row] for row in rows]
         widths = [max(map(cell_len, column)) for column in zip(header, *(row for row in rows if row), strict=True)]
         for name in EXPENDABLE:
@@ -114,7 +114,7 @@ class Terminal:
 
 
 def _results_table(rows: Sequence[Row], labels: Sequence[str]) -> tuple[list[str], list[list[str]]]:
-    """Header and cells: one line for each way of pruning and sparsity, means and intervals over the seeds."""
+    """Header and cells: one line per way of pruning and sparsity, with means and intervals over the seeds."""
     from ..estimators.studies.statistics import mean_interval
 
     ways = [name for name in labels if name in rows[0]]
@@ -124,12 +124,12 @@ def _results_table(rows: Sequence[Row], labels: Sequence[str]) -> tuple[list[str
         groups.setdefault((*(row[name] for name in ways), row["sparsity"]), []).append(row)
     several = any(len(group) > 1 for group in groups.values())
     retrained = "accuracy_before_fine_tuning" in rows[0]
-    # Points that an earlier version computed do not have it.
+    # Points of earlier versions lack this column.
     has_effective = all(math.isfinite(row.get("effective_sparsity", math.nan)) for row in rows)
     header = [*shown, "sparsity", *["effective"] * has_effective]
     header += ["pruned %", "retrained %"] if retrained else ["accuracy %"]
     header += ["+- (95 %)"] * several + ["loss", "non-zero", "compression", "speed-up"]
-    counted = all(row.get("updates") is not None for row in rows)  # runs of earlier versions do not say it
+    counted = all(row.get("updates") is not None for row in rows)  # absent from runs of earlier versions
     header += ["updates"] * counted
     cells: list[list[str]] = []
     previous = None

@@ -1,4 +1,4 @@
-"""Progress bars on standard error, fed by the events of training."""
+"""Progress bars on standard error, driven by training events."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class ProgressListener:
-    """Turns events into bars, if there are bars, and into a summary of the training."""
+    """Updates bars, if there are any, and sums up the training."""
 
     def __init__(self, bars: Progress | None, n_points: int, n_seeds: int):
         self._bars = bars
@@ -33,27 +33,27 @@ class ProgressListener:
             self._points = bars.add_task("points", total=n_points, detail="")
 
     def begin_seed(self, seed: int) -> None:
-        """A training with this seed begins."""
+        """Begin the bar of a seed."""
         self._seeds_begun += 1
         if self._bars is not None:
             which = f" {self._seeds_begun}/{self._n_seeds}" if self._n_seeds > 1 else ""
             self._bars.reset(self._training, description=f"seed {seed}{which}", total=None, detail="")
 
-    def tell(self, event: Event) -> None:
-        """Take an event of training in."""
+    def handle(self, event: Event) -> None:
+        """Update the bars from an event of training."""
         if isinstance(event, PointEnded):
-            self._tell_point(event)
+            self._handle_point(event)
         else:
-            self._tell_training(event)
+            self._handle_training(event)
 
     def training_summary(self) -> str:
-        """One line on what was trained; empty if nothing was."""
+        """One line about the training; empty if nothing was trained."""
         if not self._images:
             return ""
         rate = self._images / self._seconds if self._seconds else 0.0
-        return f"trained on {self._images:,.0f} samples in {self._seconds:.1f} s ({rate:,.0f} a second)"
+        return f"trained on {self._images:,.0f} samples in {self._seconds:.1f} s ({rate:,.0f} per second)"
 
-    def _tell_training(self, event: BatchEnded | EpochEnded) -> None:
+    def _handle_training(self, event: BatchEnded | EpochEnded) -> None:
         if isinstance(event, EpochEnded) and event.phase == "training":
             samples, seconds = self._trained.pop("epoch", (0, 0.0)) if event.epoch > 1 else (0, 0.0)
             self._images += event.samples - samples
@@ -73,7 +73,7 @@ class ProgressListener:
             fields["description"] = event.phase
         self._bars.update(self._training, **fields)
 
-    def _tell_point(self, event: PointEnded) -> None:
+    def _handle_point(self, event: PointEnded) -> None:
         if self._bars is not None:
             row = event.row
             way = f"{row['granularity']} {row['sparsity']:g}"
@@ -81,7 +81,7 @@ class ProgressListener:
 
 
 class RunsFollower:
-    """Bars of several runs at a time: the points of all of them, and what each is at."""
+    """Bars of several runs in parallel: one for all points, and one for each running worker."""
 
     def __init__(self, bars: Progress | None, shares: Sequence[Share]):
         self._bars, self._shares = bars, shares
@@ -90,8 +90,8 @@ class RunsFollower:
             total = sum(share.spec.n_points for share in shares)
             self._points = bars.add_task("points", total=total, completed=self._n_points(), detail="")
 
-    def tell(self, running: Sequence[Run]) -> None:
-        """Look at the runs; `running` are those that are being computed."""
+    def update(self, running: Sequence[Run]) -> None:
+        """Update the bars; `running` are the runs that are being computed."""
         if self._bars is None:
             return
         self._bars.update(self._points, completed=self._n_points())
@@ -112,7 +112,7 @@ class RunsFollower:
 
 @contextmanager
 def follow_on(stream: IO[str] | None, shares: Sequence[Share]) -> Iterator[RunsFollower]:
-    """Show bars of several runs on a stream while the block runs, or none if there is no stream."""
+    """Show bars of several runs on a stream while the block runs; none if the stream is None."""
     if stream is None:
         yield RunsFollower(None, shares)
         return
@@ -122,7 +122,7 @@ def follow_on(stream: IO[str] | None, shares: Sequence[Share]) -> Iterator[RunsF
 
 @contextmanager
 def progress_on(stream: IO[str] | None, n_points: int, n_seeds: int) -> Iterator[ProgressListener]:
-    """Show bars on a stream while the block runs, or none if there is no stream."""
+    """Show bars on a stream while the block runs; none if the stream is None."""
     if stream is None:
         yield ProgressListener(None, n_points, n_seeds)
         return

@@ -1,4 +1,4 @@
-"""Text for people on standard output and standard error, whatever terminal is behind them."""
+"""Messages on standard output and standard error, adapted to the terminal's encoding."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from .cleaning import clean
 if TYPE_CHECKING:
     from io import TextIOWrapper
 
-#: Some of what plots, tables and the app are drawn with.
+#: Some of the characters in plots, tables and the app.
 _DRAWN = "●─│━⠒▀…±"
 
 
 def prepare() -> None:
-    """Let standard output and error take every character, and keep to ASCII in a terminal of the C locale.
+    """Let standard output and error accept every character, and restrict terminals in the C locale to ASCII.
 
-    Python writes UTF-8 in the C locale, for the sake of files; a terminal that is said to be of that locale need not
-    show it. Characters that a stream cannot take are written as escapes instead of ending the command.
+    Python uses UTF-8 in the C locale, which suits files; a terminal in that locale may not display it.
+    Characters that a stream cannot encode are written as escapes instead of ending the command.
     """
     for stream in (sys.stdout, sys.stderr, sys.__stderr__):
-        if not hasattr(stream, "reconfigure"):  # a stream of a test or of another program
+        if not hasattr(stream, "reconfigure"):  # replaced by a test or another program
             continue
         wrapper: TextIOWrapper = stream  # type: ignore[assignment]
         if wrapper.isatty() and _is_c_locale():
@@ -32,7 +32,7 @@ def prepare() -> None:
 
 
 def _is_c_locale() -> bool:
-    """Whether the user's locale is C or POSIX by name; Python itself sets LC_CTYPE to C.UTF-8 then."""
+    """Whether the environment names the C or POSIX locale; Python itself then sets LC_CTYPE to C.UTF-8."""
     if os.environ.get("PYTHONIOENCODING") or os.environ.get("PYTHONUTF8") == "1":
         return False
     named = os.environ.get("LC_ALL") or os.environ.get("LANG") or ""
@@ -40,7 +40,7 @@ def _is_c_locale() -> bool:
 
 
 def can_draw(stream: IO[str] | None) -> bool:
-    """Whether a stream takes more than ASCII, such as what curves are drawn with."""
+    """Whether a stream can encode the characters that curves are drawn with."""
     try:
         _DRAWN.encode(getattr(stream, "encoding", None) or "utf-8")
     except (UnicodeEncodeError, LookupError):
@@ -49,12 +49,12 @@ def can_draw(stream: IO[str] | None) -> bool:
 
 
 def shown(text: object, stream: IO[str] | None) -> str:
-    """The text as a stream shows it: without control characters, and "?" for what it cannot take."""
+    """The text as a stream can display it: no control characters, and "?" for what cannot be encoded."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
     return clean(text).encode(encoding, "replace").decode(encoding)
 
 
-def tell(message: object, stream: IO[str] | None = None) -> None:
-    """Write a line for people, on standard error by default. It may hold anything, such as names and paths."""
+def print_message(message: object, stream: IO[str] | None = None) -> None:
+    """Print a line of text, on standard error by default. It may contain untrusted names and paths."""
     stream = sys.stderr if stream is None else stream
     print(shown(message, stream), file=stream)

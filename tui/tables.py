@@ -1,4 +1,4 @@
-"""Tables of results as CSV and JSON: the same form in every command and export."""
+"""Tables of results as CSV and JSON, in the same format for all commands and exports."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from ..estimators.files import json_text as _json_text
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-#: Spreadsheets take text that begins with one of these for a formula, and may execute it.
-_FORMULA_STARTS = tuple("=+-@\t\r\n＝＋－＠")  # noqa: RUF001 (full-width forms count, too)
+#: Spreadsheets interpret text that begins with one of these as a formula, and may execute it.
+_FORMULA_STARTS = tuple("=+-@\t\r\n＝＋－＠")  # noqa: RUF001 (including full-width forms)
 
 
 def json_text(value: Any) -> str:
-    """Rows, or something else, as JSON: NaN is null, infinities are "inf" and "-inf"."""
+    """Serialise to JSON: NaN is null, infinities are "inf" and "-inf"."""
     return _json_text(value, indent=2) + "\n"
 
 
 def csv_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> str:
-    """Rows as CSV with a header; the columns are all that occur, unless they are given."""
+    """Rows as CSV with a header; by default, the columns are those of all rows."""
     if columns is None:
         columns = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO()
@@ -35,13 +35,13 @@ def csv_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = 
 
 
 class CsvStream:
-    """Rows as CSV, each written as soon as it is known, and the header before the first one.
+    """Writes rows as CSV, each as soon as it is known; the header before the first one.
 
     Parameters
     ----------
     stream : text stream
     columns : sequence of str, optional
-        Those of the first row by default.
+        By default, those of the first row.
     """
 
     def __init__(self, stream: IO[str], columns: Sequence[str] | None = None):
@@ -66,17 +66,17 @@ class CsvStream:
 
 
 def csv_cell(value: Any) -> Any:
-    """A value as it is written to CSV.
+    """Convert a value for CSV.
 
-    Missing values and NaN are empty. Text that a spreadsheet would execute as a formula gets an apostrophe in
-    front, which makes it text; numbers stay as they are.
+    Missing values and NaN become empty cells. Text that a spreadsheet would execute as a formula gets an apostrophe in
+    front, which makes it text; numbers are unchanged.
     """
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, numbers.Number):
         return value
     text = value if isinstance(value, str) else _json_text(value)
-    text = text.replace("\r\n", "\n").replace("\r", "\n")  # csv does not quote a lone \r, which would end the row
+    text = text.replace("\r\n", "\n").replace("\r", "\n")  # csv does not quote a single \r, which would end the row
     return f"'{text}" if text.startswith(_FORMULA_STARTS) and not _is_number(text) else text
 
 

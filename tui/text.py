@@ -1,4 +1,4 @@
-"""Pieces of text with a colour and a known width in columns."""
+"""Pieces of text with a colour and a width in columns."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from rich.cells import cell_len, chop_cells, set_cell_size
 
-from .cleaning import clean as clean  # for those that also measure and cut text
+from .cleaning import clean as clean  # for modules that also measure and cut text
 
 Segment = tuple[str, str]
 """A piece of a line: the text, and the parameters of its escape code ("" for none)."""
@@ -18,7 +18,7 @@ def foreground(colour_number: int) -> str:
 
 
 def shorten(text: str, width: int, ascii_only: bool) -> str:
-    """Cut text to a width in columns, with an ellipsis where something was cut."""
+    """Cut text to a width in columns, with an ellipsis if something was cut."""
     if cell_len(text) <= width:
         return text
     ellipsis = ".." if ascii_only else "…"
@@ -72,7 +72,7 @@ def paint_line(segments: list[Segment], width: int, colour: bool) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words: 42 s, 3:05, 2:10:00."""
+    """Format seconds: 42 s, 3:05, 2:10:00."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -523,7 +523,7 @@ def test_a_study_of_several_processes_stops_at_an_interrupt_and_goes_on(tmp_path
     assert (process.returncode, output) == (130, "")
     estimate, hint = errors.splitlines()
     assert estimate.startswith("estimated duration: ")
-    assert "the same command goes on from here" in hint
+    assert "the same command continues from here" in hint
     runs = json.loads(prunelab("runs", "--json", env=environment).stdout)
     assert [run["state"] for run in runs] == ["stopped"] * 2
     finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)

@@ -258,7 +258,7 @@ def test_scrolling_through_many_sparsities(make_run):
     run = make_run(sparsities=[i / 40 for i in range(40)])
 
     async def act(seat: Seat) -> None:
-        assert "more: left, right" in seat.title
+        assert "left, right: more" in seat.title
         assert "0 %" in seat.lines[0]
         await seat.press(*["right"] * 60)
         assert "97.5 %" in seat.lines[0]

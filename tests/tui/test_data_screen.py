@@ -92,7 +92,7 @@ def sit_down(
 @pytest.mark.parametrize("size", SIZES)
 def test_looking_at_the_digits(size: tuple[int, int]) -> None:
     async def test(seat: Seat) -> None:
-        await seat.see("digits, training data | one of each class, 1 of 146")
+        await seat.see("digits, training data | one per class, 1 of 146")
         assert len(seat.screen.query_one(DataList)._options) == 4
         for line in seat.screen.query_one(Picture).render().plain.splitlines():
             assert len(line) <= size[0] - 30
@@ -103,11 +103,11 @@ def test_looking_at_the_digits(size: tuple[int, int]) -> None:
         assert seat.bars[0].split()[-1] == "142"
 
         await seat.press("n")
-        await seat.see("one of each class, 2 of 146")
+        await seat.see("one per class, 2 of 146")
         await seat.press("pageup", "p")
-        await seat.see("one of each class, 1 of 146")
+        await seat.see("one per class, 1 of 146")
         await seat.press("t")
-        await seat.see("digits, test data | one of each class, 1 of 37")
+        await seat.see("digits, test data | one per class, 1 of 37")
         await seat.press("right")
         await seat.see("class 0, 1 to")
         await seat.see(lambda: seat.bars[0].startswith(">0"))
@@ -122,14 +122,14 @@ def test_looking_at_the_digits(size: tuple[int, int]) -> None:
         await seat.press("a", "left")
         await seat.see("class 9, 1 to")
         await seat.press("right")
-        await seat.see("one of each class")
+        await seat.see("one per class")
 
     sit_down(test, size)
 
 
 def test_there_is_nothing_before_the_first_page_and_after_the_last() -> None:
     async def test(seat: Seat) -> None:
-        await seat.see("one of each class, 1 of")
+        await seat.see("one per class, 1 of")
         await seat.press("t", "8")
         await seat.see("class 8, 1 to 12 of 35")
         for shown in ("13 to 24", "25 to 35"):
@@ -147,7 +147,7 @@ def test_there_is_nothing_before_the_first_page_and_after_the_last() -> None:
 
 def test_another_size_shows_more_or_fewer() -> None:
     async def test(seat: Seat) -> None:
-        await seat.see("one of each class, 1 of")
+        await seat.see("one per class, 1 of")
         await seat.press("1")
         await seat.see("class 1, 1 to 12 of 146")
         await seat.pilot.resize_terminal(200, 24)
@@ -160,7 +160,7 @@ def test_another_size_shows_more_or_fewer() -> None:
 
 def test_ascii_only_is_ascii() -> None:
     async def test(seat: Seat) -> None:
-        await seat.see("one of each class, 1 of")
+        await seat.see("one per class, 1 of")
         await seat.see(lambda: bool(seat.bars))
         assert seat.picture.isascii()
         assert "\n".join(seat.bars).isascii()
@@ -174,7 +174,7 @@ def test_what_is_not_there_says_what_to_do(tmp_path: Path, monkeypatch: pytest.M
         monkeypatch.setenv(f"{scheme}_proxy", "http://127.0.0.1:9")
 
     async def test(seat: Seat) -> None:
-        await seat.see("one of each class, 1 of")
+        await seat.see("one per class, 1 of")
         assert "Download" not in seat.footer
         await seat.press("down")
         await seat.see("mnist")
@@ -190,7 +190,7 @@ def test_what_is_not_there_says_what_to_do(tmp_path: Path, monkeypatch: pytest.M
         assert "MNIST could not be downloaded" in seat.sentence
         assert "Download" in seat.footer
         await seat.press("up")
-        await seat.see("one of each class, 1 of")
+        await seat.see("one per class, 1 of")
 
     sit_down(test)
 
@@ -226,7 +226,7 @@ def test_a_download_is_watched_and_cancelled() -> None:
         assert "Cancel" in seat.footer
         assert "Download" not in seat.footer
         await seat.press("up")  # everything else goes on
-        await seat.see("one of each class, 1 of")
+        await seat.see("one per class, 1 of")
         await seat.press("down")
         await seat.see(lambda: "5.5 of about 11 MB" in seat.sentence)
         await seat.press("x")
@@ -302,7 +302,7 @@ def test_own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert "flowers.csv" in seat.page
 
         await open_file(seat, images)
-        await seat.see("images.npz, training data | one of each class, 1 of 24")
+        await seat.see("images.npz, training data | one per class, 1 of 24")
         await seat.press("r")
         await seat.see(lambda: edited)
         assert edited[0].dataset == str(images)

@@ -131,7 +131,7 @@ def test_a_run_whose_criterion_ranks_otherwise_now_is_not_resumed_and_no_study_c
     run.events_path.write_text(run.events_path.read_text().replace('"magnitude"', f'"{criterion}"'))
     assert main(["runs", "resume", "earlier"]) == 2
     printed = capsys.readouterr().err
-    assert "run it again" in printed
+    assert "start a new run" in printed
     assert printed.count("\n") == 1
 
 

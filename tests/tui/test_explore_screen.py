@@ -241,7 +241,7 @@ def test_what_the_pruning_breaks_is_shown_first(home, monkeypatch):
         assert first.image.shape == (8, 8)
         assert first.image.max() > 200
         shown = text_of(pilot, "#images")
-        assert f"{gallery.n_broken} of {gallery.n_broken + gallery.n_right} that were right are broken" in shown
+        assert f"{gallery.n_broken} of {gallery.n_broken + gallery.n_right} correct predictions become wrong" in shown
         assert f"{first.truth} → {first.after}" in shown
         await pilot.press("m")
         await until(pilot, lambda: screen.gallery.first > 0)
@@ -326,7 +326,7 @@ def test_without_runs_the_screen_says_what_to_do_and_then_shows_the_newest(tmp_p
         app.service = ThreadService()
         async with app.run_test(size=(120, 40)) as pilot:
             await pilot.press("f3")
-            await until(pilot, lambda: "no finished network" in text_of(pilot, "#said"))
+            await until(pilot, lambda: "no trained network" in text_of(pilot, "#message"))
             assert not app.screen.query_one("#controls").display
             await pilot.press("right", "g", "m", "w", "5", "enter")
             await asyncio.to_thread(make_run, seeds=(0,))
@@ -352,8 +352,8 @@ def test_a_model_that_is_gone_is_one_sentence_and_another_run_goes_on(tmp_path, 
         app.service = ThreadService()
         async with app.run_test(size=(120, 40)) as pilot:
             await app.explore_run(broken)
-            await until(pilot, lambda: "cannot be explored" in text_of(pilot, "#said"))
-            assert "not a model that can be read" in " ".join(text_of(pilot, "#said").split())
+            await until(pilot, lambda: "cannot be explored" in text_of(pilot, "#message"))
+            assert "not a model that can be read" in " ".join(text_of(pilot, "#message").split())
             assert app.screen.query_one("#controls").display
             await app.switch_mode("lab")
             await app.explore_run(whole)

@@ -592,7 +592,7 @@ def test_a_failed_run_says_why_and_an_interrupted_one_how_to_go_on():
     store = RunStore()
     worker = FakeWorker(store.create(TINY))
     failed = worker.run
-    worker.end("failed", reason="the disk is full: make room, then resume the run")
+    worker.end("failed", reason="the disk is full: free space, then resume the run")
     worker = FakeWorker(store.create(TINY))
     worker.train(1)
     worker.die()
@@ -614,7 +614,7 @@ def test_a_run_that_is_deleted_or_cannot_be_read():
 
     async def test(app: PrunelabApp, pilot: Pilot) -> None:
         await app.show_run(Run(broken.path))
-        await until(pilot, lambda: shows(app, "is not a run that can be read"))
+        await until(pilot, lambda: shows(app, "is not a readable run"))
         await app.show_run(run)
         await until(pilot, lambda: shows(app, "finished"))
         shutil.rmtree(run.path)
@@ -729,7 +729,7 @@ def test_a_form_that_is_not_seen_is_shown_instead_of_run(workers):
         await pilot.press("escape", "r")
         await until(pilot, lambda: form(app).display)
         assert not workers
-        await until(pilot, lambda: any("not the settings of the run" in note.message for note in app._notifications))
+        await until(pilot, lambda: any("differ from those of the run" in note.message for note in app._notifications))
         await pilot.press("f7")
         await until(pilot, lambda: len(workers) == 1)
         assert workers[0].run.spec.preset == "quick"

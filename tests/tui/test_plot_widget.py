@@ -93,7 +93,7 @@ def test_a_picture_says_sentences_in_the_middle() -> None:
     picture = Picture()
 
     async def test(pilot: Pilot[None]) -> None:
-        picture.say("One sentence, which is longer than there is room for in a line.", "Another.")
+        picture.show_text("One sentence, which is longer than there is room for in a line.", "Another.")
         await until(pilot, lambda: "Another." in "".join(seen(picture)))
         assert " ".join("".join(seen(picture)).replace("│", " ").split()[1:-1]).startswith("One sentence, which")
 

@@ -38,7 +38,7 @@ def test_a_bar_for_all_points_and_one_for_each_run_that_is_computed(make_run: Ru
     says(first, 0)
     place = {"phase": "training", "epoch": 3, "epochs": 5, "batch": 2, "batches": 4, "samples": 1, "seconds": 1.0}
     says(second, 1, **place)
-    follower.tell([first, second])
+    follower.update([first, second])
     assert bars_of(bars) == {
         "points": (each + 1, 3 * each, ""),
         "part 1": (0, None, "starting"),
@@ -47,7 +47,7 @@ def test_a_bar_for_all_points_and_one_for_each_run_that_is_computed(make_run: Ru
 
     says(first, 2, phase="fine-tuning", epoch=1, epochs=2, samples=1, seconds=1.0)  # the end of an epoch
     says(second, each)
-    follower.tell([first])
+    follower.update([first])
     assert bars_of(bars) == {
         "points": (2 * each + 2, 3 * each, ""),
         "part 1": (1, 2, "seed 1, fine-tuning"),

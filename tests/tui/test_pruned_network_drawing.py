@@ -64,7 +64,7 @@ def test_effective_sparsity_is_shown_and_units_only_where_some_do_not_count():
 )
 def test_what_makes_every_answer_the_same_is_named(emptied, words):
     text = " ".join(drawn(is_connected=False, emptied_layers=emptied, width=90).split())
-    assert f"{words}: every sample gets the same answer." in text
+    assert f"{words}: every sample gets the same prediction." in text
     assert "every sample" not in drawn()
 
 

@@ -326,7 +326,7 @@ def test_a_file_system_without_locks_is_enough(store, monkeypatch, number):
 
     def look(point: Any) -> None:
         seen.append(run.state)
-        with pytest.raises(RunError, match="running already"):
+        with pytest.raises(RunError, match="already running"):
             run.lock()
 
     with pytest.warns(UserWarning, match="no locks"):
@@ -381,7 +381,7 @@ def test_several_workers_on_one_run_compute_it_once(store):
     child = supervisor.spawn(run)
     os.kill(child.process.pid, signal.SIGSTOP)  # or it may be done before the others have been refused
     for _ in range(3):
-        with pytest.raises(RunError, match="running already"):
+        with pytest.raises(RunError, match="already running"):
             Worker(Run(run.path))
     os.kill(child.process.pid, signal.SIGCONT)
     child.process.wait()

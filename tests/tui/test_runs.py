@@ -159,7 +159,7 @@ def test_a_damaged_run_can_be_listed_and_deleted(store, content, capsys):
     (run.path / "status.json").write_bytes(content)
     (listed,) = store.runs()
     assert listed.state == "unreadable"
-    with pytest.raises(RunError, match="not a run that can be read"):
+    with pytest.raises(RunError, match="not a readable run"):
         _ = listed.spec
     assert main(["runs"]) == 0
     assert run.id in capsys.readouterr().out
@@ -174,7 +174,7 @@ def test_a_run_without_a_process_is_interrupted(store):
     assert Run(run.path).state == "running"
     with pytest.raises(RunError, match="running"):
         run.delete()
-    with pytest.raises(RunError, match="running already"):
+    with pytest.raises(RunError, match="already running"):
         Run(run.path).lock()
     os.close(lock)
     assert run.state == "interrupted"
@@ -352,7 +352,7 @@ def test_a_deleted_folder_ends_the_worker(store):
 def test_a_detached_worker_is_stopped_and_resumed(store):
     run = supervisor.start(store, LONG)
     assert run.state == "running"  # from the first moment on
-    with pytest.raises(RunError, match="running already"):
+    with pytest.raises(RunError, match="already running"):
         supervisor.resume(run)
     watcher = watch(run)
     until(lambda: watcher.poll() and watcher.view.batch is not None)

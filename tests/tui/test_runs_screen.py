@@ -135,7 +135,7 @@ def test_every_run_is_listed_the_newest_first(make_run, size):
         older = seat.rows[3]
         assert all(word in older for word in ("finished", "mnist", "95.05", "51/51"))
         assert "95.05" not in seat.rows[1]
-        await seat.see(lambda: "interrupted: its process is gone" in seat.details)
+        await seat.see(lambda: "interrupted: its process has ended" in seat.details)
         await seat.press("down")
         await seat.see(lambda: "failed: out of memory" in seat.details)
         assert "u resumes it" in seat.details
@@ -300,7 +300,7 @@ def test_exploring_needs_a_trained_network(make_run):
 
     async def act(seat: Seat) -> None:
         await seat.press("e")
-        await seat.see(lambda: "its training is not done" in seat.notes)
+        await seat.see(lambda: "not trained yet" in seat.notes)
         assert isinstance(seat.app.screen, RunsScreen)
 
     sit_down(act)
@@ -440,7 +440,7 @@ def test_stopping(make_run):
         os.close(lock)  # its worker is gone
         await seat.see(lambda: "interrupted" in seat.rows[0])
         await seat.press("s")
-        await seat.see(lambda: "It is not running" in seat.notes)
+        await seat.see(lambda: "The run is not running" in seat.notes)
 
     sit_down(act)
 

@@ -191,12 +191,12 @@ def test_compare(seat: Seat, runs, size):
 
 @pytest.mark.parametrize("size", SIZES)
 def test_data(seat: Seat, make_run, size):
-    seat.look(size, ["f6"], "one of each class, 1 of 151", "1,465 training samples", "▀▀▀▀")
+    seat.look(size, ["f6"], "one per class, 1 of 151", "1,465 training samples", "▀▀▀▀")
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_help(seat: Seat, make_run, size):
-    seat.look(size, ["question_mark"], "run what the form says")
+    seat.look(size, ["question_mark"], "run the experiment in the form")
 
 
 @pytest.mark.parametrize("size", SIZES)

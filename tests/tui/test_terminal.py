@@ -224,7 +224,7 @@ def test_no_colours_where_none_are_wanted() -> None:
     with Terminal(environment={"NO_COLOR": "1"}) as terminal:
         terminal.see("Quit")
         terminal.go(6)
-        terminal.see("one of each class")
+        terminal.see("one per class")
         terminal.press("q")
         assert terminal.wait() == 0
     codes = {
@@ -239,7 +239,7 @@ def test_only_ascii_where_that_is_wanted() -> None:
     with running(SHORT) as run:
         wait_until(lambda: run.state == "finished")
     with Terminal("--ascii", columns=120, rows=40) as terminal:
-        for number, words in ((2, "finished"), (3, ""), (4, "digits"), (5, ""), (6, "one of each class")):
+        for number, words in ((2, "finished"), (3, ""), (4, "digits"), (5, ""), (6, "one per class")):
             terminal.go(number)
             terminal.see(words)
             terminal.press("?")

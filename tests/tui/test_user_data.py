@@ -129,7 +129,7 @@ def test_a_run_does_not_go_on_with_another_file(tmp_path):
     run = stopped_run(path)
     assert len(run.data["content"]) == 64
     numbers(path, shift=1)
-    with pytest.raises(RunError, match=r"d\.csv has changed since .* began: put the file back"):
+    with pytest.raises(RunError, match=r"d\.csv has changed since .* began: restore the file"):
         supervisor.resume(run)
     worker = Worker(run)
     assert worker.work() == "failed"

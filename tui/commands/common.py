@@ -1,4 +1,4 @@
-"""What the commands that compute share: errors as sentences, warnings as notes, checks before the work begins."""
+"""What the computing commands share: error and warning messages, and checks before the work begins."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ...estimators.backend import OUT_OF_MEMORY, share_processors
 from ..exit_status import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, UsageError
 from ..runs.store import RunError
 from ..runs.supervisor import WorkerError
-from ..streams import tell
+from ..streams import print_message
 
 if TYPE_CHECKING:
     import argparse
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def run_safely(command: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
-    """Run a command that computes; every error a user can cause becomes one sentence on standard error."""
+    """Run a command that computes; report every error that a user can cause as one sentence on standard error."""
     share_processors()
     try:
         with warnings_as_notes():
@@ -32,7 +32,7 @@ def run_safely(command: Callable[[argparse.Namespace], int], options: argparse.N
         return fail(options, error, EXIT_USAGE)
     except KeyboardInterrupt:
         return fail(options, "stopped", EXIT_INTERRUPTED)
-    except BrokenPipeError:  # whoever read the output has seen enough
+    except BrokenPipeError:  # the reader closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
     except MemoryError:
@@ -42,7 +42,7 @@ def run_safely(command: Callable[[argparse.Namespace], int], options: argparse.N
 
 
 def check_outputs(options: argparse.Namespace) -> None:
-    """Refuse places for results that cannot be written, or not both."""
+    """Refuse outputs that cannot be written, or that would overwrite each other."""
     places = [path for path in (options.csv, options.json) if path is not None]
     if len(places) > len(set(places)):
         what = "standard output" if places[0] == "-" else places[0]
@@ -53,8 +53,8 @@ def check_outputs(options: argparse.Namespace) -> None:
 
 
 def check_can_write(path: Path) -> None:
-    """Refuse a file that could not be written before hours go into what it is for."""
-    target = Path(os.path.realpath(path))  # where a link points
+    """Refuse a file that cannot be written, before hours of computing."""
+    target = Path(os.path.realpath(path))  # follow a link
     if target.is_dir():
         raise UsageError(f"cannot write {path}: it is a directory; name a file in it")
     if not target.exists() and not target.parent.is_dir():
@@ -65,7 +65,7 @@ def check_can_write(path: Path) -> None:
 
 @contextmanager
 def usage_errors() -> Iterator[None]:
-    """What the estimators refuse is the user's to mend."""
+    """Convert ValueError to UsageError."""
     try:
         yield
     except ValueError as error:
@@ -74,13 +74,13 @@ def usage_errors() -> Iterator[None]:
 
 @contextmanager
 def warnings_as_notes() -> Iterator[None]:
-    """Warnings as one line each on standard error, each once."""
+    """Print each warning once, as one line on standard error."""
     seen: set[str] = set()
 
     def show(message: Warning | str, *_: object, **__: object) -> None:
         if str(message) not in seen:
             seen.add(str(message))
-            tell(f"note: {message}")
+            print_message(f"note: {message}")
 
     with warnings.catch_warnings():
         warnings.showwarning = show
@@ -89,5 +89,5 @@ def warnings_as_notes() -> Iterator[None]:
 
 def fail(options: argparse.Namespace, message: object, status: int) -> int:
     """Print why a command failed on standard error; returns the exit status."""
-    tell(f"prunelab {options.command}: {message}")
+    print_message(f"prunelab {options.command}: {message}")
     return status

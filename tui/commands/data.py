@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from ..output import Terminal
-from ..streams import can_draw, tell
+from ..streams import can_draw, print_message
 from ..text import clean
 from .common import run_safely, usage_errors
 from .request import load, options_of
@@ -21,7 +21,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    """``prunelab data``."""
+    """List the data sets, or describe one."""
     from ...estimators.data.datasets import describe_datasets, one_per_class
     from ...estimators.data.source import DataSource
     from ..drawing.images import draw_gallery
@@ -35,11 +35,11 @@ def _run(options: argparse.Namespace) -> int:
         return 0
     bunch = load(DataSource(options.dataset, options.data_root, options.pixels or "auto", options_of(options)), options)
     counts = ", ".join(f"{len(y):,} {part}" for part, y in (("training", bunch.y_train), ("test", bunch.y_test)))
-    tell(
+    print_message(
         f"{bunch.name}: {counts} samples of {bunch.X_train.shape[1]:,} features, {len(bunch.class_names)} classes",
         sys.stdout,
     )
-    tell(bunch.source, sys.stdout)
+    print_message(bunch.source, sys.stdout)
     ascii_only = options.ascii or not can_draw(sys.stdout)
     names = [clean(name, ascii_only) for name in bunch.class_names]
     first = one_per_class(bunch.X_train, bunch.y_train)

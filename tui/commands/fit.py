@@ -19,7 +19,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    """``prunelab fit``: a sweep of two points, the dense network and the pruned one."""
+    """A sweep of two points: the dense network and the pruned one."""
     spec = spec_of(options, several=False)
     foreground = ForegroundRun(options, spec)
     if options.save is not None:

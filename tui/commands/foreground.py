@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ...estimators.files import is_standard_output, write_output
 from ..exit_status import EXIT_FAILED, EXIT_INTERRUPTED, UsageError
 from ..output import ADDED_LABELS, Terminal
-from ..streams import tell
+from ..streams import print_message
 from ..tables import CsvStream, csv_text, json_text
 from .common import check_can_write, check_outputs, fail
 from .request import check_here, memory_of
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class ForegroundRun:
-    """A run in this process: checked, computed, and shown, with what is finished kept whatever happens."""
+    """A run in this process: validate, compute and show it, and keep finished points whatever happens."""
 
     def __init__(self, options: argparse.Namespace, spec: RunSpec):
         self._options, self._spec = options, spec
@@ -41,11 +41,11 @@ class ForegroundRun:
         self._data = check_here(spec, options)
 
     def save_each_to(self, folder: Path) -> None:
-        """Write every point's network to a folder."""
+        """Write the network of every point to a folder."""
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UsageError(f"cannot make the folder {folder} for --save: {error.strerror}") from error
+            raise UsageError(f"cannot create the folder {folder} for --save: {error.strerror}") from error
 
         def keep(point: PathPoint) -> None:
             row = point.row
@@ -74,7 +74,7 @@ class ForegroundRun:
         self._keep = keep
 
     def run(self, plot: bool = True) -> int:
-        """Run it; returns the exit status."""
+        """Compute the run; returns the exit status."""
         from ..progress import progress_on
         from ..runs.worker import Worker
 
@@ -90,7 +90,7 @@ class ForegroundRun:
             if stream is not None:
                 try:
                     stream.write(point.row)
-                except BrokenPipeError:  # whoever read the output has seen enough
+                except BrokenPipeError:  # the reader closed the pipe
                     self._is_unheard = True
                     worker.stop()
 
@@ -100,7 +100,7 @@ class ForegroundRun:
         ):
             worker = Worker(
                 run,
-                on_event=progress.tell,
+                on_event=progress.handle,
                 on_point=take,
                 on_seed=progress.begin_seed,
                 data=self._data,
@@ -123,7 +123,7 @@ class ForegroundRun:
             done = f"{len(self._rows)} of {total} points are finished{written}"
             fail(self._options, f"{message}; {done}", EXIT_FAILED)
             if run.path.is_dir() and shows_progress:
-                print(f"prunelab runs resume {run.id} goes on from here", file=sys.stderr)
+                print(f"continue with: prunelab runs resume {run.id}", file=sys.stderr)
         self._write(plot)
         return {"finished": 0, "stopped": EXIT_INTERRUPTED}.get(state, EXIT_FAILED)
 
@@ -149,7 +149,7 @@ class ForegroundRun:
 
 
 def _recipe_in_words(point: PathPoint) -> str:
-    """Data, network and training of a point: what its accuracy is the accuracy of."""
+    """Describe the data, network and training of a point."""
     task, recipe = point.dense.task, point.dense.task.recipe
     network = task.network
     biases = "with" if any(record.kind == "bias" for record in network.records.values()) else "without"
@@ -165,18 +165,18 @@ def _recipe_in_words(point: PathPoint) -> str:
 
 
 def _forget(point: PathPoint) -> None:
-    """Keep nothing of a point but its row."""
+    """Keep only the row of a point."""
 
 
 @contextmanager
 def _new_run(spec: RunSpec) -> Iterator[Run]:
-    """A run in the store; where that cannot be written, one that is forgotten afterwards."""
+    """A new run in the store; if the store cannot be written, a temporary one."""
     from ..runs.store import RunError, RunStore
 
     try:
         run = RunStore().create(spec)
     except RunError as error:
-        tell(f"note: {error}; this run will not be listed")
+        print_message(f"note: {error}; this run will not be listed")
         with tempfile.TemporaryDirectory(prefix="prunelab-") as folder:
             yield RunStore(folder).create(spec)
         return
@@ -185,7 +185,7 @@ def _new_run(spec: RunSpec) -> Iterator[Run]:
 
 @contextmanager
 def stopped_by_interrupt(worker: Worker) -> Iterator[None]:
-    """Ctrl-C lets the worker finish its step; the second one ends everything at once."""
+    """Let the worker finish its step after Ctrl-C; a second Ctrl-C ends everything immediately."""
 
     def stop(*_: object) -> None:
         worker.stop()

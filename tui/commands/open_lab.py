@@ -1,4 +1,4 @@
-"""Opening the app from the command line."""
+"""``prunelab`` and ``prunelab attach``: open the lab."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import sys
 from typing import TYPE_CHECKING
 
 from ..exit_status import EXIT_FAILED, EXIT_USAGE
-from ..streams import can_draw, tell
+from ..streams import can_draw, print_message
 
 if TYPE_CHECKING:
     import argparse
 
 
 def open_lab(options: argparse.Namespace) -> int:
-    """``prunelab`` and ``prunelab attach``: the app, where there is a terminal for it."""
+    """Open the app, if standard input and output are a terminal."""
     from ..runs import locks
 
     if not locks.HAS_WORKERS:
@@ -26,8 +26,8 @@ def open_lab(options: argparse.Namespace) -> int:
         return EXIT_USAGE
     if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.environ.get("TERM") == "dumb":
         print(
-            "prunelab: the lab needs a terminal, and this is none; use prunelab sweep (see prunelab --help), "
-            "or ssh -t to get a terminal",
+            "prunelab: the lab needs a terminal, and standard input or output is not one; use prunelab sweep "
+            "(see prunelab --help), or ssh -t to get a terminal",
             file=sys.stderr,
         )
         return EXIT_USAGE
@@ -40,12 +40,12 @@ def open_lab(options: argparse.Namespace) -> int:
             run = store.find(options.run)
             _ = run.spec
     except RunError as error:
-        tell(f"prunelab {options.command or ''}".rstrip() + f": {error}")
+        print_message(f"prunelab {options.command or ''}".rstrip() + f": {error}")
         return EXIT_USAGE
     try:
         from ..app import run_app
     except ImportError as error:
-        tell(f"prunelab: the lab cannot start: {error}; install prunelab again")
+        print_message(f"prunelab: the lab cannot start: {error}; install prunelab again")
         return EXIT_FAILED
-    ascii_only = options.ascii or not can_draw(sys.__stderr__)  # where Textual draws
+    ascii_only = options.ascii or not can_draw(sys.__stderr__)  # Textual draws on standard error
     return run_app(run, data_root=options.data_root, ascii_only=ascii_only, store=store)

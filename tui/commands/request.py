@@ -1,4 +1,4 @@
-"""The run that the options of a command ask for, and the data it needs."""
+"""The run that the options of a command describe, and its data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...estimators.parameters import PARAMETERS, WAYS
 from ...estimators.presets import PRESETS
 from ...estimators.registry import ESTIMATORS
 from ..exit_status import UsageError
-from ..streams import tell
+from ..streams import print_message
 from .common import usage_errors
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def spec_of(options: argparse.Namespace, several: bool) -> RunSpec:
-    """What the options and the preset ask for; `several` if a sweep."""
+    """The run that the options and the preset describe; `several` for a sweep, which compares values."""
     from ..runs.spec import SpecError, check_name
 
     spec = _experiment(options)
@@ -43,7 +43,7 @@ def spec_of(options: argparse.Namespace, several: bool) -> RunSpec:
         for name, values in ways.items():
             if len(values) > 1:
                 raise UsageError(
-                    f"the preset {options.preset} compares several ways of pruning, and fit prunes in one: "
+                    f"the preset {options.preset} compares several ways of pruning, and fit uses one: "
                     f"add --{name.replace('_', '-')} {' or '.join(map(str, values))}"
                 )
         changes = {"ways": ways, "sparsities": tuple(sorted({0.0, options.sparsity})), "seeds": (first_seed,)}
@@ -65,7 +65,7 @@ def spec_of(options: argparse.Namespace, several: bool) -> RunSpec:
 
 
 def _experiment(options: argparse.Namespace) -> RunSpec:
-    """The experiment that the other options change: that of the preset, with the estimator asked for."""
+    """The experiment that the other options modify: that of the preset, with the requested estimator."""
     from ..runs.spec import RunSpec
 
     if options.preset is None:
@@ -93,12 +93,12 @@ def _given_parameters(options: argparse.Namespace, spec: RunSpec) -> dict[str, A
 
 
 def _one_way_of(spec: RunSpec) -> dict[str, Any]:
-    """The ways of pruning of a preset, but weights where it has weights and units."""
+    """The ways of pruning of a preset; weights if it prunes both weights and units."""
     return {name: values for name, values in spec.ways.items() if name != "granularity" or len(values) == 1}
 
 
 def check_here(spec: RunSpec, options: argparse.Namespace) -> Bunch:
-    """Refuse what cannot run on this machine before anything is kept; returns the data."""
+    """Refuse a run that this machine cannot compute before anything is written; returns the data."""
     from ...estimators.backend import resolve_device
 
     with usage_errors():
@@ -121,7 +121,7 @@ def check_network(spec: RunSpec, data: Bunch) -> None:
 
 
 def options_of(options: argparse.Namespace, label_noise: float = 0.0) -> DataOptions:
-    """How to read the data, from the command line; `label_noise` applies where none is given."""
+    """The options that describe the data; `label_noise` applies if the command line sets none."""
     from ...estimators.data.source import DataOptions
 
     given = {field.name: getattr(options, field.name, None) for field in dataclasses.fields(DataOptions)}
@@ -130,7 +130,7 @@ def options_of(options: argparse.Namespace, label_noise: float = 0.0) -> DataOpt
 
 
 def from_anywhere(spec: RunSpec) -> RunSpec:
-    """The same experiment for a process that looks from another folder."""
+    """The same experiment with absolute paths, for a process with another working directory."""
 
     def absolute(path: str) -> str:
         return str(Path(os.path.expanduser(path)).absolute())
@@ -145,7 +145,7 @@ def from_anywhere(spec: RunSpec) -> RunSpec:
 
 
 def memory_of(options: argparse.Namespace) -> str | None:
-    """The folder that caches trainings. It is no part of a run: what a run's files name is not trusted."""
+    """The cache folder for trainings. It is not part of a run: paths in a run's files are not trusted."""
     memory = getattr(options, "memory", None)
     return None if memory is None else str(Path(os.path.expanduser(memory)).absolute())
 
@@ -155,7 +155,7 @@ def load(source: DataSource, options: argparse.Namespace) -> Bunch:
     from ...estimators.data.datasets import load_source
 
     with usage_errors():
-        bunch = load_source(source, download=options.download, progress=tell)
+        bunch = load_source(source, download=options.download, progress=print_message)
     for assumption in bunch.assumptions:
-        tell(f"note: assumed {assumption}")
+        print_message(f"note: assumed {assumption}")
     return bunch

@@ -1,4 +1,4 @@
-"""``prunelab runs``: what the run store holds, without the app. Neither Textual nor torch is imported."""
+"""``prunelab runs``: list and manage runs without the app. Imports neither Textual nor torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..runs.descriptions import title, training
 from ..runs.export import FORMATS, default_name, export, export_text, model_bytes
 from ..runs.store import Run, RunError, RunStore, numbers
 from ..runs.view import doubt_about
-from ..streams import shown, tell
+from ..streams import print_message, shown
 from ..tables import json_text
 from ..text import clean, duration
 
@@ -29,18 +29,18 @@ def run(options: argparse.Namespace) -> int:
     try:
         return _ACTIONS[action](options, RunStore())
     except supervisor.WorkerError as error:
-        tell(f"prunelab runs {action}: {error}")
+        print_message(f"prunelab runs {action}: {error}")
         return EXIT_FAILED
     except (RunError, UsageError) as error:
-        tell(f"prunelab runs {action}: {error}")
+        print_message(f"prunelab runs {action}: {error}")
         return EXIT_USAGE
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
-    except BrokenPipeError:  # whoever read the output has seen enough
+    except BrokenPipeError:  # the reader closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
     except OSError as error:
-        tell(f"prunelab runs {action}: {error}")
+        print_message(f"prunelab runs {action}: {error}")
         return EXIT_FAILED
 
 
@@ -51,7 +51,7 @@ def _list(options: argparse.Namespace, store: RunStore) -> int:
         return 0
     has_one_kind = {one["estimator"] for one in summaries} <= {"mlp", ""}
     if not summaries:
-        tell(f"no runs yet in {store.folder}; prunelab, or prunelab sweep, makes one")
+        print_message(f"no runs yet in {store.folder}; start one with prunelab or prunelab sweep")
         return 0
     header = ["run", "name", "state", "data", *([] if has_one_kind else ["network"]), "points", "dense %", "knee %"]
     header += ["when", "took"]
@@ -82,7 +82,7 @@ def _show(options: argparse.Namespace, store: RunStore) -> int:
     points, reader = one.read_points()
     rows = points.rows
     if doubt := doubt_about(reader, len(rows), one.spec.n_points):
-        tell(f"note: {doubt}")
+        print_message(f"note: {doubt}")
     if options.json:
         counts = {"damaged_lines": reader.n_damaged, "unverified_lines": reader.n_unverified}
         sys.stdout.write(
@@ -90,19 +90,19 @@ def _show(options: argparse.Namespace, store: RunStore) -> int:
         )
         return 0
     facts = summary(one)
-    tell(f"{facts['id']}{': ' + facts['name'] if facts['name'] else ''}", sys.stdout)
+    print_message(f"{facts['id']}{': ' + facts['name'] if facts['name'] else ''}", sys.stdout)
     state = f"{facts['state']}, {facts['points']} of {facts['n_points']} points, {duration(facts['seconds'])}"
-    tell(f"{state}{': ' + facts['reason'] if facts['reason'] else ''}", sys.stdout)
+    print_message(f"{state}{': ' + facts['reason'] if facts['reason'] else ''}", sys.stdout)
     if one.spec.estimator != "mlp":
-        tell(f"estimator {one.spec.estimator}: {training(one.spec)}", sys.stdout)
+        print_message(f"estimator {one.spec.estimator}: {training(one.spec)}", sys.stdout)
     if facts["state"] in ("stopped", "interrupted", "failed", "unreadable") or (
         facts["state"] == "finished" and not points.is_complete
     ):
-        print(f"prunelab runs resume {one.id} goes on from there")
+        print(f"continue with: prunelab runs resume {one.id}")
     for assumption in (one.data or {}).get("assumptions", ()):
         print(f"assumed {clean(assumption, options.ascii)}")
     for name, value in facts["knees"].items():
-        tell(f"knee of {name}: {100 * value:.1f} % removed", sys.stdout)
+        print_message(f"knee of {name}: {100 * value:.1f} % removed", sys.stdout)
     if rows:
         numbered = [_with_numbers(row, one) for row in rows]
         Terminal.of(sys.stdout).print_results(numbered, plot=True, ascii_only=options.ascii)
@@ -116,12 +116,12 @@ def _export(options: argparse.Namespace, store: RunStore) -> int:
         raise UsageError(f"--format must be one of {', '.join(FORMATS)}, got {kind!r}")
     if options.output == "-" and kind == "model":
         if sys.stdout.isatty():
-            raise UsageError("a model is not written to a terminal: name a file or a folder with --output")
+            raise UsageError("cannot write a model to a terminal: name a file or a folder with --output")
         sys.stdout.buffer.write(model_bytes(one, options.seed))
     elif options.output == "-":
         sys.stdout.write(export_text(one, kind))
     else:
-        tell(export(one, kind, options.output or default_name(one, kind), options.seed), sys.stdout)
+        print_message(export(one, kind, options.output or default_name(one, kind), options.seed), sys.stdout)
     return 0
 
 
@@ -138,7 +138,7 @@ def _stop(options: argparse.Namespace, store: RunStore) -> int:
     if not one.is_alive():
         raise RunError(f"{one.id} is not running")
     if supervisor.stop(one):
-        print("it finishes its step and stops; stop it again to end it at once")
+        print("the run stops after its current step; stop it again to end it immediately")
     else:
         supervisor.kill(one)
         print("ended")
@@ -157,7 +157,7 @@ def _delete(options: argparse.Namespace, store: RunStore) -> int:
             raise RunError(f"{one.id} is running: stop it before you delete it")
     if not options.yes:
         if not sys.stdin.isatty():
-            raise UsageError("standard input is not a terminal, so there is no one to ask: add --yes")
+            raise UsageError("cannot ask for confirmation, because standard input is not a terminal: add --yes")
         names = shown(", ".join(title(one) for one in chosen), sys.stdout)
         if input(f"Delete {names} and all their files? [y/N] ").strip().lower() not in ("y", "yes"):
             return EXIT_FAILED
@@ -178,7 +178,7 @@ _ACTIONS = {
 
 
 def summary(one: Run) -> dict[str, Any]:
-    """How a run stands, as one flat object; also of a run that cannot be read."""
+    """The state of a run as one flat object, also if the run cannot be read."""
     status = one.status()
     if problem := one.problem(status):
         status |= {"state": "unreadable", "reason": problem}
@@ -207,17 +207,17 @@ def summary(one: Run) -> dict[str, Any]:
 
 
 def _knees(values: list[float], most: int = 4) -> str:
-    """Knees in percent; how many more there are, if they are many."""
+    """Knees in percent; after the first few, the number of those left out."""
     rest = [f"+{len(values) - most}"] if len(values) > most else []
     return " ".join([*(f"{100 * value:.0f}" for value in values[:most]), *rest])
 
 
 def _kind_of(output: str | None) -> str:
-    """The format that a file's ending asks for; CSV if there is none."""
+    """The format for a file's suffix; CSV if there is none."""
     ending = Path(output or "").suffix.lower().lstrip(".")
     return {"safetensors": "model", "": "csv"}.get(ending, ending)
 
 
 def _with_numbers(row: dict[str, Any], one: Run) -> dict[str, Any]:
-    """A row with NaN and inf where JSON has none, and without the ways that the table has no need for."""
+    """A row with NaN and inf in place of JSON's values, without the ways of pruning that do not vary."""
     return {k: v for k, v in numbers(row).items() if k not in ADDED_LABELS or len(one.spec.ways.get(k, ())) > 1}

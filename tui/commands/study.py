@@ -1,7 +1,7 @@
-"""``prunelab study``: run the experiments of a study, or what is missing of them, and say what they found.
+"""``prunelab study``: run the missing experiments of a study, and report its verdict.
 
-Each experiment is a run in the store, or one for some of its seeds: an interrupted study goes on where it was, more
-seeds are added to those that are known, and the lab shows all of it.
+Each experiment is a run in the store, or several for some of its seeds each: an interrupted study continues where it
+stopped, additional seeds extend the known ones, and the lab shows all of these runs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..output import Terminal
 from ..runs import locks, parallel
 from ..runs.parallel import Share
 from ..runs.store import Run, RunError, RunStore, numbers
-from ..streams import tell
+from ..streams import print_message
 from ..tables import csv_text, json_text
 from ..text import duration
 from .common import check_can_write, run_safely
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from ...estimators.studies.verdicts import Answer
     from ..runs.spec import RunSpec
 
-#: Each process holds the data set: more are for those who ask for them.
+#: The default limit: each process holds the data set in memory.
 MAX_JOBS = 8
 
 
@@ -63,7 +63,7 @@ def _run(options: argparse.Namespace) -> int:
     for spec in specs.values():
         spec.check()
     checked = {_data_key(spec): spec for spec in specs.values()}
-    # All of them, before hours go into the first.
+    # Load all data before hours of computing.
     data = {key: check_here(spec, options) for key, spec in checked.items()}
     if (options.jobs or 1) > 1 and not locks.HAS_WORKERS:
         raise UsageError(locks.NO_WORKERS)
@@ -71,7 +71,7 @@ def _run(options: argparse.Namespace) -> int:
     store = RunStore()
     shares = {label: shares_of(store, spec, jobs, options.again) for label, spec in specs.items()}
     unfinished = [share for part in shares.values() for share in part if share.state != "finished"]
-    hint = "what is finished is kept; the same command goes on from here"
+    hint = "finished points are kept; the same command continues from here"
     jobs = min(jobs, len(unfinished))
     try:
         with _timed(unfinished, jobs, data, options):
@@ -83,7 +83,7 @@ def _run(options: argparse.Namespace) -> int:
         if state == "stopped":
             return _fail(f"stopped; {hint}", EXIT_INTERRUPTED)
         if state != "finished":
-            reason = share.begun().status().get("reason") or "a process was ended"
+            reason = share.ensure_run().status().get("reason") or "a worker process was ended"
             return _fail(f"{reason}; {hint}", EXIT_FAILED)
     _show(_answer(options, specs, shares), options)
     return 0
@@ -115,7 +115,7 @@ def _specs(options: argparse.Namespace) -> dict[str, RunSpec]:
 
 
 def _jobs_that_pay(specs: Collection[RunSpec]) -> int:
-    """Processes for seeds and parts: a processor each; one on a GPU, which they would have to share."""
+    """The number of processes: one per processor, up to one per seed; one on a GPU, which they would have to share."""
     from ...estimators.backend import resolve_device
 
     if not locks.HAS_WORKERS or any(resolve_device(spec.parameter("device")).type != "cpu" for spec in specs):
@@ -124,7 +124,7 @@ def _jobs_that_pay(specs: Collection[RunSpec]) -> int:
 
 
 def shares_of(store: RunStore, spec: RunSpec, jobs: int = 1, again: bool = False) -> list[Share]:
-    """Runs that have all the seeds of an experiment among them: earlier ones, and up to `jobs` new ones."""
+    """Runs that together contain all seeds of an experiment: earlier ones, and up to `jobs` new ones."""
     missing, found = set(spec.seeds), []
     content = spec.source.content()
     for run in () if again else store.runs():
@@ -132,12 +132,12 @@ def shares_of(store: RunStore, spec: RunSpec, jobs: int = 1, again: bool = False
             theirs = run.spec
             if not theirs.is_like(spec) or (run.state == "finished" and not run.read_points()[0].is_complete):
                 continue
-            if (run.data or {}).get("content") != content:  # computed from another state of the file
+            if (run.data or {}).get("content") != content:  # computed from another version of the file
                 continue
         except RunError:
             continue
         seeds = set(theirs.seeds)
-        # One that is not finished would compute all of its seeds, so they have to be wanted.
+        # An unfinished run computes all of its seeds, so all of them must be needed.
         if not seeds & missing:
             continue
         if run.state == "finished" or seeds <= missing:
@@ -156,7 +156,7 @@ def _data_key(spec: RunSpec) -> tuple[Any, ...]:
 def _timed(
     shares: Sequence[Share], jobs: int, data: Mapping[tuple[Any, ...], Bunch], options: argparse.Namespace
 ) -> Iterator[None]:
-    """Print how long the block will take, as far as that can be known, and how long it took."""
+    """Print the estimated duration of the block before it, and the actual one after it."""
     if not shares or options.quiet:
         yield
         return
@@ -177,18 +177,18 @@ def _timed(
 
 
 def _compute(shares: Sequence[Share], jobs: int, options: argparse.Namespace) -> None:
-    """Compute runs as far as they are not, in this process if it is one at a time and no other is at it."""
+    """Compute unfinished runs: in this process if one at a time suffices and no other process computes one."""
     from ..progress import follow_on
 
     stream = sys.stderr if sys.stderr.isatty() and not options.quiet else None
     if jobs > 1 or any(share.state == "running" for share in shares):
         with follow_on(stream, shares) as follower:
-            parallel.compute(shares, jobs, follower.tell)
+            parallel.compute(shares, jobs, follower.update)
         return
     for number, share in enumerate(shares, 1):
         if stream is not None and len(shares) > 1:
-            tell(f"{number}/{len(shares)} {share.spec.name}", stream)
-        if _compute_here(share.begun(), stream) != "finished":
+            print_message(f"{number}/{len(shares)} {share.spec.name}", stream)
+        if _compute_here(share.ensure_run(), stream) != "finished":
             return
 
 
@@ -199,7 +199,7 @@ def _compute_here(run: Run, stream: IO[str] | None) -> str:
 
     missing = run.spec.n_points - len(run.points())
     with progress_on(stream, missing, len(run.spec.seeds)) as progress:
-        worker = Worker(run, on_event=progress.tell, on_seed=progress.begin_seed)
+        worker = Worker(run, on_event=progress.handle, on_seed=progress.begin_seed)
         try:
             with stopped_by_interrupt(worker):
                 return worker.work()
@@ -217,7 +217,7 @@ def _answer(options: argparse.Namespace, specs: Mapping[str, RunSpec], shares: M
     rows: list[dict[str, Any]] = []
     for label, spec in specs.items():
         of_seed: dict[int, list[dict[str, Any]]] = {}
-        for run in (share.begun() for share in shares[label]):
+        for run in (share.ensure_run() for share in shares[label]):
             points = [numbers(row) for row in run.points()]
             of_seed |= {seed: [row for row in points if row["seed"] == seed] for seed in run.spec.seeds}
         wanted = [row for seed in spec.seeds for row in of_seed[seed]]
@@ -226,7 +226,7 @@ def _answer(options: argparse.Namespace, specs: Mapping[str, RunSpec], shares: M
 
 
 def _show(answer: Answer, options: argparse.Namespace) -> None:
-    """Write the answer where it is wanted: data alone on standard output that is no terminal, the verdict beside it."""
+    """Write the answer; only data to standard output unless it is a terminal, and the verdict to standard error."""
     study = STUDIES[options.study]
     rows: list[dict[str, Any]] = answer.frame.to_dict("records")  # type: ignore[assignment]
     table, document = csv_text(rows, list(map(str, answer.frame))), _document(answer, study)
@@ -255,7 +255,7 @@ def _show(answer: Answer, options: argparse.Namespace) -> None:
 
 
 def _document(answer: Answer, study: Study) -> str:
-    """The answer as JSON."""
+    """The answer as a JSON document."""
     tables = {"differences": answer.differences}
     tables |= {f"{column}_against_dense": table for column, table in answer.against_dense.items()}
     tables["rows"] = answer.frame
@@ -264,7 +264,7 @@ def _document(answer: Answer, study: Study) -> str:
 
 
 def _print_against_dense(terminal: Terminal, column: str, table: pd.DataFrame) -> None:
-    """The differences of every method's networks from the dense ones."""
+    """Print the differences between the networks of every method and the dense ones."""
     is_accuracy = column.endswith("accuracy")
     unit, scale, form = (" (%)", 100, ".2f") if is_accuracy else ("", 1, ",.0f")
     unit = column.replace("_", " ") + unit
@@ -292,7 +292,7 @@ def _p_value(p: float) -> str:
 
 
 def _print_differences(terminal: Terminal, answer: Answer, within: tuple[str, ...]) -> None:
-    """The differences from the baseline, in points."""
+    """Print the differences from the baseline in percentage points."""
     table = answer.differences
     keys = [*within, "method", *(["sparsity"] if "sparsity" in table else [])]
     header = [*keys, "seeds", "difference", "95 % from", "to", "p (Holm)"]
@@ -309,5 +309,5 @@ def _print_differences(terminal: Terminal, answer: Answer, within: tuple[str, ..
 
 
 def _fail(message: object, status: int) -> int:
-    tell(f"prunelab study: {message}")
+    print_message(f"prunelab study: {message}")
     return status

@@ -23,7 +23,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    """``prunelab sweep``."""
+    """Compute the run here, or detach it."""
     spec = spec_of(options, several=True)
     if options.detach:
         return _detach(options, spec)
@@ -34,18 +34,18 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _detach(options: argparse.Namespace, spec: RunSpec) -> int:
-    """Let a process of its own compute the run, and say how to get at it."""
+    """Start a worker process for the run, and print the run's id."""
     from ..runs import locks, supervisor
     from ..runs.store import RunStore
 
     if not locks.HAS_WORKERS:
         raise UsageError(locks.NO_WORKERS)
     if options.save or options.csv or options.json:
-        raise UsageError("--detach writes no files here: use prunelab runs export when the run is finished")
+        raise UsageError("--detach writes no files: use prunelab runs export when the run is finished")
     check_here(spec, options)
     run = supervisor.start(RunStore(), from_anywhere(spec), memory_of(options))
     supervisor.wait_until_ready(run)
     print(run.id)
     if sys.stdout.isatty():
-        print(f"prunelab attach {run.id} shows it; prunelab runs lists all runs", file=sys.stderr)
+        print(f"show it with prunelab attach {run.id}; list all runs with prunelab runs", file=sys.stderr)
     return 0

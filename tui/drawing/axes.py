@@ -1,4 +1,4 @@
-"""Axes: their ends, and round numbers to write beside them."""
+"""Axes: their limits and ticks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ...estimators.messages import as_text
 
 HUGE = 1e300
-"""Anything larger counts as infinite: differences between such numbers would overflow."""
+"""Larger values count as infinite: differences between such numbers would overflow."""
 
 Array = npt.NDArray[np.float64]
 Limits = tuple[float, float]
@@ -21,7 +21,7 @@ Limits = tuple[float, float]
 
 @dataclass(frozen=True)
 class Axis:
-    """The range of an axis in its own coordinates, and where it has numbers."""
+    """The range of an axis in its own coordinates, and its ticks."""
 
     low: float
     high: float
@@ -30,27 +30,27 @@ class Axis:
 
     @property
     def label_width(self) -> int:
-        """The columns that the widest number takes."""
+        """The width of the widest tick label in columns."""
         return max(map(len, self.labels), default=0)
 
     def fraction(self, values: Array | float) -> Array:
-        """Where values lie between the ends, which are at 0 and 1."""
+        """The positions of values between the ends of the axis, which are 0 and 1."""
         return (np.asarray(values, dtype=np.float64) - self.low) / (self.high - self.low)
 
     def contains(self, values: Array | float) -> npt.NDArray[np.bool_]:
-        """Which values lie on the axis."""
+        """Which values are on the axis."""
         return (np.asarray(values) >= self.low) & (np.asarray(values) <= self.high)
 
 
 def _nice_step(span: float, count: int) -> float:
-    """Return the smallest round step that cuts `span` into fewer than `count` parts."""
+    """Return the smallest round step that divides `span` into fewer than `count` parts."""
     rough = span / max(count - 1, 1)
     power = 10.0 ** math.floor(math.log10(rough))
     return next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * (1 - 1e-9))
 
 
 def _with_span(low: float, high: float) -> Limits:
-    """Widen a range that has no extent to speak of."""
+    """Widen a range whose extent is negligible."""
     size = max(abs(low), abs(high))
     if high - low > 1e-9 * size and high - low > 1e-300:
         return low, high
@@ -61,7 +61,7 @@ def _with_span(low: float, high: float) -> Limits:
 def round_limits(low: float, high: float, count: int) -> Limits:
     """Widen a range to round numbers."""
     low, high = _with_span(low, high)
-    for _ in range(3):  # Rounding widens the range, which may ask for a larger step.
+    for _ in range(3):  # Rounding widens the range, which may require a larger step.
         step = _nice_step(high - low, count)
         low, high = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
     return low, high
@@ -75,7 +75,7 @@ def _round_ticks(low: float, high: float, count: int) -> list[float]:
 
 
 def _tick_labels(ticks: Sequence[float]) -> list[str]:
-    """Write numbers with just enough digits to tell them apart, all in the same way."""
+    """Format ticks alike, with just enough digits to distinguish them."""
     gap = min((b - a for a, b in itertools.pairwise(sorted(ticks))), default=1.0)
 
     def exact(labels: list[str]) -> bool:
@@ -93,7 +93,7 @@ def _tick_labels(ticks: Sequence[float]) -> list[str]:
 def linear_axis(
     values: Array, limits: Limits | None, ticks: Sequence[float] | None, count: int, *, widen: bool
 ) -> Axis:
-    """Lay out a linear axis around values, or with given limits and ticks."""
+    """Lay out a linear axis for values, or with given limits and ticks."""
     if limits is not None:
         low, high = limits
     elif len(values) == 0:
@@ -131,11 +131,11 @@ def _round_logs(low: float, high: float, factors: Sequence[int]) -> list[float]:
 
 
 def check_limits(name: str, limits: Limits | None, log: bool = False) -> Limits | None:
-    """Refuse what cannot be the ends of an axis; return them in its coordinates."""
+    """Refuse invalid limits of an axis; return them in its coordinates."""
     if limits is None:
         return None
     low, high = float(limits[0]), float(limits[1])
     if not (-HUGE < low < high < HUGE) or (log and low <= 0):
         wanted = "positive numbers" if log else "numbers"
-        raise ValueError(f"{name} must be two finite {wanted} in rising order, got {as_text(limits)}")
+        raise ValueError(f"{name} must be two finite {wanted} in ascending order, got {as_text(limits)}")
     return (math.log10(low), math.log10(high)) if log else (low, high)

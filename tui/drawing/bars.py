@@ -19,18 +19,18 @@ def draw_bars(
     colour: bool = True,
     ascii_only: bool = False,
 ) -> str:
-    """Draw labelled horizontal bars, such as the part of each layer that was kept.
+    """Draw labelled horizontal bars, for example the remaining fraction of each layer.
 
     Parameters
     ----------
     rows : iterable of (label, fraction, text)
-        What stands before the bar, how much of the bar is filled (0 to 1), and what stands after it.
+        The text before the bar, the filled fraction of the bar (0 to 1), and the text after it.
     width : int
         The width of the result in columns.
     colour : bool, default=True
         Whether to use ANSI escape codes.
     ascii_only : bool, default=False
-        Whether to use nothing but ASCII characters.
+        Whether to use only ASCII characters.
 
     Returns
     -------
@@ -58,7 +58,7 @@ def draw_bars(
 
 
 def _bar(fraction: float, width: int, ascii_only: bool) -> tuple[str, str]:
-    """Draw a bar and what is left of its length.
+    """Draw the filled and the empty part of a bar.
 
     Only a fraction of 0 looks empty, and only a fraction of 1 looks full.
     """

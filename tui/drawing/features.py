@@ -1,4 +1,4 @@
-"""The columns of data that are no images, as text. A pure function, as those of `prunelab.tui.drawing.plotting`."""
+"""Columns of tabular data as text. A pure function, as in `prunelab.tui.drawing.plotting`."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def draw_features(
     colour: bool = True,
     ascii_only: bool = False,
 ) -> str:
-    """Draw a line for every feature: its name, three figures, and its values in as many samples as there is room for.
+    """Draw a line for every feature: its name, three figures, and its values for as many samples as fit.
 
     Parameters
     ----------
     names : sequence of str
-        Of the features.
+        The names of the features.
     figures : sequence of (mean, least, largest)
         For each feature.
     samples : sequence of sequence of float
@@ -63,7 +63,7 @@ def draw_features(
 
 
 def number(value: float) -> str:
-    """A value in at most nine characters, ten if it is unimaginably large or small."""
+    """Format a value in at most nine characters, ten for extremely large or small ones."""
     if value == 0 or not math.isfinite(value):
         return f"{value:g}"
     return f"{value:.2e}" if not 1e-3 <= abs(value) < 1e6 else f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
@@ -74,6 +74,6 @@ def _to_the_right(text: str) -> str:
 
 
 def _cut(segments: list[Segment], width: int, colour: bool) -> str:
-    if width_of(segments) > width:  # too narrow for the figures: the name and as much as there is room for
+    if width_of(segments) > width:  # too narrow for the figures: the name, and as much of them as fits
         segments = [(fitted("".join(text for text, _ in segments), width, ascii_only=True), segments[0][1])]
     return paint_line(segments, width, colour)

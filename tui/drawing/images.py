@@ -1,6 +1,6 @@
 """Grey images as text.
 
-Both functions are pure, as are those of `prunelab.tui.drawing.plotting`: nothing is printed or kept between calls.
+Both functions are pure, as in `prunelab.tui.drawing.plotting`: they print and keep nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..text import centred, clean, fitted, paint
 SHADES = " ░▒▓█"
 ASCII_SHADES = " .:-=+*#%@"
 
-LEAST_IMAGE_WIDTH = 7  # In columns: what is smaller cannot be recognised.
+LEAST_IMAGE_WIDTH = 7  # In columns: smaller images cannot be recognised.
 
 Array = npt.NDArray[np.float64]
 Limits = tuple[float, float]
@@ -43,12 +43,12 @@ def draw_image(
     pixels : array-like of shape (height, width)
         The image; dimensions of length 1 are ignored.
     width : int, optional
-        The width of the result in columns, by default one a pixel. The height follows, for characters that
+        The width of the result in columns, by default one per pixel. The height follows, for characters that
         are twice as tall as wide.
     colour : bool, default=True
         Whether to use ANSI escape codes; without effect if `ascii_only`.
     ascii_only : bool, default=False
-        Whether to use nothing but ASCII characters.
+        Whether to use only ASCII characters.
     limits : tuple of (float, float), optional
         The values shown as black and as white, by default the extremes of the image.
 
@@ -75,7 +75,7 @@ def draw_image(
 
 
 def _grey_image(pixels: npt.ArrayLike) -> Array:
-    """Check that pixels are one image; those that are not finite become the darkest."""
+    """Check that pixels are one image; values that are not finite become the darkest one."""
     image = np.asarray(pixels, dtype=np.float64)
     image = image if image.ndim == 2 else np.squeeze(image)
     if image.ndim != 2 or image.size == 0:
@@ -93,7 +93,7 @@ def _brightness(image: Array, limits: Limits | None) -> Array:
 
 
 def _resample(image: Array, n_rows: int) -> Array:
-    """Change the number of rows; each new row is the mean of the old ones that it covers."""
+    """Change the number of rows; each new row is the mean of the original rows that it covers."""
     old_edges, new_edges = np.arange(len(image) + 1), np.linspace(0, len(image), n_rows + 1)
     starts = np.maximum(new_edges[:-1, None], old_edges[None, :-1])
     ends = np.minimum(new_edges[1:, None], old_edges[None, 1:])
@@ -129,13 +129,13 @@ def draw_gallery(
     Parameters
     ----------
     images : sequence of array-like
-        Grey images, as `draw_image` takes them, of one shape.
+        Grey images of one shape, as for `draw_image`.
     labels : sequence
         A caption for each; a long one is cut.
     width : int
         The width of the result in columns.
     image_width : int, optional
-        The width of each image; by default one column a pixel, or less to have more images in a row.
+        The width of each image; by default one column per pixel, or less to fit more images into a row.
     colour, ascii_only, limits
         See `draw_image`.
 
@@ -162,21 +162,21 @@ def draw_gallery(
 
 
 def fit_images(shape: tuple[int, int], count: int, width: int, height: int) -> tuple[int, int]:
-    """Choose the width of the images of a gallery so that they are as large as possible.
+    """Choose the width of the images of a gallery, as large as possible.
 
     Parameters
     ----------
     shape : tuple of (int, int)
         Height and width of an image in pixels.
     count : int
-        At least so many images shall fit, if they can be made small enough.
+        The number of images that must fit, if they can be made small enough.
     width, height : int
-        The room for `draw_gallery`, in columns and lines.
+        The size of `draw_gallery`'s result in columns and lines.
 
     Returns
     -------
     image_width, capacity : int
-        What to give to `draw_gallery`, and how many images there is room for, at least one.
+        The argument for `draw_gallery`, and the number of images that fit, at least one.
     """
     native = shape[1]
     least = min(native, LEAST_IMAGE_WIDTH)
@@ -192,7 +192,7 @@ def fit_images(shape: tuple[int, int], count: int, width: int, height: int) -> t
 def _gallery_layout(count: int, native: int, width: int, image_width: int | None) -> tuple[int, int, int]:
     """Choose the width of an image, the gap between two, and how many share a row.
 
-    The fewest rows are taken in which the images keep their width or at least twelve columns of it.
+    The fewest rows are used in which the images keep their width or at least twelve columns of it.
     """
     wanted = min(native if image_width is None else image_width, width)
     least = min(wanted, 12) if image_width is None else wanted
@@ -201,7 +201,7 @@ def _gallery_layout(count: int, native: int, width: int, image_width: int | None
         if tile < least and wanted * per_row <= width:
             return wanted, 0, per_row
         if tile >= least:
-            whole = native // math.ceil(native / tile)  # As wide with a whole number of pixels a column.
+            whole = native // math.ceil(native / tile)  # The same width with a whole number of pixels per column.
             tile = whole if image_width is None and whole > 0.8 * tile else tile
             return tile, min(2, (width - per_row * tile) // max(per_row - 1, 1)), per_row
     return wanted, 0, 1

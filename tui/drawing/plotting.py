@@ -1,12 +1,12 @@
-"""Curves and bars as text.
+"""Curves as text.
 
-Every function here is pure: the same arguments give the same string, nothing is printed, and nothing is kept
-between calls. The command line prints what they return; the app shows it in its widgets. All of them take
-``colour`` (whether escape codes may be used) and ``ascii_only`` (whether anything outside ASCII must be
-avoided), and all of them return lines of exactly the width asked for, padded with spaces.
+Every function here is pure: the same arguments give the same string; nothing is printed or kept between calls. The
+command line prints the results, and the app shows them in its widgets. All functions accept ``colour`` (whether to use
+ANSI escape codes) and ``ascii_only`` (whether to avoid characters outside ASCII), and return lines of exactly the
+requested width, padded with spaces.
 
-The colours are fixed entries of the 256-colour palette that can be read on dark and on light backgrounds. No
-series is told from another by colour alone: each has its own symbol, which the legend shows.
+The colours are fixed entries of the 256-colour palette that can be read on dark and on light backgrounds. Curves differ
+not only in colour: each has its own symbol, which the legend shows.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = [
     "thin",
 ]
 
-MIN_WIDTH, MIN_HEIGHT = 20, 5  # Below this size there is a message instead of a plot.
+MIN_WIDTH, MIN_HEIGHT = 20, 5  # Below this size a message replaces the plot.
 
 GREY = 244
 
@@ -48,16 +48,16 @@ Numbers = Sequence[float] | npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Series:
-    """One curve: its points, its name, and the interval around each point where one is known.
+    """One curve: its points, its name, and the interval around each point if known.
 
     Parameters
     ----------
     name : str
-        What the legend calls it; an empty name is left out of the legend.
+        The name in the legend; a curve with an empty name is not in the legend.
     x, y : sequence of float
         The points, in any order. Points that are not finite are dropped.
     low, high : sequence of float, optional
-        The ends of an interval around each y, drawn as dotted lines; NaN where there is none.
+        The ends of an interval around each y, drawn as dotted lines; NaN if unknown.
     """
 
     name: str
@@ -70,8 +70,8 @@ class Series:
 def thin(x: Numbers, y: Numbers, limit: int) -> tuple[Array, Array]:
     """Reduce a curve to at most `limit` points that look the same when drawn.
 
-    The range of x is cut into equal buckets, and the lowest and the highest point of each bucket are kept,
-    together with the first and the last point of all.
+    The range of x is divided into equal buckets, and the lowest and the highest point of each bucket are kept,
+    together with the first and the last point.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def thin(x: Numbers, y: Numbers, limit: int) -> tuple[Array, Array]:
     if len(x) <= limit:
         return x, y
     n_buckets = (limit - 2) // 2
-    low, half_span = x.min(), x.max() / 2 - x.min() / 2  # Halved, so that no difference overflows.
+    low, half_span = x.min(), x.max() / 2 - x.min() / 2  # Halved, so that the difference cannot overflow.
     position = (x / 2 - low / 2) / half_span if half_span > 0 else np.zeros_like(x)
     bucket = np.minimum((position * n_buckets).astype(int), n_buckets - 1)
     order = np.lexsort((y, bucket))
@@ -106,7 +106,7 @@ def thin(x: Numbers, y: Numbers, limit: int) -> tuple[Array, Array]:
 
 @dataclass(frozen=True)
 class _Curve:
-    """A series as it is drawn: clean, sorted, in axis coordinates, with its looks."""
+    """A series prepared for drawing: clean, sorted, in axis coordinates, with its style."""
 
     name: str
     x: Array
@@ -123,7 +123,7 @@ class _Curve:
 
 
 def _axis_values(values: Numbers | None, length: int, log: bool) -> Array:
-    """Turn numbers into axis coordinates, NaN for those that cannot be drawn."""
+    """Convert numbers to axis coordinates, NaN for those that cannot be drawn."""
     if values is None:
         return np.full(length, np.nan)
     array = np.asarray(values, dtype=np.float64)
@@ -134,12 +134,12 @@ def _axis_values(values: Numbers | None, length: int, log: bool) -> Array:
 
 
 def _curve(series: Series, index: int, x_limits: Limits | None, log_y: bool, ascii_only: bool) -> _Curve:
-    """Drop what cannot be drawn or lies beside the plot, and sort by x."""
+    """Drop points that cannot be drawn or are outside the plot, and sort by x."""
     x = _axis_values(series.x, len(series.x), log=False)
     y, low, high = (_axis_values(part, len(x), log_y) for part in (series.y, series.low, series.high))
     kept = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
     kept = kept[np.argsort(x[kept], kind="stable")]
-    if x_limits is not None:  # One point on either side stays, for the line that leads there.
+    if x_limits is not None:  # Keep one point on either side, for the line that leads there.
         first, stop = np.searchsorted(x[kept], x_limits[0]), np.searchsorted(x[kept], x_limits[1], "right")
         kept = kept[max(int(first) - 1, 0) : int(stop) + 1]
     style = style_of(index)
@@ -155,7 +155,7 @@ def _curve(series: Series, index: int, x_limits: Limits | None, log_y: bool, asc
 
 
 def _clip(x: Array, y: Array, x_axis: Axis, y_axis: Axis) -> tuple[Array, Array]:
-    """Cut a line off at the edges of the plot; NaN separates the pieces (Liang and Barsky's algorithm)."""
+    """Clip a line at the edges of the plot; NaN separates the pieces (Liang and Barsky's algorithm)."""
     if np.all(x_axis.contains(x) & y_axis.contains(y)):
         return x, y
     enter, leave = np.zeros(len(x) - 1), np.ones(len(x) - 1)
@@ -170,7 +170,7 @@ def _clip(x: Array, y: Array, x_axis: Axis, y_axis: Axis) -> tuple[Array, Array]
     pieces = []
     for values, axis in ((x, x_axis), (y, y_axis)):
         ends = [values[seen] + t[seen] * np.diff(values)[seen] for t in (enter, leave)]
-        inside = np.clip(ends, axis.low, axis.high)  # Rounding of huge numbers may lead far out again.
+        inside = np.clip(ends, axis.low, axis.high)  # Rounding errors of huge numbers may lead far outside.
         pieces.append(np.vstack([inside, np.full(len(seen), np.nan)]).T.ravel())
     return pieces[0], pieces[1]
 
@@ -188,7 +188,7 @@ class _Canvas:
     ascii_only: bool
 
     def draw(self, x: Array, y: Array, marker: str, colour: int, *, lines: bool) -> None:
-        """Draw points or a line; the marker 'braille' draws fine dots, eight to a cell."""
+        """Draw points or a line; the marker 'braille' draws fine dots, eight per cell."""
         method = self.figure.plot if lines else self.figure.scatter
         method(x.tolist(), y.tolist(), marker=marker, color=colour if self.colour else None)
 
@@ -202,14 +202,14 @@ class _Canvas:
 
 
 def _snap(axis: Axis, values: Array | float, cells: int, dots: int) -> Array:
-    """Move values to the centres of their cells, each of which is `dots` dots of a line wide."""
+    """Move values to the centres of their cells, each `dots` dots wide."""
     dot = np.floor(np.round(0.5 + (cells * dots - 1) * axis.fraction(values), 8))
     cell = np.clip(dot // dots, 0, cells - 1)
     return axis.low + (axis.high - axis.low) * cell / (cells - 1)
 
 
 def _draw_bounds(canvas: _Canvas, curve: _Curve) -> None:
-    """Draw the two ends of the intervals as dotted lines, one dot a column."""
+    """Draw the ends of the intervals as dotted lines, one dot per column."""
     columns = np.linspace(canvas.x.low, canvas.x.high, canvas.columns)
     for bound in (curve.low, curve.high):
         known = np.isfinite(bound)
@@ -224,7 +224,7 @@ def _draw_bounds(canvas: _Canvas, curve: _Curve) -> None:
 
 
 def _draw_symbols(canvas: _Canvas, curves: list[_Curve]) -> None:
-    """Draw the symbols of all curves; where curves coincide, they take turns."""
+    """Draw the symbols of all curves; coinciding curves alternate."""
     claims: dict[tuple[float, float], list[int]] = {}
     for index, curve in enumerate(curves):
         for cell in _symbol_cells(canvas, curve, index):
@@ -240,7 +240,7 @@ def _draw_symbols(canvas: _Canvas, curves: list[_Curve]) -> None:
 
 
 def _symbol_cells(canvas: _Canvas, curve: _Curve, index: int) -> set[tuple[float, float]]:
-    """Choose the points that get a symbol: all, or where there are many a few, not the same in each curve."""
+    """Choose the points that get a symbol: all, or a few of many, at different positions for each curve."""
     if curve.plain:
         return set()
     seen = canvas.x.contains(curve.x) & canvas.y.contains(curve.y)
@@ -262,13 +262,13 @@ def _body(
     colour: bool,
     ascii_only: bool,
 ) -> list[str]:
-    """Draw the plot proper, with its axes and tick labels but nothing around them."""
+    """Draw the plot with its axes and tick labels, without legend and titles."""
     from plotext import uncolorize
-    from plotext._figure import _figure_class  # A figure of our own: the public functions share a global one.
+    from plotext._figure import _figure_class  # A private figure: the public functions share a global one.
 
     width, height = size
     figure = _figure_class()
-    figure._limit_size(False, False)  # Or it would shrink to the terminal of the moment.
+    figure._limit_size(False, False)  # Prevents shrinking to the current terminal size.
     figure.plot_size(width, height)
     figure.theme("clear")
     figure.xaxes(True, False)
@@ -297,7 +297,7 @@ def _body(
 
 
 def _legend(curves: list[_Curve], width: int, max_rows: int, ascii_only: bool) -> list[list[Segment]]:
-    """Arrange the legend in rows; what does not fit is counted in its last entry."""
+    """Arrange the legend in rows; its last entry counts the names that do not fit."""
     entries = [_legend_entry(curve, width, ascii_only) for curve in curves if curve.name]
     for shown in range(len(entries), 0, -1):
         rest = len(entries) - shown
@@ -331,7 +331,7 @@ def _wrap(entries: list[list[Segment]], width: int) -> list[list[Segment]]:
 def _header(
     curves: list[_Curve], title: str | None, y_label: str | None, width: int, height: int, ascii_only: bool
 ) -> list[list[Segment]]:
-    """Lay out the lines above the axes; a short legend stands at the right end of the last one."""
+    """Lay out the lines above the axes; a short legend is at the right end of the last one."""
     texts = [(title, "1", 9), (y_label, "", 7)]
     lines = [
         [(shorten(clean(text, ascii_only), width, ascii_only), code)]
@@ -361,7 +361,7 @@ def _x_axis(curves: list[_Curve], limits: Limits | None, ticks: Sequence[float] 
 def _mark_rows(
     marks: list[tuple[float, str]], x: Axis, first: int, width: int, max_rows: int, ascii_only: bool
 ) -> list[list[Segment]]:
-    """Centre labels above their marks, lower rows first; those without room are left out."""
+    """Centre labels above their marks, lower rows first; labels that do not fit are dropped."""
     rows: list[str] = []
     for at, label in sorted(marks):
         text = shorten(label, width - first, ascii_only)
@@ -394,30 +394,30 @@ def plot_curves(
 ) -> str:
     """Draw curves over common axes.
 
-    Each curve is a line of braille dots with its own symbol at the points (at some of them where they are
-    dense); with `ascii_only` the line itself consists of the symbol. The legend stands above the axes, never
-    over a curve. A small plot leaves out its title and the labels of its axes.
+    Each curve is a line of braille dots with its own symbol at the points (at some of them if they are
+    dense); with `ascii_only` the line itself consists of the symbol. The legend is above the axes, never
+    over a curve. A small plot omits its title and the labels of its axes.
 
     Parameters
     ----------
     series : iterable of Series
         The curves, drawn in this order.
     width, height : int
-        The size of the result in columns and lines, both exact. Below 20 by 5 it is only a message.
+        The size of the result in columns and lines, both exact. Below 20 by 5 the result is only a message.
     title, x_label, y_label : str, optional
-        The text around the axes. The label of the y axis stands above it.
+        The text around the axes. The label of the y axis is above it.
     colour : bool, default=True
         Whether to use ANSI escape codes.
     ascii_only : bool, default=False
-        Whether to use nothing but ASCII characters.
+        Whether to use only ASCII characters.
     x_limits, y_limits : tuple of (float, float), optional
         The ends of the axes; by default they follow the data.
     x_ticks : sequence of float, optional
-        Where to write numbers below the x axis.
+        The positions of the numbers below the x axis.
     log_y : bool, default=False
-        Whether the y axis is logarithmic. Points at or below 0 are then dropped.
+        Whether the y axis is logarithmic; points at or below 0 are then dropped.
     marks : iterable of (float, str), optional
-        Positions on the x axis to mark with a vertical line, and what to write above it.
+        Positions on the x axis to mark with a vertical line, and their labels.
 
     Returns
     -------
@@ -466,13 +466,13 @@ def plot_accuracy_curves(
 ) -> str:
     """Draw accuracy against sparsity, averaged over seeds.
 
-    Where several seeds are known, dotted lines show the 95 % interval of the mean (Student's t).
+    With several seeds, dotted lines show the 95 % interval of the mean (Student's t).
 
     Parameters
     ----------
     rows : iterable of mapping
-        One row for each measurement, with ``sparsity`` and ``accuracy`` (both 0 to 1), ``seed`` if there are
-        several, and the columns of `group_by` that apply. Rows of the same curve, sparsity and seed are
+        One row per measurement, with ``sparsity`` and ``accuracy`` (both 0 to 1), ``seed`` if there are
+        several, and the columns of `group_by` that apply. Rows with equal curve, sparsity and seed are
         averaged first, so that every seed counts once.
     width, height : int
         The size of the result in columns and lines, both exact.
@@ -481,13 +481,13 @@ def plot_accuracy_curves(
     colour : bool, default=True
         Whether to use ANSI escape codes.
     ascii_only : bool, default=False
-        Whether to use nothing but ASCII characters.
+        Whether to use only ASCII characters.
     x_limits, y_limits : tuple of (float, float), optional
-        The ends of the axes, in percent. The y axis follows the data by default, within 0 and 100.
+        The limits of the axes in percent. The y axis follows the data by default, within 0 and 100.
     group_by : sequence of str
         The columns that distinguish curves. A curve is named by its values of those that vary.
     marks : iterable of (float, str), optional
-        Sparsities in percent to mark with a vertical line, and what to write above it.
+        Sparsities in percent to mark with a vertical line, and their labels.
 
     Returns
     -------
@@ -516,9 +516,9 @@ def plot_accuracy_curves(
 def _accuracies(
     rows: list[Mapping[str, Any]], group_by: Sequence[str]
 ) -> tuple[dict[str, dict[float, list[float]]], set[int]]:
-    """Sort accuracies into curves and sparsities, one value a seed; also return the numbers of seeds."""
+    """Sort accuracies by curve and sparsity, one value per seed; also return the numbers of seeds."""
     names = curve_names(rows, group_by)
-    # Every curve has its place, and with it its colour and symbol, whether it has points already or not.
+    # Every curve has its place, and with it its colour and symbol, even before it has points.
     by_seed: dict[str, dict[float, dict[object, list[float]]]] = {name: {} for name in names}
     for index, (name, row) in enumerate(zip(names, rows, strict=True)):
         accuracy = float(row["accuracy"])

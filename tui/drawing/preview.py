@@ -1,4 +1,4 @@
-"""The first lines of a table as text: what each column is called, what it is taken for, and its cells."""
+"""The first lines of a table as text: the name and role of each column, and its cells."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rich.cells import cell_len
 
 from ..text import clean, fitted
 
-#: No column is wider.
+#: The maximum width of a column.
 MAX_COLUMN = 14
 
 LABEL = "label"
@@ -23,18 +23,18 @@ def draw_table(
     height: int,
     ascii_only: bool = False,
 ) -> list[str]:
-    """Draw a table: a line of names, a line of roles, and as many rows as there is room for.
+    """Draw a table: a line of names, a line of roles, and as many rows as fit.
 
-    Columns that there is no room for are left out in the middle; the label column is always shown.
+    Columns that do not fit are dropped from the middle; the label column is always shown.
 
     Parameters
     ----------
     names : sequence of str
     roles : sequence of str
-        What each column is: "feature", "label", or why it is left out.
+        The role of each column: "feature", "label", or why it is ignored.
     rows : sequence of sequence of str
     width, height : int
-        The room, in columns and lines.
+        The available columns and lines.
     ascii_only : bool, default=False
 
     Returns

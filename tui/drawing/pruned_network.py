@@ -1,6 +1,6 @@
-"""What the explore screen shows of a pruned network, as text.
+"""What the Explore screen shows of a pruned network, as text.
 
-Pure functions, as those of `prunelab.tui.drawing.plotting`: lines of exactly the width asked for, nothing kept.
+Pure functions, as in `prunelab.tui.drawing.plotting`, which return lines of exactly the requested width.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _BOLD, _RED, _GREEN, _GREY = "1", foreground(160), foreground(28), foreground(24
 def draw_figures(
     network: Network, figures: Figures, *, width: int, height: int, colour: bool = True, ascii_only: bool = False
 ) -> str:
-    """Draw what is left of a network: accuracy, size, speed, and bars for what each layer keeps."""
+    """Draw the figures of a pruned network: accuracy, size, speed, and the remaining weights per layer."""
     change = 100 * (figures.accuracy - network.accuracy)
     code = _RED if change <= -1 else _GREEN if change >= 0.005 else ""
     rows = [
@@ -48,7 +48,7 @@ def draw_figures(
     lines += [paint_line([(line, _RED)], width, colour) for line in _warning(figures, width)]
     if height - len(lines) >= len(figures.layers) + 2:
         lines.append(" " * width)
-    heading = [("left of the layers", _BOLD)]
+    heading = [("remaining per layer", _BOLD)]
     right = "weights  units"
     heading.append((" " * (width - width_of(heading) - len(right)) + right, _GREY))
     lines.append(paint_line(heading, width, colour))
@@ -64,7 +64,7 @@ def draw_figures(
 def draw_classes(
     network: Network, figures: Figures, *, width: int, height: int, colour: bool = True, ascii_only: bool = False
 ) -> str:
-    """Draw the accuracy of every class in percent, and its change; of too many classes, those that have lost most."""
+    """Draw the accuracy of every class in percent, and its change; if there are too many, those that lost most."""
     before, after = network.class_accuracy, figures.class_accuracy
     order = list(range(len(after)))
     if len(order) > height:
@@ -82,13 +82,13 @@ def draw_classes(
 def draw_pictures(
     network: Network, gallery: Gallery, *, width: int, height: int, colour: bool = True, ascii_only: bool = False
 ) -> tuple[str, int]:
-    """Draw test images with their classes: those that the pruning breaks, then those wrong before, then the others.
+    """Draw test images with their classes: first those that the pruning breaks, then those wrong before, then others.
 
     Returns
     -------
     text : str
     n_shown : int
-        How many of the pictures there was room for.
+        The number of images that fitted.
     """
     kinds = [
         [p for p in gallery.pictures if p.before == p.truth != p.after],
@@ -96,9 +96,9 @@ def draw_pictures(
         [p for p in gallery.pictures if p.before == p.truth == p.after],
     ]
     headings = [
-        f"{gallery.n_broken:,} of {gallery.n_broken + gallery.n_right:,} that were right are broken by the pruning",
-        f"{gallery.n_wrong_before:,} were wrong before, {gallery.n_corrected:,} of them are corrected by the pruning",
-        f"{gallery.n_right:,} are right before and after the pruning",
+        f"{gallery.n_broken:,} of {gallery.n_broken + gallery.n_right:,} correct predictions become wrong",
+        f"{gallery.n_wrong_before:,} were wrong before; pruning corrects {gallery.n_corrected:,} of them",
+        f"{gallery.n_right:,} are right before and after pruning",
     ]
     shape = gallery.pictures[0].shape
     wanted = min(max(8, width * height // 120), 36)
@@ -136,7 +136,7 @@ def _about(text: str, figures: Figures) -> str:
 
 
 def _signed(value: float, digits: int = 1) -> str:
-    """A number with its sign, but a zero without one."""
+    """Format a number with its sign, zero without one."""
     text = f"{value:+.{digits}f}"
     return text[1:] if float(text) == 0 else text
 
@@ -146,7 +146,7 @@ def _times(factor: float) -> str:
 
 
 def _percent(kept: int, total: int) -> str:
-    """A percentage in few characters; only nothing is 0 and only all is 100."""
+    """Format a percentage in few characters; only an empty layer is 0 % and only a full one 100 %."""
     if kept in (0, total):
         return "100 %" if kept and kept == total else "0 %"
     percent = 100 * kept / total
@@ -156,7 +156,7 @@ def _percent(kept: int, total: int) -> str:
 
 
 def _warning(figures: Figures, width: int) -> list[str]:
-    """What makes the network the same for every sample, in words."""
+    """Explain why the network gives every sample the same prediction."""
     if figures.is_connected:
         return []
     numbers = [str(layer + 1) for layer in figures.emptied_layers]
@@ -164,11 +164,11 @@ def _warning(figures: Figures, width: int) -> list[str]:
     if numbers:
         several = f"Layers {', '.join(numbers[:-1])} and {numbers[-1]} are"
         reason = f"{several if len(numbers) > 1 else f'Layer {numbers[0]} is'} empty"
-    return textwrap.wrap(f"{reason}: every sample gets the same answer.", max(width, 10))
+    return textwrap.wrap(f"{reason}: every sample gets the same prediction.", max(width, 10))
 
 
 def _cut(lines: list[str], height: int, what: str, width: int) -> list[str]:
-    """The lines that there is room for, the last of them saying how many are missing."""
+    """The lines that fit; the last one counts those that do not."""
     if len(lines) <= height:
         return lines
     missing = len(lines) - max(height - 1, 0)
@@ -176,7 +176,7 @@ def _cut(lines: list[str], height: int, what: str, width: int) -> list[str]:
 
 
 def _caption(classes: Sequence[str], picture: Picture, width: int, ascii_only: bool) -> str:
-    """The class, and the answer if it is another."""
+    """The class, and the prediction if it differs."""
     truth, answer = clean(classes[picture.truth], ascii_only), clean(classes[picture.after], ascii_only)
     if truth == answer:
         return truth

@@ -1,5 +1,5 @@
-"""Runs: what to compute (`spec`), where it is kept (`store`), who computes it (`worker`), who starts and stops that
-process (`supervisor`), and what a reader knows of it (`view`).
+"""Runs: what to compute (`spec`), where it is stored (`store`), the process that computes it (`worker`), starting and
+stopping that process (`supervisor`), and the state as read from the files (`view`).
 
-A run is a directory. One worker process writes it, everybody else only reads.
+A run is a directory. One worker process writes it; all others only read.
 """

@@ -1,4 +1,4 @@
-"""Curves of several runs, and how they differ at equal sparsity: pure functions over the rows of points."""
+"""Curves of several runs, and their differences at equal sparsity: pure functions of the points' rows."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from .spec import RunSpec
 
 Row = Mapping[str, Any]
 Figures = dict[float, dict[int, float]]
-"""Figures by sparsity and seed."""
+"""Values of a measure by sparsity and seed."""
 
-#: What can be compared: the column of the rows, what it is called, and what the numbers are multiplied with.
+#: The measures: the column of the rows, its label, and the factor for its unit.
 MEASURES = {"accuracy": ("accuracy (%)", 100.0), "loss": ("loss", 1.0)}
 
-#: What it can be drawn against.
+#: The quantities on the x axis.
 AXES = {
     "sparsity": "sparsity (% removed)",
     "compression": "parameters removed (% of all)",
@@ -37,13 +37,13 @@ class Curve:
     run : str
         The id of the run.
     title : str
-        What the run is called.
+        The display name of the run.
     ways : dict
         The values of `WAYS`.
     rows : list
-        The points that are done; more may be appended.
+        The finished points; more may be appended.
     name : tuple of str
-        What tells it from the curves it is compared with; see `named`.
+        Distinguishes the curve from the others in the comparison; see `named`.
     """
 
     run: str
@@ -55,7 +55,7 @@ class Curve:
 
     @property
     def key(self) -> str:
-        """The same for the same curve at all times."""
+        """Identifies the curve permanently."""
         return "/".join([self.run, *(str(self.ways[name]) for name in WAYS)])
 
     @property
@@ -64,7 +64,7 @@ class Curve:
         return sorted({row["seed"] for row in self.rows})
 
     def values(self, measure: str) -> Figures:
-        """The figures by sparsity and seed; those that are not known are left out."""
+        """The values by sparsity and seed; unknown ones are omitted."""
         n_rows, known = self._known.get(measure, (-1, {}))
         if n_rows == len(self.rows):
             return known
@@ -79,7 +79,7 @@ class Curve:
 
 
 class Point(NamedTuple):
-    """A point of a curve: where it is drawn, the mean over the seeds, and its 95 % interval (NaN for one seed)."""
+    """A point of a curve: its position, the mean over the seeds, and its 95 % interval (NaN for one seed)."""
 
     x: float
     mean: float
@@ -88,16 +88,16 @@ class Point(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """A curve at one sparsity, beside another.
+    """A curve at one sparsity, compared with another curve.
 
     Attributes
     ----------
     mean : float
-        Of the curve.
+        The mean of the curve.
     change : float or None
-        How much more that is than the other; None if the other has no such point.
+        The difference from the other curve; None if that has no point at this sparsity.
     half : float or None
-        Half the 95 % interval of the mean of the seeds' differences, which holds for skewed ones too, as in studies;
+        Half the 95 % interval of the mean difference between seeds, calibrated for skewed differences as in studies;
         None with fewer than three common seeds.
     """
 
@@ -107,7 +107,7 @@ class Difference(NamedTuple):
 
 
 def number(value: Any) -> float:
-    """The number behind a JSON value; NaN if there is none."""
+    """Convert a JSON value to a number; None is NaN."""
     try:
         return math.nan if value is None else float(value)
     except (TypeError, ValueError):
@@ -115,7 +115,7 @@ def number(value: Any) -> float:
 
 
 def curves_of(run: str, title: str, spec: RunSpec, rows: Iterable[Row] = ()) -> list[Curve]:
-    """The curves of a run, one for every way it prunes, with the rows that are there."""
+    """The curves of a run, one for every way of pruning, with the given rows."""
     curves = [Curve(run, title, {name: way.get(name, DEFAULTS[name]) for name in WAYS}) for way in spec.variants]
     assign_rows(curves, rows)
     return curves
@@ -123,14 +123,14 @@ def curves_of(run: str, title: str, spec: RunSpec, rows: Iterable[Row] = ()) -> 
 
 def assign_rows(curves: Iterable[Curve], rows: Iterable[Row]) -> None:
     """Append rows to the curves that they belong to."""
-    by_way = {_said(curve.ways): curve for curve in curves}
+    by_way = {_as_key(curve.ways): curve for curve in curves}
     for row in rows:
-        if (curve := by_way.get(_said(row))) is not None:
+        if (curve := by_way.get(_as_key(row))) is not None:
             curve.rows.append(row)
 
 
 def named(curves: Sequence[Curve]) -> list[Curve]:
-    """The curves with names: their run's, if there are several, and the values of `WAYS` that vary."""
+    """The curves with names: the title of their run, if there are several runs, and the values of `WAYS` that vary."""
     titles = {curve.run: curve.title for curve in curves}
     same = {title for title in titles.values() if list(titles.values()).count(title) > 1}
     differing = varying(curve.ways for curve in curves)
@@ -144,13 +144,13 @@ def named(curves: Sequence[Curve]) -> list[Curve]:
 
 
 def varying_ways(curves: Iterable[Curve]) -> dict[str, list[Any]]:
-    """The parameters in which some curves differ, and the values that there are."""
+    """The parameters in which curves differ, and their values."""
     ways = [curve.ways for curve in curves]
     return {name: list({str(way[name]): way[name] for way in ways}.values()) for name in varying(ways)}
 
 
 def nearest(curve: Curve, others: Iterable[Curve]) -> Curve | None:
-    """The curve that is pruned in the most similar way, granularity above all; the first of several."""
+    """The curve with the most similar way of pruning, granularity first; the first of equally similar ones."""
 
     def likeness(other: Curve) -> tuple[bool, int]:
         same = [str(curve.ways[name]) == str(other.ways[name]) for name in WAYS]
@@ -160,7 +160,7 @@ def nearest(curve: Curve, others: Iterable[Curve]) -> Curve | None:
 
 
 def opponents(curves: Sequence[Curve], base: Curve, *, alone: bool) -> dict[str, Curve | None]:
-    """Which curve each one is compared with, by their keys; None for one that others are compared with.
+    """The curve that each curve is compared with, by key; None for a baseline.
 
     Parameters
     ----------
@@ -168,9 +168,9 @@ def opponents(curves: Sequence[Curve], base: Curve, *, alone: bool) -> dict[str,
     base : Curve
         One of them.
     alone : bool
-        Whether all are compared with `base` itself. Otherwise it stands for its run: curves of other runs are
-        compared with that curve of its run which is pruned in the most similar way, and those of the same run
-        with its first.
+        Whether all curves are compared with `base` itself. Otherwise its run is the baseline: curves of other runs are
+        compared with the curve of that run that is pruned in the most similar way, and those of the same run
+        with its first curve.
     """
     of_base = [curve for curve in curves if curve.run == base.run]
     found: dict[str, Curve | None] = {}
@@ -181,10 +181,10 @@ def opponents(curves: Sequence[Curve], base: Curve, *, alone: bool) -> dict[str,
 
 
 def differences(curve: Curve, other: Curve | None, measure: str = "accuracy") -> dict[float, Difference]:
-    """A curve at each of its sparsities, beside another one.
+    """A curve at each of its sparsities, compared with another one.
 
-    Where both have the same seeds, the differences are taken seed by seed, and only from seeds that both have;
-    without a common seed it is the difference of the means.
+    If the curves have seeds in common, the differences are paired by seed, and only common seeds count;
+    otherwise the result is the difference of the means.
     """
     beside = {} if other is None else other.values(measure)
     found = {}
@@ -208,7 +208,7 @@ def differences(curve: Curve, other: Curve | None, measure: str = "accuracy") ->
 
 
 def drawn(curve: Curve, measure: str = "accuracy", axis: str = "sparsity") -> list[Point]:
-    """The points of a curve as they are drawn, in the units of `MEASURES` and in percent along `AXES`."""
+    """The points of a curve for plotting, in the units of `MEASURES` and in percent along `AXES`."""
     factor = MEASURES[measure][1]
     across: dict[float, list[float]] = {}
     if axis != "sparsity":
@@ -228,5 +228,5 @@ def _mean(values: Iterable[float]) -> float:
     return math.fsum(values) / len(values)
 
 
-def _said(ways: Mapping[str, Any]) -> tuple[str, ...]:
+def _as_key(ways: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(str(ways.get(name, DEFAULTS[name])) for name in WAYS)

@@ -1,4 +1,4 @@
-"""A run that is compared with others: its finished points, as they come."""
+"""A run that is compared with others: reads its finished points as they are written."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from .store import Run
 
 
 class ComparedRun:
-    """Follows the points of a run; much cheaper than following all that happens in it.
+    """Follows only the points of a run, which is much cheaper than following all events.
 
     Attributes
     ----------
     run : Run
     title : str
-        What it is called.
+        Its display name.
     state : str
         One of `STATES`, or "gone" if it was deleted.
 
@@ -39,13 +39,13 @@ class ComparedRun:
         self._stamp = -1
 
     def may_have_changed(self) -> bool:
-        """Whether `poll` may find something new; this costs next to nothing."""
+        """Whether `poll` may find something new; very cheap."""
         return self.state == "running" or _stamp(self.run) != self._stamp
 
     def poll(self) -> bool:
-        """Read what is new, and return whether anything was."""
+        """Read new points; returns whether anything has changed."""
         before = self.title, self.state
-        # How it stands before what it did: a run that has ended has written its last point.
+        # Read the state before the events: a run that has ended has written its last point.
         self._stamp = _stamp(self.run)
         self.state = "gone" if self._stamp < 0 else self.run.state
         self.title = self.title if self.state == "gone" else descriptions.title(self.run)
@@ -62,11 +62,11 @@ class ComparedRun:
 
     @property
     def n_rows(self) -> int:
-        """How many points are done."""
+        """The number of finished points."""
         return len(self._points.rows)
 
     def curves(self) -> list[Curve]:
-        """Its curves, without names."""
+        """Its curves, not yet named."""
         return [replace(curve, title=self.title) for curve in self._curves]
 
 

@@ -1,4 +1,4 @@
-"""What a run does, in words: for lists, headings and details."""
+"""Descriptions of runs as text: for lists, headings and details."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from .spec import RunSpec, preset_of
 if TYPE_CHECKING:
     from .store import Run
 
-#: Parameters that `network` and `training` tell already.
-_TOLD = (
+#: Parameters that `training` describes separately.
+_DESCRIBED = (
     "channels",
     "hidden_layer_sizes",
     "activation",
@@ -29,12 +29,12 @@ _TOLD = (
 
 
 def title(run: Run, name: str | None = None) -> str:
-    """What a run is called wherever it is seen: its name, else its id without the time, which commands take, too."""
+    """The display name of a run: its name, else its id without the time, which commands accept as well."""
     return (run.name if name is None else name) or short_id(run)
 
 
 def short_id(run: Run) -> str:
-    """The id without the time."""
+    """The id of a run without the time."""
     parts = run.id.split("-", 2)
     return parts[2] if len(parts) == 3 and parts[0].isdigit() and parts[1].isdigit() else run.id
 
@@ -58,13 +58,13 @@ def with_estimator(spec: RunSpec, text: str) -> str:
 
 
 def preset(spec: RunSpec) -> str:
-    """The title of the preset that describes the same experiment; empty if none does."""
+    """The title of the preset with the same settings; empty if there is none."""
     name = preset_of(spec)
     return EXPERIMENTS[name].title if name else ""
 
 
 def what(spec: RunSpec) -> str:
-    """The preset; else the network and its training in short."""
+    """The preset, else the network and the number of epochs."""
     if told := preset(spec):
         return told
     epochs = spec.parameter("max_iter")
@@ -72,32 +72,32 @@ def what(spec: RunSpec) -> str:
 
 
 def short(spec: RunSpec) -> str:
-    """What is trained on what, in a few words: "300-100 on mnist"."""
+    """The network and its data in a few words: "300-100 on mnist"."""
     name, data = preset_of(spec) or widths(spec), dataset(spec)
     return name if name == data else f"{name} on {data}"
 
 
 def ways(spec: RunSpec) -> str:
-    """How it prunes, in short: the values that are compared; if there is one way only, its granularity."""
+    """The values that the run compares; if it has only one way of pruning, its granularity."""
     compared = [values for values in spec.ways.values() if len(values) > 1]
     compared = compared or [spec.ways.get("granularity", ("weight",))]
     return ", ".join("/".join(map(str, values)) for values in compared)
 
 
 def training(spec: RunSpec) -> str:
-    """The network and how it is trained, in a sentence."""
+    """Describe the network and its training in a sentence."""
     has_biases = spec.parameter("fit_intercept") if "fit_intercept" in defaults_of(spec.estimator) else True
     parts = [
         f"network {widths(spec)} ({spec.parameter('activation')}, {'with' if has_biases else 'no'} biases)",
         f"{spec.parameter('max_iter')} epochs in batches of {spec.parameter('batch_size')}",
         f"{spec.parameter('solver')} {spec.parameter('learning_rate_init'):g}",
     ]
-    others = {name: value for name, value in spec.parameters.items() if name not in _TOLD}
+    others = {name: value for name, value in spec.parameters.items() if name not in _DESCRIBED}
     return "; ".join([*parts, *(f"{name} {value}" for name, value in others.items())])
 
 
 def pruning(spec: RunSpec) -> str:
-    """What it prunes, how far, and with which seeds, in a sentence."""
+    """Describe the pruning, the sparsities and the seeds in a sentence."""
     parts = [f"{name} {'/'.join(map(str, spec.ways[name]))}" for name in WAYS if name in spec.ways]
     return "; ".join([*(parts or ["weights"]), f"sparsity {_range(spec.sparsities)}", f"seed {_range(spec.seeds)}"])
 
@@ -109,7 +109,7 @@ def _range(values: Sequence[Any]) -> str:
 
 
 def size(n_bytes: int) -> str:
-    """Bytes in words."""
+    """Format a number of bytes."""
     number = float(n_bytes)
     for unit in ("bytes", "KB", "MB"):
         if number < 1000:
@@ -120,5 +120,5 @@ def size(n_bytes: int) -> str:
 
 def folder(path: Path) -> str:
     """A path, with ~ for the home directory."""
-    home = Path(os.path.expanduser("~"))  # "~" itself where there is no home directory
+    home = Path(os.path.expanduser("~"))  # "~" itself if there is no home directory
     return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)

@@ -1,7 +1,7 @@
-"""The log of a run, ``events.jsonl``: one JSON object a line, each with a checksum, only ever appended to.
+"""The log of a run, ``events.jsonl``: one JSON object per line, each with a checksum; lines are only appended.
 
 Readers trust a line if its checksum is right. Lines of earlier versions have none: they are used, and counted as
-unverified, where they precede all lines with a checksum. Everything else is damage: it is counted, and ignored.
+unverified, if they precede all lines with a checksum. All other lines are damaged: they are counted and ignored.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .schemas import EVENTS, Row
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: A log that is larger is not read, and a line that is longer neither: none of ours is.
+#: Larger logs and longer lines are not read: no worker writes such.
 MAX_LOG_BYTES = 2**30
 MAX_LINE_BYTES = 16 * 2**20
 
@@ -27,18 +27,18 @@ _CHUNK = 2**20
 
 
 class EventReader:
-    """Reads a log from where it left off. A line that is not finished yet waits for the next time.
+    """Reads a log from the position of the last call. An unfinished line is read when it is complete.
 
     Parameters
     ----------
     path : Path
     only : str
-        Give events of this type only, which is many times faster where there are few of them.
+        Return only events of this type, which is much faster if there are few of them.
 
     Attributes
     ----------
     n_damaged, n_unverified : int
-        Lines so far that were ignored, and lines that were used although they have no checksum.
+        The number of ignored lines, and of lines used without a checksum.
     """
 
     def __init__(self, path: Path, only: str = ""):
@@ -49,12 +49,12 @@ class EventReader:
         self.n_damaged = self.n_unverified = 0
 
     def read(self) -> list[dict[str, Any]]:
-        """The events since the last call; none if there is no log.
+        """The events since the last call; an empty list if there is no log.
 
         Raises
         ------
         OSError
-            If the log cannot be read, is too large, or is no regular file.
+            If the log cannot be read, is too large, or is not a regular file.
         """
         try:
             descriptor = open_regular(self._path, follow_links=False)
@@ -68,7 +68,7 @@ class EventReader:
                 *lines, rest = (rest + data).split(b"\n")
                 self._offset += sum(len(line) + 1 for line in lines)
                 if self._offset > MAX_LOG_BYTES or len(rest) > MAX_LINE_BYTES:
-                    raise FileError(f"{self._path} is larger than a log can be, or has a line that is")
+                    raise FileError(f"{self._path} is too large, or has a line that is too long")
                 events += [event for line in lines if (event := self._take(line)) is not None]
         return events
 
@@ -76,7 +76,7 @@ class EventReader:
         try:
             is_sealed = check_seal(line)
             if self._is_sealed and not is_sealed:
-                raise ValueError("it has no checksum, which the lines before it have")
+                raise ValueError("its checksum is missing, although earlier lines have one")
             self._is_sealed = is_sealed
             self.n_unverified += not is_sealed
             if self._mark not in line:
@@ -95,34 +95,34 @@ def decode_event(line: bytes) -> dict[str, Any]:
         kind = event["type"]
         if not isinstance(kind, str):
             raise ValueError("its type is not a string")
-        if kind not in EVENTS:  # of a newer version
+        if kind not in EVENTS:  # written by a newer version
             return event
         event = msgspec.convert(event, EVENTS[kind])
         if kind == "point":
             msgspec.convert(event["row"], Row)
     except (msgspec.MsgspecError, KeyError, RecursionError) as error:
-        raise ValueError(f"it is not an event: {error}") from error
+        raise ValueError(f"it is not a valid event: {error}") from error
     return event
 
 
 class EventLog:
-    """The writing end of a log.
+    """Appends to a log.
 
-    Readers take whole lines only. So an event that has to be safe is put on the disk before the end of its line
-    is written: nobody reads what a power cut could take back. A last line that an earlier worker did not finish
-    gets its end if all of it is there, and is removed otherwise.
+    Readers use complete lines only. So an event that must not be lost is synchronised to the disk before the end of its
+    line is written: no reader sees an event that a power failure could undo. A line that an earlier worker left
+    unfinished is completed if only its end is missing, and removed otherwise.
 
     Attributes
     ----------
     earlier : list of dict
-        The events that the log had.
+        The events already in the log.
     n_damaged, n_unverified : int
-        Lines of them that were ignored, and lines that have no checksum.
+        The number of ignored lines, and of lines without a checksum.
 
     Raises
     ------
     OSError
-        If the log cannot be opened, or is no regular file.
+        If the log cannot be opened, or is not a regular file.
     """
 
     def __init__(self, path: Path):
@@ -137,16 +137,16 @@ class EventLog:
         self.n_damaged, self.n_unverified = reader.n_damaged, reader.n_unverified
 
     def append(self, event: Mapping[str, Any], *, sync: bool = False) -> None:
-        """Write a line; with `sync`, it is on the disk before anybody can read it.
+        """Append an event; with `sync`, it is on the disk before any process can read it.
 
         Raises
         ------
         OSError
-            If it cannot be written; the log is as before.
+            If it cannot be written; the log is then unchanged.
         """
         line = sealed_json(event)
         end = os.fstat(self._descriptor).st_size
-        if end and self._read(1, end - 1) != b"\n":  # a failed write that could not be taken back
+        if end and self._read(1, end - 1) != b"\n":  # a failed write that could not be undone
             line = b"\n" + line
         try:
             if sync:
@@ -177,7 +177,7 @@ class EventLog:
         tail = b""
         while position and b"\n" not in tail:
             if len(tail) > MAX_LINE_BYTES:
-                raise FileError("the last line of the log is longer than any line can be")
+                raise FileError("the last line of the log is too long")
             position = max(0, position - _CHUNK)
             tail = self._read(size - position, position)
         unfinished = tail[tail.rfind(b"\n") + 1 :]
@@ -193,7 +193,7 @@ class EventLog:
 
 
 def last_event(path: Path) -> dict[str, Any] | None:
-    """The event in the last finished line of a log; None if there is none that can be read."""
+    """The event in the last complete line of a log; None if it cannot be read."""
     try:
         with os.fdopen(open_regular(path, follow_links=False), "rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - _CHUNK))

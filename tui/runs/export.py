@@ -1,4 +1,4 @@
-"""What comes out of a run, as files for other programs: CSV, JSON, an SVG picture, and the dense network."""
+"""Exports of a run for other programs: CSV, JSON, an SVG picture, and the dense network."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _ENDINGS = {"model": "safetensors"}
 
 
 def default_name(run: Run, kind: str) -> str:
-    """A file name for an export of a run."""
+    """The default file name of an export."""
     stem = "".join(c if c.isalnum() or c in "-_." else "-" for c in run.name or run.id).strip("-.") or run.id
     return f"{stem}.{_ENDINGS.get(kind, kind)}"
 
 
 def default_names(runs: Sequence[Run], kind: str) -> list[str]:
-    """File names for exports of several runs, all different: those of the same name have their ids in them."""
+    """Default file names for several runs, all different: ids are added to equal names."""
     names = [default_name(run, kind) for run in runs]
     return [
         name if names.count(name) == 1 else f"{Path(name).stem}-{run.id}{Path(name).suffix}"
@@ -52,19 +52,19 @@ def export(run: Run, kind: str, path: str | os.PathLike[str], seed: int | None =
     kind : str
         One of `FORMATS`.
     path : path-like
-        The file, or a folder in which it gets its default name.
+        The file, or a folder, in which the default name is used.
     seed : int, optional
-        Of the model; the first that is there by default.
+        The seed of the model; by default the first available.
 
     Returns
     -------
     Path
-        The file written.
+        The written file.
 
     Raises
     ------
     RunError
-        If there is nothing to write, or it cannot be written.
+        If there is nothing to write, or the file cannot be written.
     """
     target = Path(os.path.expanduser(path))
     target = target / default_name(run, kind) if target.is_dir() else target
@@ -77,27 +77,27 @@ def export(run: Run, kind: str, path: str | os.PathLike[str], seed: int | None =
 
 
 def export_text(run: Run, kind: str) -> str:
-    """What `export` writes as "csv", "json" or "svg"."""
+    """The content of an export as "csv", "json" or "svg"."""
     rows = [_with_estimator(numbers(row), run.spec) for row in run.points()]
     if not rows:
-        raise RunError(f"{run.id} has no finished points yet: there is nothing to export")
+        raise RunError(f"{run.id} has no finished points yet, so there is nothing to export")
     if kind == "svg":
         return svg_text(named_rows(rows, run.spec))
     return {"csv": csv_text, "json": json_text}[kind](rows)
 
 
 def _with_estimator(row: dict[str, Any], spec: RunSpec) -> dict[str, Any]:
-    """A row with the estimator beside the ways of pruning, if it is no multi-layer perceptron."""
+    """A row with the estimator beside the ways of pruning, unless it is a multi-layer perceptron."""
     return row if spec.estimator == "mlp" else {**row, "estimator": spec.estimator}
 
 
 def model_bytes(run: Run, seed: int | None = None) -> bytes:
-    """What `export` writes as "model": the dense network of a seed, the first that is there by default."""
+    """The content of an export as "model": the dense network of a seed, by default the first available."""
     seeds = run.models()
     chosen = seed if seed is not None else next(iter(seeds), None)
     if chosen is None or chosen not in seeds:
         which = "" if seed is None else f" of seed {seed}"
-        raise RunError(f"{run.id} has no network{which} to export: its training is not done, or it was not kept")
+        raise RunError(f"{run.id} has no network{which} to export: it is not trained yet, or was not kept")
     path = run.model_path(chosen)
     try:
         return read_file(path, MAX_ARRAY_BYTES, follow_links=False)

@@ -1,4 +1,4 @@
-"""The list of all runs: what is shown of each, kept up to date by reading no more than what has changed."""
+"""The list of all runs, updated by reading only what has changed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .spec import RunSpec
     from .store import RunStore
 
-#: Runs that are not running change only if somebody renames or resumes them: it is enough to look now and then.
+#: A run that is not running changes only if it is renamed or resumed: occasional polling is sufficient.
 SECONDS_BETWEEN_FULL_LOOKS = 5.0
 
 UNREADABLE = "unreadable"
@@ -26,13 +26,13 @@ UNREADABLE = "unreadable"
 
 @dataclass(frozen=True)
 class Entry:
-    """What a list shows of a run.
+    """The entry of a run in a list.
 
     Attributes
     ----------
     run : Run
     name : str
-        What the user calls it; empty if nothing.
+        The user's name for it; empty if there is none.
     state : str
         One of `STATES`, or "unreadable".
     reason : str
@@ -40,13 +40,13 @@ class Entry:
     spec : RunSpec or None
         None if it cannot be read.
     created, seconds : float
-        When, and how long it has worked.
+        The time of creation, and the working time.
     points : int
-        How many are done.
+        The number of finished points.
     dense : float or None
-        The accuracy of the network as it was trained.
+        The accuracy of the unpruned network.
     knees : list of float or None
-        One a curve, in the curves' order; None for a curve without.
+        One per curve, in the order of the curves; None for a curve without a knee.
     """
 
     run: Run
@@ -86,46 +86,46 @@ class Entry:
 
     @property
     def id(self) -> str:
-        """The name of its directory."""
+        """The name of the run directory."""
         return self.run.id
 
     @property
     def title(self) -> str:
-        """What it is called in a list."""
+        """The display name."""
         return descriptions.title(self.run, self.name)
 
     @property
     def dataset(self) -> str:
-        """The name of its data."""
+        """The name of the data set."""
         return "" if self.spec is None else descriptions.dataset(self.spec)
 
     @property
     def is_resumable(self) -> bool:
-        """Whether there is something to go on with."""
+        """Whether the run can be resumed."""
         return self.spec is not None and self.state in ("stopped", "interrupted", "failed", UNREADABLE)
 
     @cached_property
     def what(self) -> str:
-        """The preset, or the network in short."""
+        """The preset, or the network and the number of epochs."""
         return "" if self.spec is None else descriptions.what(self.spec)
 
     @cached_property
     def ways(self) -> str:
-        """How it prunes, in short."""
+        """The values that the run compares."""
         return "" if self.spec is None else descriptions.ways(self.spec)
 
     def matches(self, text: str) -> bool:
-        """Whether every word of a text is found in what tells this run from others."""
-        return all(word in self._said for word in text.lower().split())
+        """Whether every word of a text occurs in the run's description (see `_searched_text`)."""
+        return all(word in self._searched_text for word in text.lower().split())
 
     @cached_property
-    def _said(self) -> str:
+    def _searched_text(self) -> str:
         preset = "" if self.spec is None else self.spec.preset
         return " ".join([self.name, self.id, self.state, self.dataset, preset, self.what, self.ways]).lower()
 
 
 class Listing:
-    """All runs of a store. `refresh` reads what is new.
+    """All runs of a store. `refresh` reads what has changed.
 
     Attributes
     ----------
@@ -151,14 +151,14 @@ class Listing:
         return self._has_looked and not self._unread
 
     def refresh(self, *, fully: bool = False, seconds: float = math.inf) -> bool:
-        """Read what is new, the newest runs first; returns whether anything was, or that all have been read now.
+        """Read changes, the newest runs first; returns whether there were any, or whether the list is now complete.
 
         Parameters
         ----------
         fully : bool
-            Look at all runs, not only at those that may change by themselves.
+            Check all runs, not only those that are running.
         seconds : float
-            Leave off after this time, and go on at the next call.
+            Stop after this time; the next call continues.
         """
         until = time.monotonic() + seconds
         before = self.entries, self.problem, self.is_complete
@@ -173,7 +173,7 @@ class Listing:
         are_new = False
         while self._unread and time.monotonic() < until:
             run = self._unread.pop()
-            # The stamp first: what is written between the two makes the next look read it again.
+            # Take the stamp first: a change between the two lines then causes another read.
             self._stamps[run.id] = _stamp(run.path)
             are_new |= run.id not in entries
             entries[run.id] = Entry.of(run)
@@ -198,7 +198,7 @@ class Listing:
 
 
 def _stamp(folder: os.PathLike[str]) -> int:
-    """Changes whenever a file in a folder is made, replaced or removed, as a run's status and name are."""
+    """A number that changes whenever a file in a folder is created, replaced or removed, as the status and name are."""
     try:
         return os.stat(folder).st_mtime_ns
     except OSError:
@@ -206,7 +206,7 @@ def _stamp(folder: os.PathLike[str]) -> int:
 
 
 def _changed(run: Run) -> float:
-    """When a file was last made or removed in a folder, in seconds since 1970; 0 if it is gone."""
+    """When a file in a folder was last created or removed, in seconds since 1970; 0 if the folder is gone."""
     try:
         return os.stat(run.path).st_mtime
     except OSError:

@@ -1,7 +1,7 @@
 """Locks on open files.
 
-The kernel releases a lock when the last process that has the file open ends, so a lock cannot outlive its holder.
-Some file systems have no locks (FUSE, old network file systems), and neither has Windows.
+The kernel releases a lock when the last process that has the file open ends, so a lock cannot outlive its owner.
+Some file systems (FUSE, old network file systems) and Windows do not support these locks.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ except ImportError:  # Windows
 _NOT_SUPPORTED = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 
-#: Whether there can be background workers. Windows has neither these locks nor processes that inherit descriptors.
+#: Whether background workers are supported. Windows has neither these locks nor inherited descriptors.
 HAS_WORKERS = fcntl is not None
 
-#: What is said where there are none.
+#: The message where they are not.
 NO_WORKERS = (
     "background runs need Linux, macOS or WSL; without --detach or --jobs, the commands compute in the foreground"
 )
 
 
 def acquire(descriptor: int) -> bool:
-    """Lock an open file for as long as the descriptor, or one inherited from it, stays open.
+    """Lock an open file while the descriptor, or one inherited from it, is open.
 
     Returns
     -------
     bool
-        False if the file system, or the platform, has no locks.
+        False if the file system or the platform does not support locks.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def acquire(descriptor: int) -> bool:
 
 
 def is_held(descriptor: int) -> bool | None:
-    """Whether another process has locked an open file; None if the file system, or the platform, has no locks."""
+    """Whether another process has locked an open file; None if the file system or the platform has no locks."""
     if fcntl is None:
         return None
     try:
@@ -76,18 +76,18 @@ def _flock(descriptor: int, operation: int) -> bool:
 
 # The heartbeat of a worker ------------------------------------------------------------------------------
 
-#: Seconds between two signs of life: the modification time of the lock file.
+#: Seconds between heartbeats, which update the modification time of the lock file.
 SECONDS_BETWEEN_BEATS = 2.0
 
-#: After so many seconds without one, a worker is shown as not responding.
+#: Seconds without a heartbeat after which a worker is shown as not responding.
 SILENT_AFTER = 20.0
 
-#: After so many, where there are no locks, it counts as gone.
+#: Seconds after which it is considered dead if locks are not supported.
 LOST_AFTER = 120.0
 
 
 class Heartbeat:
-    """A thread that gives a sign of life while the process can run, whatever its other threads compute."""
+    """A thread that sends heartbeats while the process runs, whatever its other threads compute."""
 
     def __init__(self, descriptor: int, path: os.PathLike[str]):
         self._descriptor, self._path = descriptor, path
@@ -109,12 +109,12 @@ class Heartbeat:
 
 
 def beat(descriptor: int, path: os.PathLike[str]) -> None:
-    """Give a sign of life: the present as the modification time of an open file; OSError if that cannot be."""
+    """Set the modification time of an open file to the present; OSError if that fails."""
     os.utime(descriptor if os.utime in os.supports_fd else path)
 
 
 def seconds_since_beat(path: os.PathLike[str]) -> float:
-    """How long ago the last sign of life was; 0 if that cannot be seen."""
+    """Seconds since the last heartbeat; 0 if unknown."""
     try:
         return max(0.0, time.time() - os.stat(path, follow_symlinks=False).st_mtime)
     except OSError:
@@ -122,8 +122,8 @@ def seconds_since_beat(path: os.PathLike[str]) -> float:
 
 
 def process_exists(number: int) -> bool:
-    """Whether there is, or may be, a process with this number on this host."""
-    if fcntl is None:  # Windows cannot be asked: os.kill would end the process
+    """Whether a process with this number exists, or may exist, on this host."""
+    if fcntl is None:  # on Windows, os.kill would end the process
         return True
     try:
         os.kill(number, 0)

@@ -1,4 +1,4 @@
-"""Several runs at a time, each computed by a detached worker of its own."""
+"""Compute several runs in parallel, each in a detached worker."""
 
 from __future__ import annotations
 
@@ -20,75 +20,75 @@ SECONDS_BETWEEN_LOOKS = 0.3
 
 @dataclass
 class Share:
-    """Some seeds of an experiment: a run that is there, or one that is made when its turn comes."""
+    """Some seeds of an experiment: an existing run, or one that is created when it is needed."""
 
     store: RunStore
     spec: RunSpec
     run: Run | None = None
 
-    def begun(self) -> Run:
-        """The run, made if it was not there."""
+    def ensure_run(self) -> Run:
+        """The run, created if it does not exist."""
         if self.run is None:
             self.run = self.store.create(self.spec)
         return self.run
 
     @property
     def state(self) -> str:
-        """That of the run; empty if there is none yet."""
+        """The state of the run; empty if it does not exist."""
         return "" if self.run is None else self.run.state
 
     @property
     def n_points_done(self) -> int:
-        """Points that are finished."""
+        """The number of finished points."""
         return 0 if self.run is None else self.run.status().get("points", 0)
 
 
-def compute(shares: Sequence[Share], jobs: int, tell: Callable[[Sequence[Run]], None]) -> None:
-    """Compute runs, so many at a time, until all have ended in one way or another.
+def compute(shares: Sequence[Share], jobs: int, on_poll: Callable[[Sequence[Run]], None]) -> None:
+    """Compute runs, a number of them in parallel, until all have ended.
 
-    The workers share the processors. They go on if this process ends; an interrupt stops them. Runs that are being
-    computed already are waited for.
+    The workers share the processors. They continue if this process ends; an interrupt stops them. The call also waits
+    for runs that other workers are computing.
 
     Parameters
     ----------
     shares : sequence of Share
     jobs : int
-        How many at a time.
-    tell : callable
-        Told now and then which runs are being computed.
+        The number of runs in parallel.
+    on_poll : callable
+        Called several times a second with the runs that are being computed.
 
     Raises
     ------
     RunError
-        If a worker cannot be started; those that run go on.
+        If a worker cannot be started; running workers continue.
     KeyboardInterrupt
-        After all workers have stopped; a second interrupt ends them at once.
+        After all workers have stopped; a second interrupt ends them immediately.
     """
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    running = [share.begun() for share in shares if share.state == "running"]
+    running = [share.ensure_run() for share in shares if share.state == "running"]
     waiting = [share for share in shares if share.run not in running]
     try:
         while waiting or running:
             running = [run for run in running if run.is_alive()]
             while waiting and len(running) < jobs:
-                run = waiting.pop(0).begun()
+                run = waiting.pop(0).ensure_run()
                 supervisor.spawn(run, threads)
                 running.append(run)
-            tell(running)
+            on_poll(running)
             time.sleep(SECONDS_BETWEEN_LOOKS)
     except KeyboardInterrupt:
-        _stop(running, tell)
+        _stop(running, on_poll)
         raise
     finally:
         supervisor.reap()
 
 
-def _stop(running: Sequence[Run], tell: Callable[[Sequence[Run]], None]) -> None:
+def _stop(running: Sequence[Run], on_poll: Callable[[Sequence[Run]], None]) -> None:
     for run in running:
         supervisor.stop(run)
     try:
         while running := [run for run in running if run.is_alive()]:
-            tell(running)
+            on_poll(running)
             time.sleep(SECONDS_BETWEEN_LOOKS)
     except KeyboardInterrupt:
         for run in running:

@@ -33,7 +33,7 @@ class Points:
         return at < len(self._places) and self._places[at] == place
 
     def insert(self, row: Row) -> int | None:
-        """Add a row at its place; return its index, or None if it is there already or belongs to another run."""
+        """Insert a row at its place; returns its index, or None if it is a duplicate or belongs to another run."""
         place = self._spec.place_of(row)
         if place is None or row in self:
             return None
@@ -44,9 +44,9 @@ class Points:
 
     @property
     def is_complete(self) -> bool:
-        """Whether all points of the run are there."""
+        """Whether all points of the run are finished."""
         return len(self.rows) == self._spec.n_points
 
     def keys(self) -> set[tuple[int, int, float]]:
-        """Seed, number of the variant, and sparsity of every point."""
+        """Seed, variant number and sparsity of every point."""
         return {self._spec.point_at(place) for place in self._places}

@@ -1,4 +1,4 @@
-"""Why a computation ended, in a sentence."""
+"""Why a computation ended, as one sentence."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from ...estimators.backend import OUT_OF_MEMORY, is_out_of_memory
 from .store import RunError
 
 _DISK = {
-    errno.ENOSPC: "the disk is full: make room, then resume the run",
-    errno.EDQUOT: "your disk quota is used up: make room, then resume the run",
+    errno.ENOSPC: "the disk is full: free space, then resume the run",
+    errno.EDQUOT: "your disk quota is exceeded: free space, then resume the run",
     errno.EIO: "the disk reports an input/output error: check it, then resume the run",
-    errno.EROFS: "the disk can no longer be written to (read-only file system): check it, then resume the run",
+    errno.EROFS: "the file system is read-only: check it, then resume the run",
 }
 
 
 def is_expected(error: BaseException) -> bool:
-    """Whether the message is enough to know what happened."""
+    """Whether the error's message is a sufficient explanation."""
     return isinstance(error, (ValueError, OSError, RunError)) or is_out_of_memory(error)
 
 
 def reason_of(error: BaseException) -> str:
-    """One sentence for the user."""
+    """Explain an error in one sentence."""
     if is_out_of_memory(error):
         return OUT_OF_MEMORY
     if isinstance(error, OSError) and error.errno in _DISK:

@@ -1,6 +1,6 @@
 """Reading and writing the small JSON files: ``run.json``, ``status.json``, ``settings.json``.
 
-One reader for all of them: bounded, never through a link, and checked against a schema.
+One reader for all of them: it bounds the size, follows no links, and validates against a schema.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-#: The first format with a checksum; run.json says 1 in files of earlier versions, and status.json nothing.
+#: The first format with a checksum; in files of earlier versions, run.json has format 1, and status.json none.
 FORMAT = 2
 
 
 class RecordError(Exception):
-    """A file cannot be read, or holds something else; the message says why, and begins with the file's name."""
+    """A file cannot be read, or has the wrong content; the message begins with the file's name."""
 
 
 def read_record(path: Path, schema: Any) -> dict[str, Any]:
@@ -35,9 +35,9 @@ def read_record(path: Path, schema: Any) -> dict[str, Any]:
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     RecordError
-        If it cannot be read, or does not fit the schema.
+        If it cannot be read, or does not match the schema.
     """
     try:
         data = read_file(path, MAX_JSON_BYTES, follow_links=False)
@@ -55,5 +55,5 @@ def read_record(path: Path, schema: Any) -> dict[str, Any]:
 
 
 def write_record(path: Path, record: Mapping[str, Any], *, sync: bool = False) -> None:
-    """Replace a file by a JSON object with a checksum; with `sync`, it is on the disk when this returns."""
+    """Replace a file with a JSON object with a checksum; with `sync`, it is on the disk when this returns."""
     replace_file(path, sealed_json({**record, "format": FORMAT}), sync=sync)

@@ -1,6 +1,6 @@
-"""What the files of a run may hold: types and limits, checked by msgspec when a file is read.
+"""Schemas of a run's files: types and limits, which msgspec validates when a file is read.
 
-A file that does not fit is reported, never guessed at. Entries that are not listed (of a newer version) are ignored.
+A file that does not match is reported. Unknown entries (of a newer version) are ignored.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ Time = Annotated[float, Meta(ge=0, le=253_402_300_799)]
 Seconds = Annotated[float, Meta(ge=0, le=1e12)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 
-#: A number as `prunelab.estimators.files.to_json` writes it.
+#: A number as written by `prunelab.estimators.files.to_json`.
 Number = float | Literal["inf", "-inf"] | None
 
 #: A value of a parameter, or of a column of the table of results.
 Value = bool | int | float | Text | None
 
 Kept = Annotated[list[Count], Meta(min_length=2, max_length=2)]
-"""How many weights or units of a layer are kept, and how many there are."""
+"""The remaining and the total number of a layer's weights or units."""
 
 
 class Spec(TypedDict):
-    """What to run: see `prunelab.tui.runs.spec.RunSpec`."""
+    """The settings of a run: see `prunelab.tui.runs.spec.RunSpec`."""
 
     dataset: Annotated[str, Meta(max_length=4096)]
     parameters: dict[Word, Value | tuple[int, ...]]
@@ -48,7 +48,7 @@ class Spec(TypedDict):
 
 
 class DataRecord(TypedDict):
-    """What the data of a run were when they were first loaded: see `prunelab.estimators.data.datasets`."""
+    """The properties of a run's data when they were first loaded: see `prunelab.estimators.data.datasets`."""
 
     content: Word | None
     assumptions: list[Text]
@@ -64,7 +64,7 @@ class Record(TypedDict):
 
 
 class Progress(TypedDict):
-    """How far a training is."""
+    """The progress of a training."""
 
     phase: Word
     epoch: Count
@@ -74,7 +74,7 @@ class Progress(TypedDict):
 
 
 class Place(Progress):
-    """The same in ``status.json``; at the end of an epoch it has no ``batch``."""
+    """The progress in ``status.json``; at the end of an epoch it has no ``batch``."""
 
     batch: NotRequired[Count]
     batches: NotRequired[AtLeastOne]
@@ -107,14 +107,14 @@ class Settings(TypedDict, total=False):
 
 
 class Event(TypedDict):
-    """What every line of ``events.jsonl`` has."""
+    """The fields of every line of ``events.jsonl``."""
 
     type: Word
     t: Time
 
 
 class Started(Event):
-    """A worker begins."""
+    """A worker starts."""
 
     device: Word
     precision: Word
@@ -157,7 +157,7 @@ class Epoch(Event, Progress):
 
 
 class Dense(Event):
-    """A training is done."""
+    """A training is finished."""
 
     seed: Seed
     device: Word
@@ -179,7 +179,7 @@ class Point(Event):
 
 
 class Row(TypedDict):
-    """The columns that every row has."""
+    """The columns of every row."""
 
     seed: Seed
     criterion: Word
@@ -207,7 +207,7 @@ class Failed(Event):
     reason: Text
 
 
-#: The events by their type; ``finished`` and ``stopped`` have nothing more than every event.
+#: The events by type; ``finished`` and ``stopped`` have only the common fields.
 EVENTS: dict[str, Any] = {
     "started": Started,
     "data": Data,

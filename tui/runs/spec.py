@@ -1,4 +1,4 @@
-"""What to run: a data set, a training, the ways of pruning to compare, and the seeds."""
+"""The settings of a run: data set, training, the ways of pruning to compare, and seeds."""
 
 from __future__ import annotations
 
@@ -38,26 +38,26 @@ MAX_NAME_LENGTH = 200
 if TYPE_CHECKING:
     from ...estimators.base import BasePrunedClassifier
 
-#: Control characters, and bytes of a path that are not UTF-8.
+#: Control characters, and bytes of a path that are not valid UTF-8.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
-#: The version of the methods that a run is made with. 1: units are ranked across the network by raw scores, SynFlow by
-#: one ranking for all sparsities, and data are sampled without regard to their classes.
+#: The version of the methods that a run uses. 1: units are ranked across the network by raw scores, SynFlow by
+#: one ranking for all sparsities, and samples are drawn without regard to their classes.
 METHODS = 2
 
-#: Criteria that rank as they did in version 1.
+#: Criteria that rank as in version 1.
 _UNCHANGED = ("magnitude", "random")
 
 
 def parameters_of(estimator: str) -> tuple[str, ...]:
-    """Parameters of an estimator that a run sets once, and so a file may; others have fields of their own."""
+    """The parameters of an estimator that a run, and so its file, may set once; other fields set the rest."""
     return tuple(
         record.name for record in records_of(estimator) if record.is_of_run and record.is_stored and not record.is_way
     )
 
 
 class SpecError(ValueError):
-    """A run cannot be described so; the message says why. `field` is what has to change."""
+    """A run cannot be described like this; the message names the reason, and `field` the field to change."""
 
     def __init__(self, message: str, field: str = ""):
         super().__init__(message)
@@ -66,34 +66,34 @@ class SpecError(ValueError):
 
 @dataclass(frozen=True)
 class RunSpec:
-    """An experiment: train once a seed, prune in every way to every sparsity.
+    """An experiment: train once per seed, prune in every way to every sparsity.
 
     Attributes
     ----------
     dataset : str
-        A name or the path of a file, as `load_dataset` takes it.
+        A name or the path of a file, as for `load_dataset`.
     parameters : mapping
-        The classifier's parameters that differ from its defaults, out of `parameters_of`.
+        The parameters in `parameters_of` that differ from the classifier's defaults.
     ways : mapping of str to sequence
         Values of the parameters `WAYS`; every combination is a curve.
     sparsities : sequence of float
         From 0 to 1.
     seeds : sequence of int
-        Each trains a network of its own.
+        The seed of each network.
     pixels : str
         How pixels are scaled; see `load_dataset`.
     options : DataOptions
-        How to read a file.
+        The options for reading a file.
     data_root : str or None
-        Where the named data sets are.
+        The folder of the named data sets.
     preset : str
-        The preset it came from, or nothing.
+        The preset that it is based on; empty if none.
     name : str
-        What the user calls it, or nothing.
+        The user's name for it; empty if none.
     estimator : str
-        Which classifier: a name in `prunelab.estimators.registry`.
+        The classifier: a name in `prunelab.estimators.registry`.
     methods : int
-        The version of the methods it is made with; see `METHODS`.
+        The version of its methods; see `METHODS`.
     """
 
     dataset: str = "digits"
@@ -111,7 +111,7 @@ class RunSpec:
 
     @classmethod
     def from_preset(cls, name: str, /, **changes: Any) -> RunSpec:
-        """The experiment of a preset, or of a study; KeyError if there is none of that name."""
+        """The experiment of a preset or of a study; KeyError if the name is unknown."""
         preset = EXPERIMENTS[name]
         fields = {
             "dataset": preset.dataset,
@@ -128,32 +128,32 @@ class RunSpec:
 
     @property
     def source(self) -> DataSource:
-        """Its data set, and how to read and scale it."""
+        """The data set, with the options for reading and scaling it."""
         return DataSource(self.dataset, self.data_root, self.pixels, self.options)
 
     @property
     def variants(self) -> list[dict[str, Any]]:
-        """The ways of pruning, a mapping of parameters each, in the order in which they run."""
+        """The ways of pruning, a mapping of parameters each, in the order of their computation."""
         return variants_of(self.ways)
 
     @property
     def is_outdated(self) -> bool:
-        """Whether this version would compute other numbers."""
+        """Whether this version would compute different numbers."""
         return self.methods < METHODS and not set(all_ways(self)["criterion"]) <= set(_UNCHANGED)
 
     @cached_property
     def _places(self) -> dict[tuple[Any, ...], int]:
-        """The number of every point, in the order in which they are computed."""
+        """The number of every point, in the order of computation."""
         variants = [_way_of(variant) for variant in self.variants]
         points = itertools.product(self.seeds, variants, self.sparsities)
         return {(seed, way, sparsity): place for place, (seed, way, sparsity) in enumerate(points)}
 
     def place_of(self, row: Mapping[str, Any]) -> int | None:
-        """Which point of this run a row of the table of results is, counted from 0; None if it is none of them."""
+        """The index of the point that a row of results belongs to, from 0; None if it belongs to another run."""
         return self._places.get((row["seed"], _way_of(self.with_ways(row)), float(row["sparsity"])))
 
     def point_at(self, place: int) -> tuple[int, int, float]:
-        """Seed, number of the variant, and sparsity of a point; the inverse of `place_of`."""
+        """Seed, variant number and sparsity of a point; the inverse of `place_of`."""
         seed, rest = divmod(place, self.points_per_seed)
         variant, sparsity = divmod(rest, len(self.sparsities))
         return self.seeds[seed], variant, self.sparsities[sparsity]
@@ -168,26 +168,26 @@ class RunSpec:
         return mine.to_json() == theirs.to_json()
 
     def with_ways(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """A row of results with a value of each of `WAYS`, also of those that the version which wrote it lacked."""
+        """A row of results with a value for each of `WAYS`, including those unknown to the version that wrote it."""
         return {**row, **{name: value for name, value in self._common_ways.items() if name not in row}}
 
     @cached_property
     def _common_ways(self) -> dict[str, Any]:
-        """The ways that all points share."""
+        """The ways that all points have in common."""
         return {name: values[0] for name, values in all_ways(self).items() if len(values) == 1}
 
     @property
     def points_per_seed(self) -> int:
-        """Pruned networks a seed."""
+        """The number of pruned networks per seed."""
         return math.prod(len(values) for values in self.ways.values()) * len(self.sparsities)
 
     @property
     def n_points(self) -> int:
-        """Pruned networks in all."""
+        """The total number of pruned networks."""
         return self.points_per_seed * len(self.seeds)
 
     def parameter(self, name: str) -> Any:
-        """The value of a parameter of the training."""
+        """The value of a training parameter."""
         return self.parameters.get(name, defaults_of(self.estimator)[name])
 
     def with_estimator(self, estimator: str) -> RunSpec:
@@ -202,14 +202,14 @@ class RunSpec:
         return estimator_class(self.estimator)(**self.parameters, **others)
 
     def problems(self) -> dict[str, str]:
-        """What cannot be: a sentence for each field or parameter with a wrong value; empty if all is well.
+        """The problems: a sentence for each field or parameter with an invalid value; empty if all are valid.
 
-        Whether the data and the device exist is not looked at.
+        The existence of the data and of the device is not checked.
         """
         return self._wrong_values() or self._conflicts()
 
     def _conflicts(self) -> dict[str, str]:
-        """Values that do not go together, in any of the ways of pruning."""
+        """Conflicts between values, in any of the ways of pruning."""
         found: dict[str, str] = {}
         for variant in self.variants:
             given = {**self.parameters, **variant, "sparsity": max(self.sparsities)}
@@ -266,11 +266,11 @@ class RunSpec:
         return found
 
     def check(self) -> None:
-        """Raise SpecError for the first problem."""
+        """Raise SpecError for the first problem, if any."""
         _raise_first(self.problems())
 
     def to_json(self) -> dict[str, Any]:
-        """The spec as JSON knows it."""
+        """The spec as a JSON object."""
         return {
             "dataset": self.dataset,
             "pixels": self.pixels,
@@ -288,10 +288,10 @@ class RunSpec:
 
     @classmethod
     def from_json(cls, data: Any) -> RunSpec:
-        """The inverse of `to_json`; SpecError if the data are something else.
+        """The inverse of `to_json`; SpecError for invalid data.
 
-        Values that do not go together pass: what failed because of them is to be shown. The parameter `memory`, which
-        runs of earlier versions may have, is ignored: a file must not name a folder to read or write.
+        Conflicting values are accepted: a run that failed because of them must still be shown. The parameter `memory`,
+        which runs of earlier versions may contain, is ignored: a file must not name a folder to read or write.
         """
         try:
             fields = msgspec.convert(data, Spec)
@@ -315,13 +315,13 @@ def _unknown(name: str, estimator: str) -> str:
 
 
 def _pixels_of(data: Mapping[str, Any]) -> str:
-    """How pixels are scaled; what earlier versions called "signed" is "auto"."""
+    """How pixels are scaled; earlier versions called "auto" "signed"."""
     pixels = data.get("pixels", "auto")
     return "auto" if pixels == "signed" and "options" not in data else pixels
 
 
 def _ways_then(ways: Mapping[str, Sequence[Any]], methods: int) -> dict[str, tuple[Any, ...]]:
-    """The ways of a run, as this version calls them."""
+    """The ways of a run by their current names."""
     known = {name: tuple(values) for name, values in ways.items()}
     if methods < 2 and "unit" in known.get("granularity", ()) and "global" in known.get("scope", ()):
         known.setdefault("normalize", ("none",))
@@ -329,7 +329,7 @@ def _ways_then(ways: Mapping[str, Sequence[Any]], methods: int) -> dict[str, tup
 
 
 def check_name(text: str) -> str:
-    """Return the name that a user gives a run, with single spaces between its words; SpecError if it cannot be one."""
+    """Return the name of a run with single spaces between words; SpecError if it is invalid."""
     name = " ".join(text.split())
     if len(name) > MAX_NAME_LENGTH or not name.isprintable():
         raise SpecError(f"the name of a run must have at most {MAX_NAME_LENGTH} characters, all printable", "name")
@@ -337,7 +337,7 @@ def check_name(text: str) -> str:
 
 
 def _way_of(ways: Mapping[str, Any]) -> tuple[str, ...]:
-    """The values of `WAYS` in the one spelling that a spec and the rows of its table share."""
+    """The values of `WAYS`, spelled as in the rows of results."""
     return tuple(_spelled(name, ways.get(name, DEFAULTS[name])) for name in WAYS)
 
 
@@ -354,7 +354,7 @@ def _raise_first(problems: Mapping[str, str]) -> None:
 
 
 def preset_of(spec: RunSpec) -> str:
-    """The preset that describes the same experiment, whatever its seeds and the machine; empty if none does."""
+    """The name of the preset with the same settings, apart from seeds and machine; empty if there is none."""
     mine = _essence(spec)
     return next((name for name, essence in _essences().items() if essence == mine), "")
 
@@ -380,7 +380,7 @@ def _essence(spec: RunSpec) -> tuple[Any, ...]:
 
 
 def all_ways(spec: RunSpec) -> dict[str, tuple[Any, ...]]:
-    """The values of each of `WAYS`, also of those that a spec does not mention."""
+    """The values of each of `WAYS`, including defaults."""
     return {name: tuple(map(_plain, spec.ways.get(name, (DEFAULTS[name],)))) for name in WAYS}
 
 

@@ -1,11 +1,11 @@
-"""Run directories: making, finding, reading and deleting them.
+"""Run directories: create, find, read and delete them.
 
-``run.json`` is what to run and, once they are loaded, what its data are; ``status.json`` is a summary of how it stands;
-``events.jsonl`` is what happened, only ever appended to (the others are replaced as a whole); ``name`` is what the user
-calls it; ``lock`` is locked for as long as a worker lives.
+``run.json`` holds the settings and, once they are loaded, the properties of the data; ``status.json`` is a summary of
+the current state; ``events.jsonl`` is a log that is only appended to (the others are replaced completely); ``name``
+holds the user's name for the run; ``lock`` is locked while a worker is alive.
 
-A folder may come from elsewhere, so nothing in it is trusted: no file is read through a symbolic link or without a
-limit, and none names another file to read or write but the data set.
+A folder may come from another machine, so its content is not trusted: no file is read through a symbolic link or
+without a size limit, and no file names another one to read or write, except for the data set.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ from .spec import MAX_NAME_LENGTH, RunSpec, SpecError, check_name
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-#: How a run can stand. "unreadable" are those with a file that is damaged, or not of the kind it should be.
+#: The states of a run. A run is "unreadable" if one of its files is damaged or not a regular file.
 STATES = ("running", "finished", "stopped", "failed", "interrupted", "unreadable")
 
 _ENDS = ("finished", "stopped", "failed")
 
-#: Folders of runs whose deletion was interrupted.
+#: Prefix of runs whose deletion was interrupted.
 _DELETED = ".deleted-"
 
-#: No deletion takes longer.
+#: Maximum duration of a deletion in seconds.
 _SECONDS_TO_DELETE = 3600.0
 
 
 class RunError(Exception):
-    """A run cannot be found, read or changed; the message says why."""
+    """A run cannot be found, read or changed; the message names the reason."""
 
 
 class RunStore:
@@ -72,7 +72,7 @@ class RunStore:
         self._created: dict[str, float] = {}
 
     def create(self, spec: RunSpec) -> Run:
-        """Make the directory of a new run.
+        """Create the directory of a new run.
 
         Raises
         ------
@@ -98,20 +98,20 @@ class RunStore:
                 raise
         except OSError as error:
             raise RunError(
-                f"cannot keep a run in {self.folder} ({error.strerror or error}): set PRUNELAB_HOME to a folder "
+                f"cannot create a run in {self.folder} ({error.strerror or error}): set PRUNELAB_HOME to a folder "
                 "that you can write to"
             ) from error
         return Run(path)
 
     def _remove_deleted(self) -> None:
-        """Finish deletions that were interrupted."""
+        """Complete interrupted deletions."""
         with contextlib.suppress(OSError):
             for entry in os.scandir(self.folder):
                 if entry.name.startswith(_DELETED) and time.time() - entry.stat().st_mtime > _SECONDS_TO_DELETE:
                     shutil.rmtree(entry.path, ignore_errors=True)
 
     def runs(self) -> list[Run]:
-        """All runs, in the order of their creation, the newest first; then those whose creation is not known."""
+        """All runs, the most recently created first; runs with an unknown time of creation are last."""
         try:
             names = [entry.name for entry in os.scandir(self.folder) if entry.is_dir() and entry.name[0] not in "._"]
         except FileNotFoundError:
@@ -122,12 +122,12 @@ class RunStore:
         return [Run(self.folder / name) for name in sorted(names, key=lambda n: (self._created[n], n), reverse=True)]
 
     def find(self, text: str) -> Run:
-        """The run with this id, name, or beginning of an id; "last" is the newest.
+        """The run with this id, name, or start of an id; "last" is the newest.
 
         Raises
         ------
         RunError
-            If there is none, or more than one.
+            If there is no such run, or more than one.
         """
         runs = self.runs()
         if text == "last" and runs:
@@ -138,12 +138,12 @@ class RunStore:
         if len(found) == 1:
             return found[0]
         if found:
-            raise RunError(f"{text!r} names {len(found)} runs: {', '.join(run.id for run in found[:5])}")
+            raise RunError(f"{text!r} matches {len(found)} runs: {', '.join(run.id for run in found[:5])}")
         raise RunError(f"there is no run {text!r}; prunelab runs lists them")
 
 
 class Run:
-    """One run directory. Reading it never fails because it is being written."""
+    """A run directory. It can be read at any time, also while it is being written."""
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = Path(path)
@@ -155,30 +155,30 @@ class Run:
 
     @property
     def events_path(self) -> Path:
-        """The log of what happened; see `prunelab.tui.runs.events`."""
+        """The log; see `prunelab.tui.runs.events`."""
         return self.path / "events.jsonl"
 
     @property
     def status_path(self) -> Path:
-        """The summary of how it stands."""
+        """The summary of the current state."""
         return self.path / "status.json"
 
     @property
     def log_path(self) -> Path:
-        """What the worker process printed."""
+        """The output of the worker process."""
         return self.path / "log.txt"
 
     @property
     def lock_path(self) -> Path:
-        """The file that is locked while a worker lives, with the worker's host and process number."""
+        """The file that the worker locks; contains its host and process number."""
         return self.path / "lock"
 
     @property
     def stop_path(self) -> Path:
-        """A file by this name asks the worker to stop."""
+        """The file that asks the worker to stop by its existence."""
         return self.path / "stop"
 
-    # -- what to run -----------------------------------------------------------------------------------------
+    # -- settings --------------------------------------------------------------------------------------------
 
     @cached_property
     def _record(self) -> dict[str, Any]:
@@ -186,34 +186,34 @@ class Run:
             return read_record(self.path / "run.json", Record)
         except (RecordError, FileNotFoundError) as error:
             reason = "it has no run.json" if isinstance(error, FileNotFoundError) else str(error)
-            raise RunError(f"{self.path} is not a run that can be read: {reason}") from error
+            raise RunError(f"{self.path} is not a readable run: {reason}") from error
 
     @cached_property
     def spec(self) -> RunSpec:
-        """What to run; RunError if it cannot be read."""
+        """The settings; RunError if they cannot be read."""
         try:
             return RunSpec.from_json(self._record["spec"])
         except SpecError as error:
-            raise RunError(f"{self.path} is not a run that can be read: {error}") from error
+            raise RunError(f"{self.path} is not a readable run: {error}") from error
 
     @property
     def data(self) -> dict[str, Any] | None:
-        """What its data were when they were first loaded: ``content`` and ``assumptions`` of `load_dataset`.
+        """The properties of its data when first loaded: ``content`` and ``assumptions`` of `load_dataset`.
 
-        None before that, and in runs of earlier versions. RunError if it cannot be read.
+        None before that, and in runs of earlier versions. RunError if they cannot be read.
         """
         try:
             return read_record(self.path / "run.json", Record).get("data")
         except (RecordError, FileNotFoundError) as error:
-            raise RunError(f"{self.path} is not a run that can be read: {error}") from error
+            raise RunError(f"{self.path} is not a readable run: {error}") from error
 
     def keep_data(self, content: str | None, assumptions: Sequence[str]) -> None:
-        """Record what its data are."""
+        """Record the properties of its data."""
         record = {**self._record, "data": {"content": content, "assumptions": list(assumptions)}}
         write_record(self.path / "run.json", record, sync=True)
 
     def check_content(self, content: str | None) -> None:
-        """Refuse data that are not those the run began with.
+        """Refuse data that differ from those with which the run began.
 
         Raises
         ------
@@ -222,12 +222,12 @@ class Run:
         """
         if (data := self.data) is not None and data["content"] != content:
             raise RunError(
-                f"{self.spec.dataset} has changed since {self.id} began: put the file back, or start a new run with it"
+                f"{self.spec.dataset} has changed since {self.id} began: restore the file, or start a new run with it"
             )
 
     @property
     def created(self) -> float:
-        """When it was made, in seconds since 1970 (UTC); 0 if that cannot be read."""
+        """The time of creation, in seconds since 1970 (UTC); 0 if it cannot be read."""
         try:
             return self._record["created"]
         except RunError:
@@ -235,13 +235,13 @@ class Run:
 
     @property
     def name(self) -> str:
-        """What the user calls it; empty if nothing."""
+        """The user's name for the run; empty if there is none."""
         with contextlib.suppress(RunError):
             return self.read_name()
         return ""
 
     def read_name(self) -> str:
-        """What the user calls it; RunError if the file with the name cannot be read."""
+        """The user's name for the run; RunError if the file with the name cannot be read."""
         try:
             text = read_file(self.path / "name", 4 * MAX_NAME_LENGTH, follow_links=False).decode()
         except FileNotFoundError:
@@ -253,7 +253,7 @@ class Run:
         return text.strip()[:MAX_NAME_LENGTH]
 
     def rename(self, name: str) -> None:
-        """Call it something else; RunError if it cannot be called so."""
+        """Change the user's name for the run; RunError if the name is invalid."""
         try:
             name = check_name(name)
         except SpecError as error:
@@ -263,19 +263,19 @@ class Run:
                 replace_file(self.path / "name", name.encode())
                 return
             except OSError as error:
-                # A worker that starts at this moment removes temporary files.
+                # A worker that starts at this moment deletes temporary files.
                 if is_last or not isinstance(error, FileNotFoundError):
                     raise RunError(f"cannot rename {self.id}: {error.strerror or error}") from error
 
-    # -- how it stands ---------------------------------------------------------------------------------------
+    # -- state -----------------------------------------------------------------------------------------------
 
     def status(self) -> dict[str, Any]:
-        """What ``status.json`` says, with the ``state`` as it is: one of `STATES`.
+        """The content of ``status.json``, with the actual ``state``: one of `STATES`.
 
-        A run whose process is gone is what its log says that it came to, else "interrupted". A running one has a
-        ``reason`` if its process does not respond. An unreadable one has a ``reason``.
+        If the worker is gone, the state is the final event of the log, else "interrupted". A running run has a
+        ``reason`` if its worker does not respond. An unreadable run has a ``reason``.
         """
-        # The lock first: a worker that ends between the two reads has written its last word before it releases it.
+        # Check the lock first: a worker that ends between the two reads has written its final event before.
         alive = self.is_alive()
         try:
             status = read_record(self.status_path, Status)
@@ -297,7 +297,7 @@ class Run:
         return self.status()["state"]
 
     def problem(self, status: Mapping[str, Any]) -> str:
-        """Why the run, with this status, cannot be read, as far as a quick look shows; empty if it can."""
+        """Why the run with this status is unreadable, as far as a quick check shows; empty if it is readable."""
         try:
             _ = self.spec
             self.read_name()
@@ -312,7 +312,7 @@ class Run:
         return ""
 
     def is_alive(self) -> bool:
-        """Whether a process computes it."""
+        """Whether a process computes the run."""
         try:
             descriptor = open_regular(self.lock_path, follow_links=False)
         except OSError:
@@ -326,7 +326,7 @@ class Run:
             os.close(descriptor)
 
     def _seems_alive(self) -> bool:
-        """The same where there are no locks: by the worker's sign of life, and its process if that is on this host."""
+        """Without locks: determine it from the heartbeat, and from the worker's process if it is on this host."""
         holder = self._read_lock()
         if holder is None or locks.seconds_since_beat(self.lock_path) > locks.LOST_AFTER:
             return False
@@ -334,7 +334,7 @@ class Run:
         return host != socket.gethostname() or locks.process_exists(number)
 
     def _silence(self) -> str:
-        """A sentence about a worker on this host that has given no sign of life for a while; else empty."""
+        """A sentence if a worker on this host has sent no heartbeat for a while; else empty."""
         holder = self._read_lock()
         if holder is None or holder[0] != socket.gethostname():
             return ""  # the clocks of two hosts may differ
@@ -344,17 +344,17 @@ class Run:
         return f"process {holder[1]} has not responded for {silent:.0f} s: it may be suspended"
 
     def lock(self) -> int:
-        """Take the lock for as long as the returned descriptor stays open, in this process or one that inherits it.
+        """Take the lock while the returned descriptor is open, in this process or in one that inherits it.
 
-        Where the file system has no locks, the run counts as running while `sign_lock` and the worker's heartbeat
-        say so.
+        If the file system has no locks, the run counts as running by `sign_lock` and the worker's
+        heartbeat.
 
         Raises
         ------
         RunError
-            If a process holds it.
+            If another process holds the lock.
         OSError
-            If it cannot be taken.
+            If the lock cannot be taken.
         """
         descriptor = open_regular(self.lock_path, os.O_RDWR | os.O_CREAT, follow_links=False)
         try:
@@ -365,17 +365,17 @@ class Run:
                     with contextlib.suppress(OSError):
                         locks.beat(descriptor, self.lock_path)
                     return descriptor
-                except BlockingIOError:  # perhaps a reader that only looks
+                except BlockingIOError:  # possibly a reader that checks the lock
                     if attempt < 19:
                         time.sleep(0.05)
         except BaseException:
             os.close(descriptor)
             raise
         os.close(descriptor)
-        raise RunError(f"{self.id} is running already")
+        raise RunError(f"{self.id} is already running")
 
     def holder(self) -> tuple[str, int] | None:
-        """Host and process number of the worker, if it lives."""
+        """Host and process number of the worker, if it is alive."""
         return self._read_lock() if self.is_alive() else None
 
     def _read_lock(self) -> tuple[str, int] | None:
@@ -386,16 +386,16 @@ class Run:
         return None
 
     def sign_lock(self, descriptor: int, process: int | None = None) -> None:
-        """Write into the lock which process holds it; this one by default."""
+        """Write the process that holds the lock into the file; by default, this process."""
         os.ftruncate(descriptor, 0)
         holder = f"{socket.gethostname()} {os.getpid() if process is None else process}\n"
         os.lseek(descriptor, 0, os.SEEK_SET)
         os.write(descriptor, holder.encode("ascii", "replace"))
 
-    # -- what came out ---------------------------------------------------------------------------------------
+    # -- results ---------------------------------------------------------------------------------------------
 
     def points(self) -> list[dict[str, Any]]:
-        """The rows of the points that are finished, each once, in the order in which they are computed.
+        """The rows of the finished points, each once, in the order of computation.
 
         Raises
         ------
@@ -405,7 +405,7 @@ class Run:
         return self.read_points()[0].rows
 
     def read_points(self) -> tuple[Points, EventReader]:
-        """The points that are finished, and the reader, which knows how many lines are damaged or unverified."""
+        """The finished points, and the reader, which counts damaged and unverified lines."""
         points, reader = Points(self.spec), EventReader(self.events_path, only="point")
         try:
             for event in reader.read():
@@ -415,50 +415,50 @@ class Run:
         return points, reader
 
     def events(self) -> Iterator[dict[str, Any]]:
-        """Everything that happened so far."""
+        """All events so far."""
         return iter(EventReader(self.events_path).read())
 
     def model_path(self, seed: int) -> Path:
-        """The dense network of a seed, a model file; it exists once the training is done."""
+        """The dense network of a seed, a model file; it exists once the network is trained."""
         return self.path / f"dense-seed{seed}.safetensors"
 
     def checkpoint_path(self, seed: int) -> Path:
-        """Where the training of a seed is kept until the seed is finished."""
+        """The checkpoint of a seed's training, kept until the seed is finished."""
         return self.path / f"checkpoint-seed{seed}.safetensors"
 
     def models(self) -> list[int]:
-        """Seeds whose dense network is there."""
+        """The seeds with a dense network."""
         with contextlib.suppress(RunError):
             return [seed for seed in self.spec.seeds if is_regular(self.model_path(seed))]
         return []
 
     def size(self) -> int:
-        """Bytes on the disk."""
+        """The size of all files in bytes."""
         with contextlib.suppress(OSError):
             return sum(entry.stat(follow_symlinks=False).st_size for entry in os.scandir(self.path))
         return 0
 
     def remove_leftovers(self) -> None:
-        """Remove temporary files of workers that were killed; to be called by the process that has the lock."""
+        """Delete temporary files of killed workers; only the process with the lock may call this."""
         names = ("run.json", "status.json", "name", "checkpoint-seed", "dense-seed")
         with contextlib.suppress(OSError):
             for entry in os.scandir(self.path):
-                # Those of earlier versions have the name of their file in front, and a random ending.
+                # Temporary files of earlier versions begin with the name of their file and end randomly.
                 is_temporary = entry.name.endswith(TEMPORARY_SUFFIX) or entry.name[1:].startswith(names)
                 if entry.name[0] == "." and is_temporary and not entry.is_dir(follow_symlinks=False):
                     os.unlink(entry.path)
 
     def delete(self) -> None:
-        """Remove the directory, or the link if it is one.
+        """Delete the directory, or the link if it is one.
 
         Raises
         ------
         RunError
-            If the run is running, or cannot be deleted; then it is still listed.
+            If the run is running, or cannot be deleted; it is then still listed.
         """
         if self.is_alive():
             raise RunError(f"{self.id} is running: stop it before you delete it")
-        hidden = self.path.with_name(f"{_DELETED}{self.id}")  # off the list at once
+        hidden = self.path.with_name(f"{_DELETED}{self.id}")  # remove it from the list immediately
         try:
             if self.path.is_symlink():
                 self.path.unlink()
@@ -474,7 +474,7 @@ class Run:
 
 
 def is_regular(path: Path) -> bool:
-    """Whether there is a regular file, not a link to one."""
+    """Whether a regular file exists at the path; a link is not one."""
     try:
         return stat.S_ISREG(os.lstat(path).st_mode)
     except OSError:
@@ -482,7 +482,7 @@ def is_regular(path: Path) -> bool:
 
 
 def numbers(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of `Run.points` with NaN and inf where JSON has none."""
+    """A row of `Run.points` with NaN and inf in place of JSON's values."""
     special = {None: math.nan, "inf": math.inf, "-inf": -math.inf}
     return {
         name: special.get(value, value) if value is None or (isinstance(value, str) and name != "norm") else value

@@ -1,7 +1,7 @@
-"""Starting and stopping the processes that compute runs.
+"""Start and stop the processes that compute runs.
 
-A worker has a pipe to the process that started it. It writes `READY` on a line when its computing begins, and, if it
-fails, the reason: so that is known even where the disk can no longer be written to.
+A worker has a pipe to the process that started it. It writes `READY` on a line when it begins to compute, and, if it
+fails, the reason, which is so known even if the disk cannot be written.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ READY = "ready"
 
 
 class WorkerError(RunError):
-    """A worker could not be started, or ended at once; the message says why."""
+    """A worker could not be started, or ended immediately; the message names the reason."""
 
 
 @dataclass
@@ -38,14 +38,14 @@ class Child:
     run: Run
     process: subprocess.Popen[bytes]
     pipe: int
-    said: bytes = field(default=b"")
+    output: bytes = field(default=b"")
     is_closed: bool = False
 
     def listen(self, seconds: float | None = 0.0) -> None:
-        """Read what the worker has written, after waiting for something for so long; None is for ever."""
+        """Read the worker's output, after waiting for the given time; None waits without limit."""
         while not self.is_closed and select.select([self.pipe], [], [], seconds)[0]:
             data = os.read(self.pipe, 65536)
-            self.said += data
+            self.output += data
             seconds = 0.0
             if not data:
                 self.is_closed = True
@@ -53,40 +53,40 @@ class Child:
 
     @property
     def is_ready(self) -> bool:
-        """Whether its computing has begun."""
-        return READY in self.said.decode(errors="replace").splitlines()
+        """Whether it has begun to compute."""
+        return READY in self.output.decode(errors="replace").splitlines()
 
     @property
     def reason(self) -> str:
-        """Why it failed; empty if it has not."""
-        return next((line for line in self.said.decode(errors="replace").splitlines() if line != READY), "")
+        """Why it failed; empty if it has not failed."""
+        return next((line for line in self.output.decode(errors="replace").splitlines() if line != READY), "")
 
 
-#: Workers that this process started. They are asked for their exit status now and then, so that none stays a zombie.
+#: Workers that this process started. `reap` collects their exit statuses, so that none remains a zombie.
 _children: list[Child] = []
 
-#: Why the latest worker of a run failed, as far as this process knows, by the paths of the runs.
+#: Why the latest worker of a run failed, by path of the run, as far as this process knows.
 _reasons: dict[str, str] = {}
 
 
 def start(store: RunStore, spec: RunSpec, memory: str | None = None) -> Run:
-    """Make a run and a detached worker that computes it; RunError if that cannot be."""
+    """Create a run and start a detached worker for it; RunError if that fails."""
     run = store.create(spec)
     spawn(run, memory=memory)
     return run
 
 
 def spawn(run: Run, threads: int | None = None, memory: str | None = None) -> Child:
-    """Start a worker for a run that is new, or goes on after an interruption.
+    """Start a worker for a run that is new, or resumed after an interruption.
 
-    The worker has a session of its own: it survives the terminal. It inherits the lock, so that at no moment
-    the run looks abandoned.
+    The worker has its own session, so that it survives the terminal. It inherits the lock, so that the run never
+    appears abandoned.
 
     Parameters
     ----------
     run : Run
     threads : int, optional
-        The worker computes with at most so many (what the user has set stays).
+        The maximum number of threads of the worker (a limit set by the user has precedence).
     memory : str, optional
         A folder that caches trainings.
 
@@ -140,12 +140,12 @@ def _launch(run: Run, lock: int, threads: int | None, memory: str | None) -> Chi
 
 
 def wait_until_ready(run: Run) -> None:
-    """Wait until the worker of a run has loaded its data and computes.
+    """Wait until the worker of a run has loaded its data and begins to compute.
 
     Raises
     ------
     WorkerError
-        If it ends before that without having done its work.
+        If the worker ends before that without having finished.
     """
     child = next((child for child in reversed(_children) if child.run.path == run.path), None)
     if child is None:
@@ -156,26 +156,26 @@ def wait_until_ready(run: Run) -> None:
         return
     if child.process.wait() != 0:
         reap()
-        raise WorkerError(f"{run.id}: {child.reason or 'its process ended at once (see its log.txt)'}")
+        raise WorkerError(f"{run.id}: {child.reason or 'its process ended immediately (see its log.txt)'}")
 
 
 def resume(run: Run) -> None:
-    """Go on with a run that was stopped, interrupted or failed, or lost points to damage.
+    """Resume a run that was stopped, interrupted or failed, or lost points to damage.
 
     Raises
     ------
     RunError
-        If there is nothing to go on with.
+        If there is nothing to resume.
     """
-    state, spec = run.state, run.spec  # a run that cannot be read is reported here, not in a log file
+    state, spec = run.state, run.spec  # report an unreadable run here, not in its log file
     if state == "finished" and run.read_points()[0].is_complete:
         raise RunError(f"{run.id} is finished: there is nothing to resume")
     if state == "running":
-        raise RunError(f"{run.id} is running already")
+        raise RunError(f"{run.id} is already running")
     if spec.is_outdated and run.points():
         raise RunError(
-            f"{run.id} was begun by an earlier version, which ranked by its criterion in another way: "
-            "the points to come would not compare with those that are there; run it again"
+            f"{run.id} was started by an earlier version, in which its criterion ranked differently: "
+            "new points would not be comparable with the existing ones; start a new run"
         )
     try:
         run.check_content(spec.source.content() if run.data else None)
@@ -185,7 +185,7 @@ def resume(run: Run) -> None:
 
 
 def stop(run: Run) -> bool:
-    """Ask a worker to finish its step and stop; returns False if it was asked before or does not run."""
+    """Ask a worker to stop after its current step; returns False if it was asked before or is not running."""
     if not run.is_alive() or os.path.lexists(run.stop_path):
         return False
     try:
@@ -196,7 +196,7 @@ def stop(run: Run) -> bool:
 
 
 def kill(run: Run) -> None:
-    """End a worker at once; what it finished stays. RunError if it runs on another machine."""
+    """End a worker immediately; its finished points are kept. RunError if it runs on another machine."""
     holder = run.holder()
     if holder is None:
         return
@@ -209,7 +209,7 @@ def kill(run: Run) -> None:
 
 
 def reap() -> None:
-    """Take note of the workers that have ended, and why."""
+    """Collect the workers that have ended, and their reasons."""
     for child in list(_children):
         child.listen()
         if child.process.poll() is not None:
@@ -218,10 +218,10 @@ def reap() -> None:
                 _reasons[str(child.run.path)] = child.reason
             if not child.is_closed:
                 os.close(child.pipe)
-            with contextlib.suppress(ValueError):  # another thread has done so
+            with contextlib.suppress(ValueError):  # another thread has removed it
                 _children.remove(child)
 
 
 def reason_of(run: Run) -> str:
-    """Why the latest worker of a run failed, if this process started it; empty if that is not known."""
+    """Why the latest worker of a run failed, if this process started it; empty if unknown."""
     return _reasons.get(str(run.path), "")

@@ -1,4 +1,4 @@
-"""What is known of a run, put together from its events. The worker keeps one, and so does everybody who watches."""
+"""The state of a run, reconstructed from its events, in the worker and in every process that watches it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MAX_LOG_LINES = 500
 
 @dataclass
 class TrainingCurve:
-    """One training as it was told: the loss within and after the epochs, and the accuracies after them.
+    """The progress of one training: the loss within and after the epochs, and the accuracies after them.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class TrainingCurve:
     accuracy : list of (float, float)
         Epochs and the accuracy on the test data after them.
     validation : list of (float, float)
-        The same on held-out training data, where there are any.
+        The accuracy on held-out training data, if any.
     """
 
     seed: int
@@ -52,7 +52,7 @@ class TrainingCurve:
 
 
 def epochs_done(place: Mapping[str, Any] | None) -> float:
-    """Epochs of a training that is at this place (the ``batch`` of a status), with a fraction."""
+    """The number of epochs done at a place in a training (the ``batch`` of a status), with a fraction."""
     if place is None:
         return 0.0
     if "batch" not in place:  # at the end of an epoch
@@ -67,27 +67,27 @@ class RunView:
     ----------
     spec : RunSpec
     points : Points
-        The points finished.
+        The finished points.
     layers, units : list
         For each point, ``[kept, total]`` of every layer's weights and units.
     curves : list of TrainingCurve
-        The trainings, in their order; the last is the one that runs.
+        The trainings in order; the last one is the current one.
     batch : dict or None
         The latest progress within a training: the fields of a ``batch`` or ``epoch`` event; None between trainings.
     seed : int or None
-        The seed at hand.
+        The current seed.
     device, precision, source, reason : str
-        As known so far; empty if not.
+        Empty if not yet known.
     sizes : list of int
         Number of features, then of the units of each layer; empty until the first training is done.
     widths : list of [int, int]
-        For every layer, the width of what it reads and of what it computes.
+        The input and output width of every layer.
     n_train, n_test : int
-        How many samples there are.
+        The numbers of samples.
     log : list of (float, str)
-        When, and what happened, in words.
+        Time and text of every log entry.
     ended : str
-        "finished", "stopped" or "failed" if that is the last that happened, else empty.
+        "finished", "stopped" or "failed" if that is the last event, else empty.
     """
 
     def __init__(self, spec: RunSpec):
@@ -105,14 +105,14 @@ class RunView:
         self.classes: list[str] = []
         self.n_train = self.n_test = 0
         self.log: list[tuple[float, str]] = []
-        self.seconds = 0.0  # worked, interruptions not counted
+        self.seconds = 0.0  # working time, without interruptions
         self.started: float | None = None
         self._last_time: float | None = None
         self.training_seconds = 0.0
         self.training_samples = 0
 
     def apply(self, event: dict[str, Any]) -> None:
-        """Take an event in. Events of kinds that are not known (of a newer version) change nothing."""
+        """Apply an event. Unknown types of events (of a newer version) are ignored."""
         kind, when = event["type"], event.get("t")
         if when is not None:
             if kind != "started" and self._last_time is not None:
@@ -126,27 +126,27 @@ class RunView:
 
     @property
     def rows(self) -> list[Row]:
-        """The points finished: rows of the table of results, with the `WAYS` in each."""
+        """The finished points: rows of the table of results, each with all `WAYS`."""
         return self.points.rows
 
     @property
     def n_points(self) -> int:
-        """Points of the whole run."""
+        """The number of points of the whole run."""
         return self.spec.n_points
 
     @property
     def samples_per_second(self) -> float:
-        """How fast the training at hand, or the last one, is; 0 before the first figure."""
+        """The speed of the current or the last training; 0 before the first event."""
         return self.training_samples / self.training_seconds if self.training_seconds else 0.0
 
     @property
     def epochs_done(self) -> float:
-        """Epochs of the training at hand, with a fraction."""
+        """Epochs of the current training, with a fraction."""
         return epochs_done(self.batch)
 
     @property
     def seconds_left(self) -> float | None:
-        """Of the training at hand, by its speed so far; None if nothing is known."""
+        """The remaining time of the current training, from its speed so far; None if unknown."""
         done = self.epochs_done
         if self.batch is None or not done or not self.batch["seconds"]:
             return None
@@ -154,17 +154,17 @@ class RunView:
 
     @property
     def dense_accuracy(self) -> float | None:
-        """Mean accuracy of the networks before their pruning; None if none is known."""
+        """The mean accuracy of the unpruned networks; None if unknown."""
         values = [row["accuracy"] for row in self.rows if row["sparsity"] == 0] or [*self._dense.values()]
         known = [value for value in values if value is not None]
         return float(np.mean(known)) if known else None
 
     def knees(self) -> dict[str, float]:
-        """The knee (see `knee`) of every curve that has one, by the curve's name."""
+        """The knee (see `knee`) of every curve that has one, by name of the curve."""
         curves: dict[str, list[Row]] = {}
         for row in self.rows:
             curves.setdefault(curve_name(row, self.spec), []).append(row)
-        if 0 not in self.spec.sparsities:  # it is measured from the network before its pruning
+        if 0 not in self.spec.sparsities:  # the knee is relative to the unpruned network
             dense = [{"sparsity": 0.0, "accuracy": accuracy} for accuracy in self._dense.values()]
             curves = {name: [*dense, *rows] for name, rows in curves.items() if dense}
         knees = {
@@ -174,7 +174,7 @@ class RunView:
         return {name: value for name, value in knees.items() if value == value}
 
     def figures(self) -> dict[str, Any]:
-        """A summary for `status.json`: what a list of runs shows."""
+        """The summary in `status.json`, which lists of runs show."""
         return {
             "points": len(self.rows),
             "n_points": self.n_points,
@@ -272,14 +272,14 @@ class RunView:
         self.training_seconds, self.training_samples = event["seconds"], event["samples"]
 
     def _curve(self, event: dict[str, Any]) -> TrainingCurve:
-        """The curve that an event of a training belongs to: the last one, or a new one."""
+        """The curve for a training event: the last one, or a new one."""
         seed = self.spec.seeds[0] if self.seed is None else self.seed
         last = self.curves[-1] if self.curves else None
         at = self.epochs_done
         if last is None or (last.seed, last.phase) != (seed, event["phase"]):
             self.curves.append(TrainingCurve(seed, event["phase"]))
         elif last.loss and at < last.loss[-1][0]:
-            if event["phase"] == "training":  # resumed from a checkpoint: what came after it is told again
+            if event["phase"] == "training":  # resumed from a checkpoint: the events after it are repeated
                 for part in (last.loss, last.epoch_loss, last.accuracy, last.validation):
                     part[:] = [point for point in part if point[0] < at]
             else:
@@ -291,7 +291,7 @@ _PROGRESS = ("phase", "epoch", "epochs", "batch", "batches", "loss", "samples", 
 
 
 class RunWatcher:
-    """Follows one run: `poll` reads what is new.
+    """Follows one run: `poll` reads new events.
 
     Attributes
     ----------
@@ -300,7 +300,7 @@ class RunWatcher:
     state : str
         One of `STATES`, or "gone" if the directory was deleted.
     status : dict
-        What `status.json` said last.
+        The latest content of `status.json`.
     """
 
     def __init__(self, run: Run):
@@ -312,21 +312,21 @@ class RunWatcher:
 
     @property
     def is_live(self) -> bool:
-        """Whether more may come without anybody doing anything."""
+        """Whether new events may come without the run being resumed."""
         return self.state == "running"
 
     @property
     def reason(self) -> str:
-        """Why it failed, does not respond or cannot be read; empty if nothing is wrong."""
+        """Why it failed, does not respond or cannot be read; empty otherwise."""
         return self.status.get("reason") or self.view.reason or reason_of(self.run)
 
     @property
     def doubt(self) -> str:
-        """A sentence about lines of the log that are damaged, or have no checksum; else empty."""
+        """A sentence about damaged or unverified lines of the log; else empty."""
         return doubt_about(self._reader, len(self.view.rows), self.view.n_points)
 
     def poll(self) -> bool:
-        """Read what is new; returns whether anything is."""
+        """Read new events; returns whether anything has changed."""
         if not self.run.path.is_dir():
             changed, self.state = self.state != "gone", "gone"
             return changed
@@ -348,7 +348,7 @@ class RunWatcher:
 
 
 def doubt_about(reader: EventReader, n_done: int, n_points: int) -> str:
-    """A sentence about lines of a log that are damaged, or have no checksum; else empty."""
+    """A sentence about damaged or unverified lines of a log; else empty."""
     if reader.n_damaged:
         missing = f"; {n_points - n_done} of {n_points} points are missing" if n_done < n_points else ""
         return f"events.jsonl has damaged lines ({reader.n_damaged}), which are ignored{missing}"
@@ -365,5 +365,5 @@ def watch(run: Run) -> RunWatcher:
 
 
 def _number(value: float | str | None) -> float:
-    """The number behind a JSON value: None is NaN."""
+    """Convert a JSON value to a number: None is NaN."""
     return float("nan") if value is None else float(value)

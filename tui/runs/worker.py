@@ -1,21 +1,6 @@
 """The process that computes a run: ``python -m prunelab.tui.runs.worker DIRECTORY``.
 
-``started``             ``device``, ``precision`` ("auto" until the training begins), ``pid``, ``host``, ``resumed``
-``data``                ``source``, ``n_train``, ``n_test``, ``n_features``, ``classes``, ``assumptions``
-``seed``                ``seed``: its training or pruning begins
-``batch``               ``phase, epoch, epochs, batch, batches, loss, samples, seconds``: the loss so far
-``epoch``               ``phase, epoch, epochs, loss, validation_score, samples, seconds``, and ``monitored``, the
-                        accuracy on the test data
-``dense``               ``seed, device, precision, epochs``: a training is done; ``sizes`` (numbers of features and of
-                        the units of each layer), ``widths`` (of what each layer reads and computes)
-``point``               ``row`` (a row of the table, with the ways of pruning), ``point``, ``points``,
-                        ``layers`` (``[kept, total]`` of the weights of every layer), ``units`` (the same of units)
-``note``                ``text``
-``finished, stopped``   nothing more
-``failed``              ``reason``
-======================  ============================================================================================
-=======
-It appends what happens to `events.jsonl` and keeps `status.json` up to date; no other process writes there. The
+It appends events to `events.jsonl` and updates `status.json`; no other process writes these files. The
 command line uses the same class in its own process. The events are described in `prunelab.tui.runs.schemas`.
 """
 
@@ -58,36 +43,36 @@ if TYPE_CHECKING:
 SECONDS_BETWEEN_STATUS = 0.4
 SECONDS_BETWEEN_CHECKPOINTS = 20.0
 
-#: With more seeds than this only the first keeps its dense network.
+#: With more seeds than this, only the first seed keeps its dense network.
 MODELS_KEPT = 10
 
 
-#: Detached workers give way to whoever sits at the machine: the lab itself, above all.
+#: Detached workers have a lower priority than interactive programs such as the lab.
 NICENESS = 5
 
 
 class Stopped(Exception):  # noqa: N818 (it is not an error)
-    """The user wants the run to stop."""
+    """The user has asked the run to stop."""
 
 
 class Worker:
-    """Computes one run, going on from whatever an earlier worker finished.
+    """Computes one run, continuing from the points that earlier workers finished.
 
     Parameters
     ----------
     run : Run
     lock : int, optional
-        Descriptor of the run's lock, if it was taken already.
+        Descriptor of the run's lock, if it is already taken.
     on_event : callable, optional
-        Told the events of `sweep`, as they come.
+        Called with the events of `sweep`.
     on_point : callable, optional
-        Given every `PathPoint`, after it is on the disk.
+        Called with every `PathPoint`, after it is on the disk.
     on_seed : callable, optional
-        Told every seed before it begins.
+        Called with every seed before it begins.
     on_ready : callable, optional
-        Called when the data are loaded and the computing begins.
+        Called when the data are loaded and the computation begins.
     data : Bunch, optional
-        The data of the run, if they are loaded already.
+        The data of the run, if already loaded.
     memory : str, optional
         A folder that caches trainings; see `PrunedMLPClassifier`. It is not part of a run, whose files may come from
         elsewhere and must not name a folder to read and write.
@@ -95,7 +80,7 @@ class Worker:
     Raises
     ------
     RunError
-        If the run cannot be read, or is running.
+        If the run cannot be read, or is already running.
     OSError
         If its files cannot be opened.
     """
@@ -121,7 +106,7 @@ class Worker:
         self._view = RunView(run.spec)
         self._lock = run.lock() if lock is None else lock
         try:
-            with contextlib.suppress(OSError):  # a full disk will be noticed where it matters
+            with contextlib.suppress(OSError):  # a full disk is reported when results are written
                 run.sign_lock(self._lock)
             run.remove_leftovers()
             self._log = EventLog(run.events_path)
@@ -135,11 +120,11 @@ class Worker:
         self._heartbeat = locks.Heartbeat(self._lock, self.run.lock_path)
 
     def stop(self) -> None:
-        """Ask it to stop at the next step; may be called from a signal handler."""
+        """Ask the worker to stop at the next step; safe in signal handlers."""
         self._stop_asked = True
 
     def work(self) -> str:
-        """Compute until the run is finished, stopped or failed; returns which, with the reason in `reason`."""
+        """Compute until the run is finished, stopped or failed; returns which, and sets `reason`."""
         try:
             state = self._work()
         except Exception as error:
@@ -150,7 +135,7 @@ class Worker:
                 traceback.print_exc()
         try:
             self._tell(state, sync=True, **({"reason": self.reason} if state == "failed" else {}))
-        except OSError as error:  # a full disk, or a folder that is gone: what is there stays readable
+        except OSError as error:  # a full disk, or a deleted folder: existing results remain readable
             state, self.reason = "failed", self.reason or reason_of(error)
         self._write_status(state)
         with contextlib.suppress(OSError):
@@ -187,16 +172,16 @@ class Worker:
         return "finished"
 
     def _report_doubts(self) -> None:
-        """Warn of what cannot be relied on."""
+        """Report what may make the results unreliable."""
         if self._log.n_damaged:
             warnings.warn(
-                f"events.jsonl has damaged lines ({self._log.n_damaged}), which are ignored: points that they held are "
-                "computed again",
+                f"events.jsonl has damaged lines ({self._log.n_damaged}), which are ignored: their points are "
+                "recomputed",
                 stacklevel=2,
             )
         if not locks.acquire(self._lock):
             warnings.warn(
-                f"the file system of {self.run.path} has no locks, so nothing but its heartbeat protects a run from a "
+                f"the file system of {self.run.path} has no locks, so only its heartbeat protects a run from a "
                 "second worker",
                 stacklevel=2,
             )
@@ -207,7 +192,7 @@ class Worker:
         from ...estimators.studies.run import sweep
 
         spec = self.run.spec
-        resolve_device(spec.parameter("device"))  # a GPU that is not there is said before anything is loaded
+        resolve_device(spec.parameter("device"))  # report a missing GPU before anything is loaded
         data = self.data
         if data is None:
             data = load_source(spec.source)
@@ -242,12 +227,12 @@ class Worker:
             self._end_point(point)
 
     def _points_done(self) -> set[tuple[int, int, float]]:
-        """Points that are known; without the first one of a seed whose network is damaged, so that it is trained."""
+        """The known points; without the first one of a seed whose network is damaged, so that it is retrained."""
         estimator = estimator_class(self.run.spec.estimator)
         done = self._view.points.keys()
         for seed in self.run.models():
             try:
-                with warnings.catch_warnings(action="ignore"):  # of files without a checksum
+                with warnings.catch_warnings(action="ignore"):  # about files without a checksum
                     estimator.load(self.run.model_path(seed))
             except ValueError as error:
                 warnings.warn(f"{error}; seed {seed} is trained again", stacklevel=2)
@@ -262,10 +247,10 @@ class Worker:
         try:
             return load_checkpoint(path) if is_regular(path) else None
         except CheckpointError as error:
-            warnings.warn(f"{error}; the training of seed {seed} begins again", stacklevel=2)
+            warnings.warn(f"{error}; the training of seed {seed} restarts", stacklevel=2)
             return None
 
-    # -- what happens ----------------------------------------------------------------------------------------
+    # -- events ----------------------------------------------------------------------------------------------
 
     def _begin_seed(self, seed: int) -> None:
         self._seed = seed
@@ -277,14 +262,14 @@ class Worker:
         self._heed_stop()
 
     def _take(self, event: Event) -> None:
-        """An event of the training."""
+        """Handle a training event."""
         from ...estimators.training.events import BatchEnded, EpochEnded
 
         if isinstance(event, (BatchEnded, EpochEnded)):
             is_epoch = isinstance(event, EpochEnded)
             figures = {name: value for name, value in vars(event).items() if name not in ("checkpoint", "is_resumable")}
             now = time.monotonic()
-            # The longer it takes, the fewer: a thousand or two of them draw a curve as well as a million.
+            # Log fewer events of long trainings: one or two thousand draw a curve as well as a million.
             if is_epoch or now - self._batch_told >= max(0.2, event.seconds / 300):
                 self._batch_told = now
                 self._tell("epoch" if is_epoch else "batch", **figures)
@@ -305,11 +290,11 @@ class Worker:
         from ...estimators.accounting import units_left, weights_left
 
         row = {**point.row, **{name: getattr(point.estimator, name) for name in WAYS}}
-        if row in self._view.points:  # computed for the sake of its training
+        if row in self._view.points:  # recomputed because its training was needed
             return
         self._tell(
             "point",
-            sync=True,  # on the disk before anybody is told
+            sync=True,  # on the disk before any process can read it
             row=row,
             point=len(self._view.rows) + 1,
             points=self.run.spec.n_points,
@@ -324,7 +309,7 @@ class Worker:
         self._heed_stop()
 
     def _end_training(self, point: PathPoint) -> None:
-        """Keep the dense network, for whoever goes on from here and for the explorer."""
+        """Keep the dense network, for later workers and for the Explore screen."""
         from ...estimators.persistence import dumps
         from ...estimators.training.state import Checkpoint, Training
 
@@ -357,7 +342,7 @@ class Worker:
         if not self.run.path.is_dir():
             raise FileNotFoundError(errno.ENOENT, "the folder of the run was deleted", str(self.run.path))
 
-    # -- writing ---------------------------------------------------------------------------------------------
+    # -- files -----------------------------------------------------------------------------------------------
 
     def _save_checkpoint(self, checkpoint: Checkpoint) -> None:
         from ...estimators.checkpoints import save_checkpoint
@@ -371,7 +356,7 @@ class Worker:
         self._view.apply(event)
 
     def _write_status(self, state: str) -> None:
-        """Write the summary. It informs only, so a run does not fail because of it."""
+        """Write the summary. It is only informative, so an error does not end the run."""
         self._status_written = time.monotonic()
         status = {"state": state, "reason": self.reason, **self._view.figures()}
         try:
@@ -384,7 +369,7 @@ class Worker:
                 self._overwrite_status(status)
 
     def _overwrite_status(self, status: dict[str, Any]) -> None:
-        """Write the last word into the file that is there: that needs no room on the disk."""
+        """Write the final state into the existing file, which needs no space on the disk."""
         data = sealed_json({"format": FORMAT, **status})
         with contextlib.suppress(OSError):
             descriptor = open_regular(self.run.status_path, os.O_WRONLY, follow_links=False)
@@ -412,22 +397,22 @@ class Worker:
 
 
 def main(arguments: list[str]) -> int:
-    """Run as a process of its own."""
+    """Run as a separate process."""
     parser = argparse.ArgumentParser(description="Compute a run.")
-    parser.add_argument("directory", help="of the run")
-    parser.add_argument("--lock", type=int, help="descriptor of its lock, if it was taken already")
+    parser.add_argument("directory", help="directory of the run")
+    parser.add_argument("--lock", type=int, help="descriptor of its lock, if already taken")
     parser.add_argument("--report", type=int, help="descriptor of a pipe: see `prunelab.tui.runs.supervisor`")
     parser.add_argument("--memory", help="folder that caches trainings")
     options = parser.parse_args(arguments)
 
     def report(text: str) -> None:
         if options.report is not None:
-            with contextlib.suppress(OSError):  # the other end may be closed
+            with contextlib.suppress(OSError):  # the reader may be closed
                 os.write(options.report, f"{text}\n".encode()[: select.PIPE_BUF])
 
     def fail(reason: str) -> int:
         report(reason)
-        with contextlib.suppress(OSError):  # the log may be on a full disk
+        with contextlib.suppress(OSError):  # the disk of the log may be full
             print(reason, file=sys.stderr, flush=True)
         return EXIT_FAILED
 

@@ -1,4 +1,4 @@
-"""What every screen shares: the line on top, the footer, and updates only while it can be seen."""
+"""What all screens share: the navigation bar, the footer, and updates only while the screen is visible."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Arrived(Message, bubble=False):
-    """The user has come to a screen from another one, and not only closed a dialog on top of it."""
+    """The user has switched to a screen from another one; not sent when a dialog closes."""
 
 
 class LabScreenBase(Screen[None]):
@@ -27,29 +27,29 @@ class LabScreenBase(Screen[None]):
 
     def __init__(self) -> None:
         super().__init__()
-        #: The theme in which it was seen last.
+        #: The theme when the screen was last visible.
         self._theme_seen: tuple[object, ...] = ()
         self._is_composed = False
 
     @property
     def lab(self) -> PrunelabApp:
-        """The app, by its type."""
+        """The app, with its type."""
         return cast("PrunelabApp", self.app)
 
     def compose(self) -> ComposeResult:
-        """The line on top, the body, the footer."""
+        """The navigation bar, the body, the footer."""
         yield Navigation(self.NAME)
         yield from self.body()
         yield KeyFooter()
 
     def body(self) -> ComposeResult:
-        """The widgets between the line on top and the footer."""
+        """The widgets between the navigation bar and the footer."""
         yield from ()
 
     async def on_event(self, event: events.Event) -> None:
-        """Textual computes all styles anew when a screen is seen again, the larger part of what that takes.
+        """Skip the restyling that Textual does whenever a screen becomes visible, which takes most of that time.
 
-        Nothing but another theme changes them meanwhile.
+        It is needed only if the theme has changed.
         """
         if isinstance(event, events.ScreenResume):
             theme = self.app.theme, self.app.ansi_color
@@ -57,22 +57,22 @@ class LabScreenBase(Screen[None]):
         await super().on_event(event)
 
     def on_mount(self) -> None:
-        """The widgets of `compose` are there from now on."""
+        """Record that the widgets of `compose` exist."""
         self._is_composed = True
 
     @property
     def is_ready(self) -> bool:
-        """Whether the widgets are there: not before the screen is composed, nor while the app ends."""
+        """Whether the widgets exist: not before the screen is composed, nor while the app ends."""
         return self._is_composed and self.is_attached and self.app.is_running
 
     def look(self) -> None:
-        """Call `tick`, if the screen is ready for it: timers of the app know nothing of that."""
+        """Call `tick` if the screen is ready; the app's timer runs independently of screens."""
         if self.is_ready:
             self.tick()
 
     def on_screen_resume(self) -> None:
-        """The screen is seen (again)."""
+        """The screen is visible (again)."""
         self.tick()
 
     def tick(self) -> None:
-        """Called four times a second while the screen is seen: look for what is new. Must be cheap if nothing is."""
+        """Update the screen. Called four times a second while it is visible; must be cheap if nothing has changed."""

@@ -1,4 +1,4 @@
-"""The compare screen: the curves of several runs over each other, and their differences at equal sparsity."""
+"""The Compare screen: the curves of several runs in one plot, and their differences at equal sparsity."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ SECONDS_BETWEEN_LOOKS = 1.0
 
 NOTHING = """Nothing to compare yet.
 
-Press a to choose runs here;
-or select some with space in the list of runs (F4), and press v there."""
+Press a to choose runs here,
+or select runs with space in the list of runs (F4) and press v."""
 
 
 class CompareScreen(LabScreenBase):
-    """The plot above the table of differences. What is shown is made by `_show` from the runs and the choices."""
+    """The plot above the table of differences; `_show` updates both from the runs and the user's choices."""
 
     NAME = "compare"
     BINDINGS = bindings("compare")
@@ -62,7 +62,7 @@ class CompareScreen(LabScreenBase):
         self._next_look = 0.0
 
     def body(self) -> ComposeResult:
-        """What is wrong with the comparison, the plot, the table."""
+        """The warning, the plot and the table."""
         yield Static(id="warning", markup=False)
         yield Plot(id="curves")
         with Vertical(id="differences", classes="panel"):
@@ -71,33 +71,33 @@ class CompareScreen(LabScreenBase):
 
     @property
     def table(self) -> CurveTable:
-        """The curves."""
+        """The table of curves."""
         return self.query_one(CurveTable)
 
     def on_mount(self) -> None:
-        """The keys are for the table."""
+        """Focus the table."""
         self.table.focus()
 
     def on_screen_resume(self) -> None:
-        """Other runs may have been chosen meanwhile."""
+        """Load the runs, which may have changed on another screen."""
         self._take_runs()
 
     def on_resize(self) -> None:
-        """The table gets as much as it needs, up to a half."""
+        """Give the table the height that it needs, up to a half."""
         self._share_height()
         self.call_after_refresh(self._entitle)
 
     # -- the runs --------------------------------------------------------------------------------------------
 
     def tick(self) -> None:
-        """Read the points that have come."""
+        """Read new points."""
         if time.monotonic() >= self._next_look:
             self._next_look = time.monotonic() + SECONDS_BETWEEN_LOOKS
             if any(compared.may_have_changed() for compared in self._runs.values()):
                 self._follow()
 
     def _take_runs(self) -> None:
-        """Compare what the app says."""
+        """Load the runs that the app compares."""
         taken: dict[str, ComparedRun] = {}
         for run in self.lab.runs_compared:
             try:
@@ -109,7 +109,7 @@ class CompareScreen(LabScreenBase):
         self._follow()
 
     def _take_curves(self) -> None:
-        """Show the curves of the runs as they are now."""
+        """Show the current curves of the runs."""
         self._curves = named([curve for compared in self._runs.values() for curve in compared.curves()])
         if not any(map(self._is_wanted, self._curves)):
             self._only = None
@@ -117,7 +117,7 @@ class CompareScreen(LabScreenBase):
 
     @work(exclusive=True, group="follow")
     async def _follow(self) -> None:
-        """Read what is new, beside the screen."""
+        """Read new points in the background."""
         has_changed = False
         for compared in list(self._runs.values()):
             if compared.may_have_changed():
@@ -127,7 +127,7 @@ class CompareScreen(LabScreenBase):
             self.notify(f"{compared.title} was deleted.", markup=False)
             self._drop(compared.run)
         if any(len(compared.spec.seeds) > 1 for compared in self._runs.values()):
-            await asyncio.to_thread(mean_interval, (0.0, 1.0))  # the first time, it loads a part of scipy
+            await asyncio.to_thread(mean_interval, (0.0, 1.0))  # the first call imports a part of scipy
         if has_changed or gone:
             self._take_curves()
 
@@ -163,7 +163,7 @@ class CompareScreen(LabScreenBase):
         self.query_one(Plot).show(drawing(curves, is_drawn, self._measure, self._axis))
 
     def _base(self) -> Curve:
-        """The curve that the others are compared with, or whose run they are."""
+        """The baseline curve, or the curve whose run is the baseline."""
         return next((curve for curve in self._curves if curve.key == self._base_key), self._curves[0])
 
     def _entitle(self) -> None:
@@ -174,14 +174,14 @@ class CompareScreen(LabScreenBase):
         notes += ["seed by seed, 95 % interval"] if self.table.has_intervals else []
         running = sum(compared.state == "running" for compared in self._runs.values())
         notes += [f"{running} running"] if running else []
-        notes += ["more: left, right"] if self.table.is_wider else []
+        notes += ["left, right: more"] if self.table.is_wider else []
         panel.border_subtitle = "; ".join(notes)
 
     def _warn(self) -> None:
         data = list(dict.fromkeys(descriptions.dataset(compared.spec) for compared in self._runs.values()))
         warning = self.query_one("#warning", Static)
         warning.display = len(data) > 1
-        warning.update(f"Different data ({', '.join(data)}): the figures do not compare.")
+        warning.update(f"Different data ({', '.join(data)}): the figures are not comparable.")
 
     def _share_height(self) -> None:
         wanted = 2 + 1 + 2 * len(self.table.keys)
@@ -195,7 +195,7 @@ class CompareScreen(LabScreenBase):
 
     @work
     async def action_add(self) -> None:
-        """Choose more runs."""
+        """Add runs."""
         chosen = await self.app.push_screen_wait(RunPicker(self.lab.store, "Compare with", list(self._runs)))
         if chosen:
             self.lab.runs_compared = [*self.lab.runs_compared, *chosen]
@@ -208,17 +208,17 @@ class CompareScreen(LabScreenBase):
             self._take_curves()
 
     def action_hide(self) -> None:
-        """Hide a curve, or show it again."""
+        """Hide or show a curve."""
         if (curve := self._current()) is not None:
             self._hidden ^= {curve.key}
             self._show()
 
     def on_table_chosen(self, _: Table.Chosen) -> None:
-        """A click on the curve under the cursor hides or shows it."""
+        """Hide or show the curve under the cursor when it is clicked."""
         self.action_hide()
 
     def action_only(self) -> None:
-        """Go through the values that vary: show only the curves that have one."""
+        """Cycle through the values that vary, showing only the curves with one of them."""
         choices: list[tuple[str, str] | None] = [None]
         for name, values in varying_ways(self._curves).items():
             choices += [(name, str(value)) for value in values]
@@ -227,7 +227,7 @@ class CompareScreen(LabScreenBase):
         self._show()
 
     def action_base(self) -> None:
-        """Compare with this curve's run; then with this curve alone; then with the run again."""
+        """Use this curve's run as the baseline; then this curve alone; then the run again."""
         if (curve := self._current()) is None:
             return
         base = self._base()
@@ -239,17 +239,17 @@ class CompareScreen(LabScreenBase):
         self._show()
 
     def action_measure(self) -> None:
-        """The other measure."""
+        """Show the other measure."""
         self._measure = _next(MEASURES, self._measure)
         self._show()
 
     def action_axis(self) -> None:
-        """The next axis."""
+        """Draw against the next axis."""
         self._axis = _next(AXES, self._axis)
         self._show()
 
     def action_shift(self, columns: int) -> None:
-        """Show sparsities further left or right."""
+        """Show higher or lower sparsities."""
         self.table.action_shift(columns)
 
     async def action_open(self) -> None:
@@ -259,9 +259,9 @@ class CompareScreen(LabScreenBase):
 
 
 def drawing(curves: list[Curve], is_drawn: set[str], measure: str, axis: str) -> Draw:
-    """What draws curves, without a legend: the table is one.
+    """A function that draws curves without a legend, which the table provides.
 
-    Those that are not drawn keep their places, so that no symbol changes.
+    Curves that are not drawn keep their places, so that no symbol changes.
     """
     series = [_series(curve, measure, axis) if curve.key in is_drawn else Series("", [], []) for curve in curves]
     limits = _limits(series, measure)
@@ -277,7 +277,7 @@ def _series(curve: Curve, measure: str, axis: str) -> Series:
 
 
 def _limits(series: list[Series], measure: str) -> tuple[float, float] | None:
-    """Round ends for the axis of accuracies, within 0 and 100; others follow the data."""
+    """Round limits for an axis of accuracies, within 0 and 100; None (follow the data) for others."""
     values = [v for one in series for part in (one.y, one.low, one.high) for v in part or () if math.isfinite(v)]
     if measure != "accuracy" or not values:
         return None

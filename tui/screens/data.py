@@ -1,4 +1,4 @@
-"""The data screen: which data sets there are, what they look like, and fetching them."""
+"""The Data screen: list, show and download data sets."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from .base import LabScreenBase
 from .dialogs import Prompt
 from .reading import ReadingDialog
 
-#: So many images shall be on a page, if they can still be recognised: one of each class, most often.
+#: Images per page, if they are large enough to be recognised: usually one per class.
 IMAGES_WANTED = 10
 
 PARTS = ("training", "test")
@@ -41,7 +41,7 @@ PARTS = ("training", "test")
 
 @dataclass
 class Download:
-    """A download that is going on."""
+    """A download in progress."""
 
     entry: Entry
     started: float
@@ -49,7 +49,7 @@ class Download:
 
 
 class DataScreen(LabScreenBase):
-    """A list of data sets; beside it the images or columns of the chosen one, and how many of each class."""
+    """A list of data sets; beside it the images or columns of the selected one, and its class counts."""
 
     NAME = "data"
     BINDINGS: ClassVar = [
@@ -72,11 +72,11 @@ class DataScreen(LabScreenBase):
         self._entries: list[Entry] = []
         self._entry: Entry | None = None
         self._part = "training"
-        #: A class, or None for one image of each.
+        #: A class, or None for one image per class.
         self._choice: int | None = None
         self._start = 0
         self._total = 0
-        #: Downloads have a process of their own, so that everything else is answered meanwhile.
+        #: Downloads use a separate service process, so that other requests do not wait.
         self._downloads = Service()
         self._download: Download | None = None
         self._downloader: Worker[None] | None = None
@@ -96,7 +96,7 @@ class DataScreen(LabScreenBase):
                 yield Static(id="about", markup=False)
 
     async def on_unmount(self) -> None:
-        """End a download that is going on."""
+        """End a download in progress."""
         await self._downloads.close()
 
     # -- the list --------------------------------------------------------------------------------------------
@@ -106,7 +106,7 @@ class DataScreen(LabScreenBase):
         self.query_one(DataList).focus()
 
     def on_screen_resume(self) -> None:
-        """Look again at what is there: it may have been fetched or damaged meanwhile."""
+        """Check the data sets again: files may have been downloaded or damaged."""
         entries = known_entries(self.lab.data_root, self._entries)
         if entries != self._entries:
             self._entries = entries
@@ -130,10 +130,10 @@ class DataScreen(LabScreenBase):
         if entry is self._entry:
             self._show_entry()
 
-    # -- the chosen data set ---------------------------------------------------------------------------------
+    # -- the selected data set -------------------------------------------------------------------------------
 
     def _show_entry(self) -> None:
-        """Show what can be shown of the chosen data set, and ask for what is not known of it."""
+        """Show what is known of the selected data set, and request the rest."""
         entry = self._entry
         self.refresh_bindings()
         for group in ("describe", "page"):
@@ -149,13 +149,13 @@ class DataScreen(LabScreenBase):
             self._show_download(self._download)
         elif entry.state == "ready":
             if not entry.about:
-                picture.say(f"Loading {entry.title}")
+                picture.show_text(f"Loading {entry.title}")
             self.run_worker(partial(self._describe, entry), group="describe")
         else:
             how = f"Press d to download it (about {entry.download_mb} MB) to {data_folder(self.lab.data_root)}."
             what_next = "Press d to try to download it." if entry.trouble else how
             trouble = entry.trouble or f"the data set {entry.title} is not on this machine"
-            picture.say(_sentence(trouble), *([what_next] if entry.download_mb else []))
+            picture.show_text(_sentence(trouble), *([what_next] if entry.download_mb else []))
 
     async def _describe(self, entry: Entry) -> None:
         try:
@@ -177,7 +177,7 @@ class DataScreen(LabScreenBase):
         about.update(_sentence(clean(words, self.lab.ascii_only)))
         about.styles.max_height = 5 if is_high else 1
         about.display = bool(assumptions) or is_high
-        self.call_after_refresh(self._show_page)  # the room that is left is known then
+        self.call_after_refresh(self._show_page)  # the size of the page is known then
 
     async def _ask(self, op: str, entry: Entry, **fields: Any) -> dict[str, Any]:
         return await self.lab.service.ask(
@@ -185,7 +185,7 @@ class DataScreen(LabScreenBase):
         )
 
     def _show_classes(self, entry: Entry) -> None:
-        """How many samples of each class there are, the class on the page marked."""
+        """Show the number of samples per class, and mark the class on the page."""
         names, counts = entry.about["class_names"], entry.about["counts"][self._part]
         mark = [">" if i == self._choice else " " for i in range(len(names))]
         rows = [
@@ -198,7 +198,7 @@ class DataScreen(LabScreenBase):
         self.query_one("#classes").border_subtitle = f"{sum(counts):,} {self._part} samples"
 
     def on_resize(self) -> None:
-        """Another size has room for more images, or fewer."""
+        """Fit the number of images to the new size."""
         self.call_after_refresh(self._after_resize)
 
     def _after_resize(self) -> None:
@@ -214,7 +214,7 @@ class DataScreen(LabScreenBase):
 
     @property
     def _page_length(self) -> int:
-        """How many images, or columns, a page has."""
+        """The number of images or columns on a page."""
         assert self._entry is not None
         if self._entry.is_table:
             return max(1, self.query_one(Picture).size.height - 1)
@@ -223,7 +223,7 @@ class DataScreen(LabScreenBase):
 
     @property
     def _layout(self) -> tuple[int, int]:
-        """How wide the images are, and how many there is room for."""
+        """The width of the images, and how many fit."""
         assert self._entry is not None
         size = self.query_one(Picture).size
         about = self._entry.about
@@ -247,10 +247,10 @@ class DataScreen(LabScreenBase):
         gallery = partial(draw_gallery, list(images), captions, image_width=image_width, limits=(0, 255))
         self.query_one(Picture).show(as_high_as_it_is(gallery))
         if choice is None and count == len(names):
-            self._say_page(f"one of each class, {start // count + 1} of {self._total // count:,}")
+            self._show_range(f"one per class, {start // count + 1} of {self._total // count:,}")
         else:
-            what = "one of each class" if choice is None else f"class {names[choice]}"
-            self._say_page(f"{what}, {start + 1:,} to {min(start + count, self._total):,} of {self._total:,}")
+            what = "one per class" if choice is None else f"class {names[choice]}"
+            self._show_range(f"{what}, {start + 1:,} to {min(start + count, self._total):,} of {self._total:,}")
 
     async def _show_features(self, entry: Entry) -> None:
         count, start = self._page_length, self._start
@@ -266,9 +266,9 @@ class DataScreen(LabScreenBase):
         figures = list(zip(page["mean"], page["min"], page["max"], strict=True))
         features = partial(draw_features, page["names"], figures, page["rows"], labels)
         self.query_one(Picture).show(as_high_as_it_is(features))
-        self._say_page(f"features {start + 1} to {start + len(page['names'])} of {self._total:,}")
+        self._show_range(f"features {start + 1} to {start + len(page['names'])} of {self._total:,}")
 
-    def _say_page(self, text: str) -> None:
+    def _show_range(self, text: str) -> None:
         assert self._entry is not None
         page = self.query_one("#page")
         page.border_title = Content(clean(f"{self._entry.title}, {self._part} data", self.lab.ascii_only))
@@ -281,14 +281,14 @@ class DataScreen(LabScreenBase):
         self._show_page()
 
     def action_turn_page(self, step: int) -> None:
-        """The next page, or the one before."""
+        """Show the next or the previous page."""
         start = max(0, self._start + step * self._page_length)
         if start < self._total and start != self._start:
             self._start = start
             self._show_page()
 
     def action_step_choice(self, step: int) -> None:
-        """The next class, or the one before; before the first, one image of each."""
+        """Show the next or the previous class; before the first class, one image per class."""
         assert self._entry is not None
         last = len(self._entry.about["class_names"]) - 1
         at = -1 if self._choice is None else self._choice
@@ -296,18 +296,18 @@ class DataScreen(LabScreenBase):
         self._turn_to(None if at < 0 else at)
 
     def action_choose(self, choice: int | None = None) -> None:
-        """The images of a class, or one of each."""
+        """Show the images of a class, or one per class."""
         assert self._entry is not None
         if choice is None or choice < len(self._entry.about["class_names"]):
             self._turn_to(choice)
 
     def action_toggle_part(self) -> None:
-        """The test data instead of the training data, and back."""
+        """Switch between training and test data."""
         self._part = PARTS[1 - PARTS.index(self._part)]
         self._turn_to(self._choice)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
-        """Whether a key can do anything now; the footer shows only those that can."""
+        """Whether a key has an effect now; the footer shows only those that do."""
         entry = self._entry
         has_page = entry is not None and bool(entry.about) and entry.state == "ready"
         if action in ("turn_page", "toggle_part"):
@@ -324,10 +324,10 @@ class DataScreen(LabScreenBase):
             return entry is not None and entry.state == "ready"
         return True
 
-    # -- files of the person's own ---------------------------------------------------------------------------
+    # -- the user's files ------------------------------------------------------------------------------------
 
     def action_open_file(self) -> None:
-        """Ask for a path and show what is there."""
+        """Ask for a path and show the file."""
         self.app.push_screen(Prompt("The path of a .npz or .csv file:", placeholder="~/data.csv"), self._open_file)
 
     def _open_file(self, text: str | None) -> None:
@@ -338,7 +338,7 @@ class DataScreen(LabScreenBase):
             self.run_worker(partial(self._add_file, entry), group="open", exclusive=True)
 
     async def _add_file(self, entry: Entry) -> None:
-        """List a file, instead of an entry that it has already; ask how to read it if it cannot be read so."""
+        """Add a file to the list, or replace its entry; if it cannot be read, ask how to read it."""
         path = Path(entry.name)
         try:
             entry.about = await self._ask("describe", entry)
@@ -361,7 +361,7 @@ class DataScreen(LabScreenBase):
         self._list_entries(at)
 
     def action_edit_reading(self) -> None:
-        """Ask how to read the chosen file."""
+        """Ask how to read the selected file."""
         if self._entry is not None:
             self._ask_how_to_read(self._entry)
 
@@ -376,7 +376,7 @@ class DataScreen(LabScreenBase):
     # -- downloads -------------------------------------------------------------------------------------------
 
     def action_download(self) -> None:
-        """Fetch the chosen data set."""
+        """Download the selected data set."""
         if self._entry is not None and self._download is None:
             self._download = Download(self._entry, time.monotonic())
             self._downloader = self.run_worker(partial(self._fetch, self._download), group="download")
@@ -391,19 +391,19 @@ class DataScreen(LabScreenBase):
                     self._show_download(download)
         except ServiceError as error:
             self._download = None
-            # What failed is said where the data set is shown, and at once if that is elsewhere.
+            # The data set's page shows the error; if another page or screen is visible, show it there at once.
             if entry is not self._entry or self.app.screen is not self:
                 self.notify(_sentence(str(error)), severity="error", timeout=15, markup=False)
             self._set_state(entry, entry.state, str(error))
         else:
             self._download = None
-            self.notify(f"{entry.title} has arrived.", markup=False)
+            self.notify(f"{entry.title} is downloaded.", markup=False)
             self._set_state(entry, "ready")
         finally:
             await self._downloads.close()
 
     async def action_cancel_download(self) -> None:
-        """Stop fetching; what has arrived is thrown away."""
+        """Cancel the download and delete the partial files."""
         if self._download is None or self._downloader is None:
             return
         entry, self._download = self._download.entry, None
@@ -420,11 +420,11 @@ class DataScreen(LabScreenBase):
             text += f", about {seconds * (1 - part) / part:.0f} s left"
 
         def draw(*, width: int, colour: bool, ascii_only: bool) -> str:
-            title = f"Downloading {download.entry.title}" if download.arrived else "Asking for the download"
+            title = f"Downloading {download.entry.title}" if download.arrived else "Connecting"
             bar = draw_bars(
                 [("", part, f"{part:4.0%}")], width=min(width - 2, 60), colour=colour, ascii_only=ascii_only
             )
-            lines = ["", title, "", bar, "", text, "", "Press x to cancel it."]
+            lines = ["", title, "", bar, "", text, "", "Press x to cancel."]
             return "\n".join(f" {line}" for line in lines)
 
         self.query_one(Picture).show(as_high_as_it_is(draw))
@@ -432,7 +432,7 @@ class DataScreen(LabScreenBase):
     # -- runs ------------------------------------------------------------------------------------------------
 
     async def action_run(self) -> None:
-        """Set up a run with the chosen data set."""
+        """Set up a run with the selected data set."""
         if self._entry is not None:
             entry = self._entry
             await self.lab.edit_spec(

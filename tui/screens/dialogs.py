@@ -1,4 +1,4 @@
-"""Small questions on top of a screen."""
+"""Dialogs that ask the user a question."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ Answer = TypeVar("Answer")
 
 
 class Dialog(ModalScreen[Answer]):
-    """What every screen on top of another is: it answers once, and only while it is on top.
+    """Base class of dialogs: returns one answer, and only while it is the topmost screen.
 
-    Textual removes whatever is on top when a screen is dismissed, be it another screen or the last one there is. But a
-    key, a click or a message may reach a dialog that has answered already.
+    Textual's `dismiss` removes the topmost screen, whichever it is. But a key, a click or a message may reach a dialog
+    that has already been answered.
     """
 
     def dismiss(self, result: Answer | None = None) -> AwaitComplete:
-        """Answer, unless that has been done."""
+        """Answer, unless the dialog has been answered."""
         return super().dismiss(result) if self.is_active else AwaitComplete.nothing()
 
 
 class Choice(Dialog[str | None]):
-    """Asks for one of a few answers; Escape is None.
+    """Asks the user to choose one of a few answers; Escape returns None.
 
     Parameters
     ----------
     question : str
     answers : sequence of (key, name, label)
-        A letter that chooses it, what the dialog then returns, and the button's text; the first is the default.
+        The letter that chooses the answer, the value returned, and the button's label; the first answer is the default.
     danger : str
-        The name of an answer that destroys something.
+        The name of a destructive answer.
     """
 
     BINDINGS: ClassVar = [Binding("escape", "dismiss(None)", "Back", show=False)]
@@ -59,11 +59,11 @@ class Choice(Dialog[str | None]):
                     yield Button(f"{label} ({key})", id=name, variant=variant)
 
     def on_mount(self) -> None:
-        """Focus the default."""
+        """Focus the default answer."""
         self.query(Button).first().focus()
 
     def on_key(self, event) -> None:
-        """The letters and the arrow keys."""
+        """Handle the letters and the arrow keys."""
         for key, name, _ in self._answers:
             if event.key == key:
                 event.stop()
@@ -73,12 +73,12 @@ class Choice(Dialog[str | None]):
             (self.focus_next if event.key == "right" else self.focus_previous)()
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
-        """The answer is the button."""
+        """Return the answer of the button."""
         self.dismiss(event.button.id)
 
 
 class Prompt(Dialog[str | None]):
-    """Asks for a line of text; Escape is None."""
+    """Asks for a line of text; Escape returns None."""
 
     BINDINGS: ClassVar = [Binding("escape", "dismiss(None)", "Back", show=False)]
 
@@ -87,7 +87,7 @@ class Prompt(Dialog[str | None]):
         self._question, self._value, self._placeholder = question, value, placeholder
 
     def compose(self) -> ComposeResult:
-        """The question above the line."""
+        """The question above the input line."""
         with Vertical(classes="dialog"):
             yield Label(self._question, markup=False)
             field = Input(self._value, placeholder=self._placeholder)
@@ -95,21 +95,21 @@ class Prompt(Dialog[str | None]):
             yield field
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Enter answers."""
+        """Return the text on Enter."""
         self.dismiss(event.value.strip())
 
 
 class PickOne(Dialog[int | None]):
-    """Asks for one of many: the place of what is chosen in the list; Escape is None.
+    """Asks the user to choose one of many options; returns its index, or None on Escape.
 
     Parameters
     ----------
     title : str
-        What they are.
+        What the options are.
     options : sequence of (name, note)
-        What is to be said about an option is seen while it is under the cursor.
+        A note is shown while the option is under the cursor.
     index : int
-        The place of the one under the cursor at first.
+        The index of the option that is under the cursor at first.
     """
 
     BINDINGS: ClassVar = [Binding("escape", "dismiss(None)", "Back", show=False)]
@@ -127,19 +127,19 @@ class PickOne(Dialog[int | None]):
         """The list above the note."""
         with Vertical(classes="dialog") as box:
             box.border_title = self._title
-            box.border_subtitle = "Enter chooses, Escape goes back"
+            box.border_subtitle = "Enter selects, Escape cancels"
             yield OptionList(*(Text(name) for name, _ in self._options), compact=True)
             if any(note for _, note in self._options):
                 yield Static(id="note", markup=False)
 
     def on_mount(self) -> None:
-        """Begin at what is chosen already."""
+        """Put the cursor on the current option."""
         listed = self.query_one(OptionList)
         listed.highlighted = self._index
         listed.focus()
 
     def on_key(self, event: Key) -> None:
-        """A letter goes to the next option that begins with it."""
+        """Move to the next option that begins with the letter."""
         listed = self.query_one(OptionList)
         if event.character is None or not event.character.isalnum():
             return
@@ -150,18 +150,18 @@ class PickOne(Dialog[int | None]):
         listed.highlighted = next((i for i in places if self._options[i][0].lower().startswith(wanted)), here)
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
-        """Say what there is to be said."""
+        """Show the note of the option under the cursor."""
         note = self._options[event.option_index][1]
         for line in self.query("#note").results(Static):
             line.update(note[:1].upper() + note[1:])
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """Enter or a click chooses."""
+        """Return the option on Enter or a click."""
         self.dismiss(event.option_index)
 
 
 def pick_from(cycle: Cycle) -> None:
-    """Ask which option of `cycle` to choose, in a list of all of them."""
+    """Let the user choose one of the options of `cycle` from a list."""
 
     def chosen(index: int | None) -> None:
         if index is not None:

@@ -1,4 +1,4 @@
-"""The explore screen: a finished network, pruned by hand."""
+"""The Explore screen: prune a trained network interactively."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from ..runs.store import Run
     from ..service.explorer import Gallery
 
-#: The values of every way of pruning, in the order in which the switches go through them.
+#: The values of every way of pruning, in the order in which the switches cycle through them.
 VALUES: dict[str, list[Any]] = {
     "granularity": list(GRANULARITIES),
     "scope": list(SCOPES),
@@ -53,31 +53,31 @@ SWITCH_KEYS = {"granularity": "g", "scope": "s", "criterion": "c", "norm": "n", 
 
 VIEWS = ("figures", "images", "curve")
 
-#: Pictures asked for at a time; more than a large terminal shows.
+#: Images per request; more than a large terminal shows.
 PICTURES = 40
 
-#: After this long without an answer the figures are said to be old.
+#: Seconds without an answer after which the figures are marked as outdated.
 SECONDS_UNTIL_OLD = 0.4
 
 START_PERCENT = 50.0
 
 NO_RUN = (
-    "There is no finished network to prune yet.",
-    "Press F2 for the lab and run an experiment; its network can be explored as soon as its training is done.",
+    "There is no trained network yet.",
+    "Press F2 for the lab and run an experiment; its network can be explored as soon as it is trained.",
 )
 
 
 class ExploreScreen(LabScreenBase):
-    """The figures of one pruning, that follow the slider and the switches.
+    """The figures of one pruning, updated when the slider or a switch moves.
 
     Attributes
     ----------
     network : Network or None
-        Before the pruning; None until it is loaded.
+        The unpruned network; None until it is loaded.
     figures : Figures or None
-        The last that came.
+        The latest figures.
     gallery : Gallery or None
-        The last that came: of exact figures.
+        The latest gallery, which belongs to exact figures.
     """
 
     NAME = "explore"
@@ -90,9 +90,9 @@ class ExploreScreen(LabScreenBase):
         height: 1; padding: 0 1; color: $text-muted; text-wrap: nowrap; text-overflow: ellipsis;
     }
     ExploreScreen #controls { height: auto; }
-    ExploreScreen #said { display: none; }
-    ExploreScreen.-empty #subject, ExploreScreen.-empty #controls, ExploreScreen.-saying #panels { display: none; }
-    ExploreScreen.-saying #said { display: block; }
+    ExploreScreen #message { display: none; }
+    ExploreScreen.-empty #subject, ExploreScreen.-empty #controls, ExploreScreen.-message #panels { display: none; }
+    ExploreScreen.-message #message { display: block; }
     ExploreScreen .-old { text-opacity: 50%; }
 
     /* Wide and tall: everything. */
@@ -122,39 +122,39 @@ class ExploreScreen(LabScreenBase):
         self._seed = 0
         self._ways: dict[str, Any] = {}
         self._rows: list[dict[str, Any]] = []
-        #: Exact accuracies found here, by seed, way and sparsity: they join the run's curves.
+        #: Exact accuracies measured here, by seed, way and sparsity: they are added to the run's curves.
         self._found: dict[tuple[Any, ...], dict[str, Any]] = {}
         self.network: Network | None = None
         self.figures: Figures | None = None
         self.gallery: Gallery | None = None
         self._n_shown = 0
         self._asked = self._answered = 0
-        self._said: tuple[str, ...] = ()
+        self._sentences: tuple[str, ...] = ()
         self._view = VIEWS[0]
         self._ticks = 0
 
     def body(self) -> ComposeResult:
-        """The run, slider and switches, and the panels."""
+        """The run, the slider, the switches, and the panels."""
         yield Static(id="subject", markup=False)
         with Container(id="controls"):
             yield Slider("Sparsity", id="slider")
             yield Switches(SWITCH_KEYS)
-        yield Picture(id="said")
+        yield Picture(id="message")
         with Container(id="panels"):
             yield Picture(id="figures", classes="panel numbers")
             yield Picture(id="classes", classes="panel numbers")
             yield Plot(id="curve", classes="panel")
             yield Mosaic(id="images", classes="panel")
 
-    # -- which run -------------------------------------------------------------------------------------------
+    # -- the run ---------------------------------------------------------------------------------------------
 
     def on_arrived(self) -> None:
-        """Show the run that is asked for; by default the newest that has a network."""
+        """Show the requested run; by default the newest that has a network."""
         self._look_for_run()
         self._read_points_again()
 
     def on_screen_resume(self) -> None:
-        """Points may have come; the run stays where only a dialog has been closed."""
+        """Read new points; do not change the run when only a dialog has been closed."""
         self._read_points_again()
 
     def _read_points_again(self) -> None:
@@ -162,7 +162,7 @@ class ExploreScreen(LabScreenBase):
             self.run_worker(self._read_points(self._run))
 
     def tick(self) -> None:
-        """Wait for the first network."""
+        """Wait for the first network to be trained."""
         self._ticks += 1
         if not self._seeds and self._ticks % 4 == 0:
             self._look_for_run()
@@ -174,11 +174,11 @@ class ExploreScreen(LabScreenBase):
                 wanted = next((run for run in self.lab.store.runs() if run.models()), None)
             if wanted is None:
                 if self.network is None:
-                    self._say(*NO_RUN)
+                    self._show_message(*NO_RUN)
             elif self._run is None or wanted.path != self._run.path or not self._seeds:
                 self._begin(wanted)
         except RunError as error:
-            self._say(str(error))
+            self._show_message(str(error))
 
     def _begin(self, run: Run) -> None:
         """Show another run; RunError if it cannot be read."""
@@ -187,9 +187,9 @@ class ExploreScreen(LabScreenBase):
         self._rows, self._found = [], {}
         spec = run.spec
         if not self._seeds:
-            self._say(
+            self._show_message(
                 f"{descriptions.title(run)} has no network yet.",
-                "It is kept as soon as the training is done: see F2, the lab.",
+                "It is saved as soon as training is finished: see F2, the lab.",
             )
             return
         self._seed = self._seeds[0]
@@ -199,23 +199,23 @@ class ExploreScreen(LabScreenBase):
         self._slider.forget_typed()
         self._slider.percent = float(round(100 * knee)) if knee else START_PERCENT
         self._show_switches()
-        self._say("Starting ...")
+        self._show_message("Starting ...")
         self._ask()
 
     async def _read_points(self, run: Run) -> None:
         try:
             rows = await asyncio.to_thread(run.points)
-        except RunError:  # it has become unreadable; the screens with lists of runs give the reason
+        except RunError:  # the run has become unreadable; the screens with lists of runs give the reason
             return
         if run is self._run and rows != self._rows:
             self._rows = rows
             self._show_curve()
 
-    # -- asking ----------------------------------------------------------------------------------------------
+    # -- requests --------------------------------------------------------------------------------------------
 
     @property
     def is_waiting(self) -> bool:
-        """Whether the figures are of an earlier position."""
+        """Whether the figures belong to an earlier position."""
         return self._asked != self._answered
 
     @property
@@ -224,11 +224,11 @@ class ExploreScreen(LabScreenBase):
 
     @property
     def percent(self) -> float:
-        """Where the slider stands."""
+        """The position of the slider."""
         return self._slider.percent
 
     def _subject(self) -> dict[str, Any]:
-        """The fields of a request that say what it is about."""
+        """The fields that identify the subject of a request."""
         assert self._run is not None
         spec = self._run.spec
         return {
@@ -241,16 +241,16 @@ class ExploreScreen(LabScreenBase):
 
     @property
     def _is_retrained(self) -> bool:
-        """Whether the run trains what its pruning leaves, so that its points are of other networks than those here."""
+        """Whether the run retrains after pruning, so that its points are not comparable with those measured here."""
         return self._run is not None and self._run.spec.parameter("fine_tune_iter") > 0
 
     def _ask(self, first: int = 0) -> None:
-        """Ask for the figures of the position at hand; whatever was asked before is overtaken."""
+        """Request the figures of the current position; this overtakes earlier requests."""
         if not self._seeds:
             return
         self._asked += 1
         self.run_worker(self._follow(self._asked, {**self._subject(), "first": first, "count": PICTURES}))
-        self.set_timer(SECONDS_UNTIL_OLD, partial(self._say_if_old, self._asked))
+        self.set_timer(SECONDS_UNTIL_OLD, partial(self._mark_outdated, self._asked))
 
     async def _follow(self, number: int, fields: dict[str, Any]) -> None:
         try:
@@ -264,11 +264,11 @@ class ExploreScreen(LabScreenBase):
         except ServiceError as error:
             if number == self._asked:
                 self.network = self.figures = self.gallery = None
-                self._say(f"This network cannot be explored: {error}.", "Press an arrow key to try again.")
+                self._show_message(f"This network cannot be explored: {error}.", "Press an arrow key to try again.")
 
     def _take(self, number: int, answer: dict[str, Any]) -> None:
         if "doing" in answer:
-            self._say(f"{answer['doing'][0].upper()}{answer['doing'][1:]} ...")
+            self._show_message(f"{answer['doing'][0].upper()}{answer['doing'][1:]} ...")
         if "note" in answer:
             self.notify(answer["note"], severity="warning", markup=False)
         if "network" in answer:
@@ -284,14 +284,14 @@ class ExploreScreen(LabScreenBase):
             self.figures = Figures(**answer["figures"])
             self._show_figures(self.figures)
 
-    # -- showing ---------------------------------------------------------------------------------------------
+    # -- display ---------------------------------------------------------------------------------------------
 
-    def _say(self, *sentences: str) -> None:
-        """Show sentences in the place of the panels."""
-        if sentences != self._said:  # or an idle screen would be drawn again and again
-            self._said = sentences
-            self.query_one("#said", Picture).say(*sentences)
-        self.add_class("-saying")
+    def _show_message(self, *sentences: str) -> None:
+        """Show sentences in place of the panels."""
+        if sentences != self._sentences:  # otherwise an idle screen would be redrawn repeatedly
+            self._sentences = sentences
+            self.query_one("#message", Picture).show_text(*sentences)
+        self.add_class("-message")
         self.set_class(not self._seeds, "-empty")
 
     def _show_view(self, view: str) -> None:
@@ -323,7 +323,7 @@ class ExploreScreen(LabScreenBase):
     def _show_figures(self, figures: Figures) -> None:
         network = self.network
         assert network is not None
-        self.remove_class("-saying")
+        self.remove_class("-message")
         left, classes = self.query_one("#figures", Picture), self.query_one("#classes", Picture)
         left.border_title = (
             f"Estimate from {figures.n_samples:,} of {network.n_test:,}"
@@ -338,7 +338,7 @@ class ExploreScreen(LabScreenBase):
         if not figures.is_estimate:
             key = (self._seed, *self._ways.values(), figures.sparsity)
             row = {"seed": self._seed, "sparsity": figures.sparsity, "accuracy": figures.accuracy}
-            usual = {name: DEFAULTS[name] for name in WAYS}  # those without a switch here
+            usual = {name: DEFAULTS[name] for name in WAYS}  # the ways without a switch here
             self._found[key] = {**usual, **row, **self._ways, "schedule": "one-shot"}
         self._show_curve()
 
@@ -348,9 +348,9 @@ class ExploreScreen(LabScreenBase):
         assert gallery is not None
         panel.border_title = f"Images at {100 * gallery.sparsity:.6g} %"
         if not network.has_images:
-            panel.say(
-                "These data are not images, so there is nothing to draw.",
-                f"{gallery.n_broken:,} samples are broken by the pruning; {gallery.n_wrong_before:,} were wrong before",
+            panel.show_text(
+                "These data are not images, so none can be drawn.",
+                f"{gallery.n_broken:,} correct predictions become wrong; {gallery.n_wrong_before:,} were wrong before",
             )
             return
 
@@ -373,8 +373,8 @@ class ExploreScreen(LabScreenBase):
         marks = [(at, f"{at:.6g} %")]
         plot.show(partial(plot_accuracy_curves, rows, title=None, marks=marks))
 
-    def _say_if_old(self, number: int) -> None:
-        """Where the answer takes its time, as the first of some criteria does, what is shown is of another position."""
+    def _mark_outdated(self, number: int) -> None:
+        """Mark the figures as outdated while an answer takes long, as for the first use of a criterion."""
         if number == self._asked and self.is_waiting:
             self.query_one("#figures").border_subtitle = f"computing: {self._ways['criterion']}, {self.percent:.6g} %"
             self.query("#figures, #classes").add_class("-old")
@@ -386,7 +386,7 @@ class ExploreScreen(LabScreenBase):
         self._ask()
 
     def on_key(self, event: events.Key) -> None:
-        """Digits type a percentage."""
+        """Append a digit to the percentage being typed."""
         character, slider = event.character or "", self._slider
         if not self._seeds:
             return
@@ -401,7 +401,7 @@ class ExploreScreen(LabScreenBase):
         event.stop()
 
     def action_step(self, by: float) -> None:
-        """Move the slider; where it cannot move, ask again if there was an error."""
+        """Move the slider; if it cannot move, repeat the request after an error."""
         if self._seeds:
             before = self._slider.percent
             self._slider.step(by)
@@ -409,21 +409,21 @@ class ExploreScreen(LabScreenBase):
                 self._ask()
 
     def action_go_to(self, percent: float) -> None:
-        """Move the slider to a place."""
+        """Move the slider to a position."""
         if self._seeds:
             self._slider.go_to(percent)
 
     def action_take_typed(self) -> None:
-        """Prune to the percentage typed."""
+        """Prune to the percentage that was typed."""
         self._slider.take_typed()
 
     def action_switch(self, name: str, by: int = 1) -> None:
-        """Take the next value of a way of pruning, or the next seed; or the one before."""
+        """Switch to the next or the previous value of a way of pruning, or to the next seed."""
         if not self._seeds:
             return
         if name == "seed":
             if len(self._seeds) == 1:
-                self.notify("This run has the network of one seed only.", markup=False)
+                self.notify("This run has a network for one seed only.", markup=False)
                 return
             self._seed = _next(self._seeds, self._seed)
         else:
@@ -432,20 +432,20 @@ class ExploreScreen(LabScreenBase):
         self._ask()
 
     def action_next_view(self) -> None:
-        """Show figures, images or curve, whatever there is no room for."""
+        """Cycle through figures, images and curve, if they do not fit together."""
         narrow = self.has_class("-narrow", "-short")
         self._show_view(_next(VIEWS if narrow else ("figures", "curve"), self._view))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
-        """There are no views where there is room for everything."""
+        """Hide the key for views if all of them fit."""
         return action != "next_view" or self.has_class("-narrow") or self.has_class("-short")
 
     def on_resize(self) -> None:
-        """The footer offers views only where there are any."""
+        """Update the footer, which shows the key for views only if needed."""
         self.call_after_refresh(self.refresh_bindings)
 
     def action_more_images(self) -> None:
-        """Show the next images, or the first again."""
+        """Show the next images; the first again after the last."""
         gallery = self.gallery
         if gallery is None or not gallery.pictures:
             return
@@ -456,7 +456,7 @@ class ExploreScreen(LabScreenBase):
         self._ask(first=following if following < gallery.n_broken + gallery.n_wrong_before + gallery.n_right else 0)
 
     def action_save(self) -> None:
-        """Ask where to, and write the network as shown to a model file."""
+        """Ask for a path, and write the pruned network to a model file."""
         if self._run is None or self.figures is None:
             return
         stem = Path(default_name(self._run, "model")).stem
@@ -475,7 +475,7 @@ class ExploreScreen(LabScreenBase):
                     self._save(path, fields)
 
             answers = [("b", "back", "Back"), ("r", "replace", "Replace it")]
-            self.app.push_screen(Choice(f"{path} exists already.", answers, danger="replace"), confirmed)
+            self.app.push_screen(Choice(f"{path} already exists.", answers, danger="replace"), confirmed)
 
         self.app.push_screen(Prompt("Write the pruned network to this model file:", name), answered)
 
@@ -492,7 +492,7 @@ class ExploreScreen(LabScreenBase):
 
 
 def _next(values: Any, value: Any, by: int = 1) -> Any:
-    """The value that many places after this one, round and round."""
+    """The value a number of places after this one, cyclically."""
     return values[(values.index(value) + by) % len(values)] if value in values else values[0]
 
 

@@ -1,4 +1,4 @@
-"""The help: every key, made from the table of keys."""
+"""The help: all keys, generated from the table of keys."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from textual.widgets import Static
 from ..keys import KEYS, TITLES, Key, key_name
 from .dialogs import Dialog
 
-#: Columns of the whole, with its border.
+#: Total width in columns, with the border.
 WIDTH = 84
 
-#: Columns for the names of the keys, and around what is said about them.
+#: Columns for the names of the keys, and for the space around the descriptions.
 NAMES, AROUND = 18, 10
 
 
 class HelpScreen(Dialog[None]):
-    """The keys of the screen at hand first, then those that work everywhere, then the others'."""
+    """The keys of the current screen first, then those that work everywhere, then those of the other screens."""
 
     BINDINGS: ClassVar = [Binding("escape,question_mark,f1,q", "dismiss", "Close")]
 
@@ -32,18 +32,18 @@ class HelpScreen(Dialog[None]):
         self._written_for = 0
 
     def compose(self) -> ComposeResult:
-        """All of it in one text: a hundred lines must not take longer to appear than one."""
+        """All keys in one text: a hundred widgets would take much longer to appear."""
         with VerticalScroll(classes="dialog", id="help") as box:
             box.border_title = "Keys"
             box.border_subtitle = "Escape closes"
             yield Static(self._text())
 
     def on_mount(self) -> None:
-        """Let the arrow keys scroll."""
+        """Let the arrow keys scroll the text."""
         self.query_one("#help").focus()
 
     def on_resize(self) -> None:
-        """Write it for another width."""
+        """Wrap the text to the new width."""
         if self._width != self._written_for:
             self.query_one(Static).update(self._text())
 
@@ -68,6 +68,6 @@ class HelpScreen(Dialog[None]):
 def _lines(key: Key, width: int, ascii_only: bool) -> str:
     shown = ", ".join(key_name(name, ascii_only) for name in key.key.split(","))
     lines = textwrap.wrap(key.help, max(width - NAMES, 10))
-    if len(shown) >= NAMES:  # on a line of its own
+    if len(shown) >= NAMES:  # put the description on the next line
         lines.insert(0, "")
     return "".join(f"{shown if i == 0 else '':<{NAMES}}{line}\n" for i, line in enumerate(lines))

@@ -1,4 +1,4 @@
-"""The lab: a form that says what to run, and the run that is shown, live."""
+"""The Lab screen: a form that describes an experiment, and a live view of a run."""
 
 from __future__ import annotations
 
@@ -27,29 +27,29 @@ if TYPE_CHECKING:
 
     from ..runs.spec import RunSpec
 
-#: From this many columns on, the form and the run stand side by side.
+#: From this width on, the form and the run are side by side.
 WIDE = 120
 
-#: Ticks between two looks at a run that does not run: somebody may resume, rename or delete it.
+#: Ticks between two polls of a run that is not running: it may be resumed, renamed or deleted elsewhere.
 TICKS_AT_REST = 8
 
-#: Columns for the name of what `r` runs, in the footer, at least, and those that the other keys take there.
+#: Minimum columns for the label of the key `r` in the footer, and the columns that the other keys take there.
 LONGEST_NAME, OTHER_KEYS = 16, 62
 
 WELCOME = """[b]How much of a neural network can be deleted?[/b]
 
-Press [b $text-accent]r[/] to see. The network of the experiment "Experiments in Pruning" is trained on \
-the digits that ship with scikit-learn, its weights and its units are deleted bit by bit, \
-and what is left of its accuracy is drawn. That takes a few seconds.
+Press [b $text-accent]r[/] to see: the lab trains the network of the experiment "Experiments in Pruning" on \
+the digits that ship with scikit-learn, deletes its weights and its units step by step, \
+and draws the remaining accuracy. That takes a few seconds.
 
-[b $text-accent]n[/] goes to the form, where every part of the experiment can be changed.
+[b $text-accent]n[/] opens the form, in which every part of the experiment can be changed.
 [b $text-accent]?[/] shows all keys.
 
-What runs goes on if you quit or lose the connection, and is here when you come back."""
+A run continues if you quit or lose the connection; it is shown here when you return."""
 
 
 class LabScreen(LabScreenBase):
-    """A form beside the run that is shown; one of them where there is no room for both."""
+    """A form beside the view of a run; only one of them if there is no room for both."""
 
     NAME = "lab"
     BINDINGS = bindings("lab")
@@ -67,7 +67,7 @@ class LabScreen(LabScreenBase):
         self._form = RunForm(id="setup")
         self._panel = RunPanel(WELCOME, id="panel")
         self._run: Run | None = None
-        #: The run that was started here last: its settings come from the form.
+        #: The run last started here: its settings come from the form.
         self._started: Run | None = None
         self._watcher: RunWatcher | None = None
         self._has_model = self._is_editing = self._is_starting = False
@@ -76,13 +76,13 @@ class LabScreen(LabScreenBase):
 
     def body(self) -> ComposeResult:
         """The form, then the run."""
-        self.set_class(self.app.size.width >= WIDE, "-wide")  # before there is anything to be styled again
+        self.set_class(self.app.size.width >= WIDE, "-wide")  # before styles are computed
         with Horizontal():
             yield self._form
             yield self._panel
 
     def on_screen_resume(self) -> None:
-        """Something may have happened on another screen: a data set downloaded, another run chosen, one deleted."""
+        """Update after changes on another screen: a data set downloaded, another run chosen or deleted."""
         if self._watcher is not None and self._watcher.state == "gone" and self.lab.run_shown is self._run:
             self.lab.run_shown = None
         if self.lab.run_shown is None:
@@ -91,24 +91,24 @@ class LabScreen(LabScreenBase):
                 self._panel.watch_run(None)
         self._form.check()
         if self.lab.run_shown is self._run:
-            self.call_after_refresh(self.tick)  # it is seen as it was before what is new is drawn
+            self.call_after_refresh(self.tick)  # draw the previous state first
         else:
             self.tick()
 
     def on_descendant_focus(self) -> None:
-        """A click into the form, or out of it, counts as going there."""
+        """Enter or leave the form when it or something else is clicked."""
         if self._form.has_focus_within != self._is_editing and self.size.width >= WIDE:
             self._is_editing = self._form.has_focus_within
             self.refresh_bindings()
 
     def on_resize(self) -> None:
-        """Show the form and the run, or one of them."""
+        """Show the form, the run, or both."""
         self._arrange()
 
-    # -- the run that is shown -------------------------------------------------------------------------------
+    # -- the run ---------------------------------------------------------------------------------------------
 
     def tick(self) -> None:
-        """Look whether another run is to be shown, and what is new of this one."""
+        """Check whether another run is to be shown, and read new events of this one."""
         self._ticks += 1
         if self.lab.run_shown is not self._run:
             self._run, self._watcher = self.lab.run_shown, None
@@ -123,13 +123,13 @@ class LabScreen(LabScreenBase):
             self._take_news(watcher, before)
 
     def _look_again(self) -> None:
-        """Look now at a run that did not run."""
+        """Poll a run that was not running."""
         self._ticks = -1
         self.tick()
 
     async def _begin_watching(self, run: Run) -> None:
         try:
-            watcher = await asyncio.to_thread(watch, run)  # its events may be many
+            watcher = await asyncio.to_thread(watch, run)  # there may be many events
         except RunError as error:
             self._panel.watch_run(None, instead=str(error))
             return
@@ -154,7 +154,7 @@ class LabScreen(LabScreenBase):
             self.query_one(Navigation).show_activity(text)
 
     def _latest_run(self) -> Run | None:
-        """A run that is running, else the newest."""
+        """A run that is running, else the newest run."""
         try:
             runs = self.lab.store.runs()
         except RunError as error:
@@ -165,7 +165,7 @@ class LabScreen(LabScreenBase):
     # -- the form --------------------------------------------------------------------------------------------
 
     async def edit(self, spec: RunSpec) -> None:
-        """Fill the form with an experiment, and go there."""
+        """Load an experiment into the form, and enter the form."""
         await self._form.built.wait()
         self._form.fill(spec)
         await self.action_edit()
@@ -184,30 +184,30 @@ class LabScreen(LabScreenBase):
         self._arrange()
 
     async def action_edit(self) -> None:
-        """Go to the form."""
+        """Enter the form."""
         await self._form.built.wait()
         self._show_form()
         self._form.focus_first()
 
     def on_cycle_list_wanted(self, event: Cycle.ListWanted) -> None:
-        """Show what there is to choose from."""
+        """Show the options of a field."""
         event.stop()
         pick_from(event.cycle)
 
     def action_watch(self) -> None:
         """Leave the form."""
         self._is_editing = False
-        self._panel.display = True  # or it could not have the focus
+        self._panel.display = True  # a hidden panel cannot be focused
         self.set_focus(self._panel)
         self.call_after_refresh(self._arrange)
 
     def on_run_form_changed(self) -> None:
-        """The key says what it runs."""
+        """Update the label of the key that starts a run."""
         self.refresh_bindings()
 
     @property
     def active_bindings(self) -> dict[str, ActiveBinding]:
-        """The keys with what they do; the one that runs the form says what that is."""
+        """The active bindings; the label of the key that starts a run names the experiment in the form."""
         return {key: self._named(active) for key, active in super().active_bindings.items()}
 
     def _named(self, active: ActiveBinding) -> ActiveBinding:
@@ -219,14 +219,14 @@ class LabScreen(LabScreenBase):
 
     @property
     def _is_form_hidden(self) -> bool:
-        """Whether the form holds something else than what can be seen: the run, or the welcome that names it."""
+        """Whether the form is hidden and differs from the run that is shown."""
         shown = self._watcher
         return not self._form.display and shown is not None and not self._form.describes(shown.view.spec)
 
     # -- running ---------------------------------------------------------------------------------------------
 
     async def action_start(self) -> None:
-        """Run what the form says, if that can be."""
+        """Run the experiment in the form, if it is valid."""
         await self._form.built.wait()
         self._form.check()
         spec = self._form.spec
@@ -237,7 +237,7 @@ class LabScreen(LabScreenBase):
         if self._is_form_hidden:
             self._show_form()
             self._form.focus_first()
-            self.notify("These are not the settings of the run that was shown: press F7 to run them.", markup=False)
+            self.notify("These settings differ from those of the run shown before: press F7 to run them.", markup=False)
             return
         shown = self.lab.run_shown
         if shown is None or not shown.is_alive():
@@ -248,7 +248,7 @@ class LabScreen(LabScreenBase):
             if answer == "both":
                 await self._launch(spec)
 
-        question = f"{descriptions.title(shown)} is running. Two runs share the machine: each is slower."
+        question = f"{descriptions.title(shown)} is running. Two runs share the processors: both become slower."
         self.app.push_screen(Choice(question, [("b", "back", "Back"), ("y", "both", "Run both")]), answered)
 
     async def _launch(self, spec: RunSpec) -> None:
@@ -267,16 +267,16 @@ class LabScreen(LabScreenBase):
         self.tick()
 
     async def on_run_form_submitted(self) -> None:
-        """The button."""
+        """Start the run."""
         await self.action_start()
 
     def action_stop(self) -> None:
-        """Stop the run that is shown."""
+        """Stop the run."""
         if self._run is not None:
             self.lab.stop_run(self._run)
 
     async def action_resume(self) -> None:
-        """Go on with a run that has not finished."""
+        """Resume an unfinished run."""
         if self._run is None:
             return
         try:
@@ -286,14 +286,14 @@ class LabScreen(LabScreenBase):
         self._look_again()
 
     async def action_explore(self) -> None:
-        """Prune the model of the run by hand."""
+        """Prune the model of the run interactively."""
         if self._run is not None:
             await self.lab.explore_run(self._run)
 
     # -- the panel -------------------------------------------------------------------------------------------
 
     def action_next_part(self) -> None:
-        """Show another part of the run."""
+        """Show the next part of the run."""
         self._panel.next_part()
 
     def action_part(self, part: str) -> None:
@@ -301,11 +301,11 @@ class LabScreen(LabScreenBase):
         self._panel.choose_part(part)
 
     def action_stage(self) -> None:
-        """Change between training and pruning."""
+        """Switch between the plots of training and pruning."""
         self._panel.toggle_stage()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
-        """Which keys there are just now."""
+        """Whether a key has an effect now."""
         state = self._watcher.state if self._watcher is not None else ""
         is_seen = bool(state) and not (self._is_editing and self.size.width < WIDE)
         conditions = {
@@ -320,5 +320,5 @@ class LabScreen(LabScreenBase):
         return conditions.get(action, True)
 
     async def action_begin(self) -> None:
-        """The first start: run the original experiment."""
+        """Run the original experiment, before the first run."""
         await self.action_start()

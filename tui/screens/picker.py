@@ -1,4 +1,4 @@
-"""Choosing runs: the list of runs on top of a screen."""
+"""A dialog with the list of runs, to choose some of them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from .dialogs import Dialog
 
 
 class RunPicker(Dialog[list[Run] | None]):
-    """Asks for runs: those selected, else the one under the cursor; Escape is None.
+    """Asks for runs: the selected ones, else the one under the cursor; Escape returns None.
 
     Parameters
     ----------
     store : RunStore
     title : str
-        What they are chosen for.
+        What the runs are chosen for.
     leave_out : collection of str
         The ids of runs that cannot be chosen.
     """
@@ -49,16 +49,16 @@ class RunPicker(Dialog[list[Run] | None]):
         self._store, self._title, self._leave_out = store, title, leave_out
 
     def compose(self) -> ComposeResult:
-        """The list above its keys."""
+        """The list above the hint of its keys."""
         with Vertical(id="picker"):
             browser = RunBrowser(Listing(self._store), leave_out=self._leave_out)
             browser.border_title = self._title
             yield browser
-            yield Static("Enter chooses, space selects several, / filters, Escape goes back", id="hint")
+            yield Static("Enter chooses, space selects several, / filters, Escape cancels", id="hint")
 
     @property
     def browser(self) -> RunBrowser:
-        """The list."""
+        """The list of runs."""
         return self.query_one(RunBrowser)
 
     def on_mount(self) -> None:
@@ -67,7 +67,7 @@ class RunPicker(Dialog[list[Run] | None]):
         self.browser.table.focus()
 
     def action_choose(self) -> None:
-        """Answer with the runs chosen."""
+        """Return the chosen runs."""
         entries = self.browser.table.chosen()
         readable = [entry.run for entry in entries if entry.spec is not None]
         if readable:
@@ -76,16 +76,16 @@ class RunPicker(Dialog[list[Run] | None]):
             self.notify("This run cannot be read.", severity="error", markup=False)
 
     def on_table_chosen(self, _: Table.Chosen) -> None:
-        """A click on the run under the cursor chooses it."""
+        """Choose the run under the cursor when it is clicked."""
         self.action_choose()
 
     def action_select(self) -> None:
-        """Select the run under the cursor, or no longer."""
+        """Select or deselect the run under the cursor."""
         self.browser.table.toggle()
-        self.browser.say_selected()
+        self.browser.show_selected()
 
     def action_filter(self) -> None:
-        """Type a filter."""
+        """Edit the filter."""
         self.browser.open_filter()
 
     def action_sort_next(self) -> None:
@@ -93,7 +93,7 @@ class RunPicker(Dialog[list[Run] | None]):
         self.browser.table.sort_by_next()
 
     def action_back(self) -> None:
-        """Close the filter, or choose nothing."""
+        """Close the filter, or cancel."""
         if self.browser.is_filtering:
             self.browser.close_filter()
         else:

@@ -1,4 +1,4 @@
-"""How to read a file of the user's own: a dialog with the first lines of the file as they would be read."""
+"""A dialog for the options that describe a user's file, with the first lines of the file as they are read."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .dialogs import Dialog, pick_from
 if TYPE_CHECKING:
     from ..app import PrunelabApp
 
-#: Lines of the file that are shown.
+#: Lines of the file in the preview.
 ROWS = 5
 
 _HEADER = (("auto", "automatic"), (True, "yes"), (False, "no"))
@@ -33,25 +33,25 @@ _DELIMITER = ((None, "automatic"), (",", "comma"), (";", "semicolon"), ("\t", "t
 _DECIMAL = ((None, "automatic"), (".", "point"), (",", "comma"))
 _INDEX_WORDS = {"": "auto", "auto": "auto", "yes": True, "no": False}
 
-#: The fields that tables have and arrays do not.
+#: The fields that apply to tables but not to arrays.
 _OF_TABLES = ("label", "header", "delimiter", "decimal", "index")
 
 
 class ReadingDialog(Dialog[DataSource | None]):
-    """Asks how to read a file; Escape is None.
+    """Asks how to read a file; Escape returns None.
 
     Parameters
     ----------
     source : DataSource
-        The file, and how it is read so far.
+        The file, and the current options.
     problem : str
-        Why it could not be read so; empty if it could.
+        Why it could not be read with these options; empty if it could.
     """
 
     BINDINGS: ClassVar = [
         Binding("escape", "dismiss(None)", "Back", show=False),
         Binding("down", "move(1)", "next field", show=False),
-        Binding("up", "move(-1)", "field before", show=False),
+        Binding("up", "move(-1)", "previous field", show=False),
     ]
 
     DEFAULT_CSS = """
@@ -90,7 +90,7 @@ class ReadingDialog(Dialog[DataSource | None]):
         """The fields above the preview."""
         with Vertical(classes="dialog") as box:
             box.border_title = Text(clean(f"How to read {Path(self._source.dataset).name}", self._ascii_only))
-            box.border_subtitle = "Enter reads, Escape goes back"
+            box.border_subtitle = "Enter reads the file, Escape cancels"
             names = [name for name in self._fields if self._is_table or name not in _OF_TABLES]
             yield Container(*(self._fields[name] for name in names), classes="fields")
             if self._is_table:
@@ -103,7 +103,7 @@ class ReadingDialog(Dialog[DataSource | None]):
         return getattr(self.app, "ascii_only", False)
 
     def on_mount(self) -> None:
-        """Show the file as it is read so far."""
+        """Show the preview with the current options."""
         first = self._fields["label" if self._is_table else "pixels"]
         self.set_focus(first.control)
         self._refresh()
@@ -113,7 +113,7 @@ class ReadingDialog(Dialog[DataSource | None]):
         return {name: value.strip() if name in ("label", "index", "test") else value for name, value in values.items()}
 
     def read(self) -> DataSource:
-        """What the fields say."""
+        """The source that the fields describe."""
         values = self._values()
         options = replace(
             self._source.options,
@@ -134,11 +134,11 @@ class ReadingDialog(Dialog[DataSource | None]):
         for name, field in self._fields.items():
             field.error = problems.get(name, "").removeprefix(name).strip()
         if problems:
-            self._say(next(iter(problems.values())), is_problem=True)
+            self._show_message(next(iter(problems.values())), is_problem=True)
         elif self._is_table:
             self.run_worker(partial(self._preview, source), group="preview", exclusive=True)
         else:
-            self._say(self._problem, is_problem=True)
+            self._show_message(self._problem, is_problem=True)
 
     async def _preview(self, source: DataSource) -> None:
         service = cast("PrunelabApp", self.app).service
@@ -147,7 +147,7 @@ class ReadingDialog(Dialog[DataSource | None]):
         except Overtaken:
             return
         except ServiceError as error:
-            self._say(str(error), is_problem=True)
+            self._show_message(str(error), is_problem=True)
             return
         table = self.query_one("#table", Static)
         width = self.query_one(".fields").size.width
@@ -157,32 +157,32 @@ class ReadingDialog(Dialog[DataSource | None]):
         table.update(Text("\n").join(Text(line, style="bold" if i == 0 else "") for i, line in enumerate(drawn)))
         problem = found["problem"] or (self._problem if source == self._source else "")
         assumed = f"Assumed: {'; '.join(found['assumptions'])}" if found["assumptions"] else ""
-        self._say(problem or assumed, is_problem=bool(problem))
+        self._show_message(problem or assumed, is_problem=bool(problem))
 
-    def _say(self, words: str, *, is_problem: bool) -> None:
+    def _show_message(self, words: str, *, is_problem: bool) -> None:
         line = self.query_one("#words", Static)
         line.set_class(is_problem, "-problem")
         line.update(f"{clean(words, self._ascii_only)}." if words else "")
 
-    # -- going through it ------------------------------------------------------------------------------------
+    # -- fields and buttons ----------------------------------------------------------------------------------
 
     def action_move(self, by: int) -> None:
-        """Go to another field."""
+        """Focus another field."""
         (self.focus_next if by > 0 else self.focus_previous)()
 
     def on_key(self, event: events.Key) -> None:
-        """Enter reads the file, from any field."""
+        """Read the file on Enter, from any field."""
         if event.key == "enter":
             event.stop()
             self._submit()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Enter reads the file."""
+        """Read the file on Enter."""
         event.stop()
         self._submit()
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
-        """The button reads the file."""
+        """Read the file."""
         event.stop()
         self._submit()
 
@@ -192,17 +192,17 @@ class ReadingDialog(Dialog[DataSource | None]):
             self.dismiss(source)
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Something was typed."""
+        """Update the preview after typing."""
         event.stop()
         self._refresh()
 
     def on_cycle_changed(self, event: Cycle.Changed) -> None:
-        """Something was chosen."""
+        """Update the preview after a choice."""
         event.stop()
         self._refresh()
 
     def on_cycle_list_wanted(self, event: Cycle.ListWanted) -> None:
-        """Show what there is to choose from."""
+        """Show the options of a field."""
         event.stop()
         pick_from(event.cycle)
 

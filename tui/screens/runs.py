@@ -1,4 +1,4 @@
-"""The runs screen: every run ever made, and what can be done with it."""
+"""The Runs screen: list and manage all runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .dialogs import Choice, Prompt
 
 SECONDS_BETWEEN_LOOKS = 1.0
 
-#: The file formats: the letter that chooses one, and what its button says.
+#: The file formats: the letter that chooses one, and the label of its button.
 EXPORTS = {"csv": ("c", "CSV"), "json": ("j", "JSON"), "svg": ("p", "SVG picture"), "model": ("m", "Model")}
 
 
@@ -53,30 +53,30 @@ class RunsScreen(LabScreenBase):
 
     @property
     def browser(self) -> RunBrowser:
-        """The list."""
+        """The list of runs."""
         return self.query_one(RunBrowser)
 
     def on_mount(self) -> None:
-        """The keys are for the table."""
+        """Focus the table."""
         self.browser.table.focus()
 
     def on_screen_resume(self) -> None:
-        """Much may have happened meanwhile."""
+        """Update the list, which may have changed on another screen."""
         self._look_now()
 
     def tick(self) -> None:
-        """Look for what is new."""
+        """Read new runs and states."""
         if time.monotonic() >= self._next_look:
             self._next_look = time.monotonic() + SECONDS_BETWEEN_LOOKS
             self.browser.look()
             self._show_details()
 
     def on_table_highlighted(self, _: Table.Highlighted) -> None:
-        """Another run is under the cursor."""
+        """Show the details of the run under the cursor."""
         self._show_details()
 
     async def on_table_chosen(self, _: Table.Chosen) -> None:
-        """A click on the run under the cursor opens it."""
+        """Open the run under the cursor when it is clicked."""
         await self._open()
 
     def _show_details(self) -> None:
@@ -90,37 +90,37 @@ class RunsScreen(LabScreenBase):
     # -- the list --------------------------------------------------------------------------------------------
 
     def action_select(self) -> None:
-        """Select the run under the cursor, or no longer."""
+        """Select or deselect the run under the cursor."""
         self.browser.table.toggle()
-        self.browser.say_selected()
+        self.browser.show_selected()
 
     def action_select_all(self) -> None:
-        """Select all on the list, or none."""
+        """Select all listed runs, or none."""
         self.browser.table.toggle_all()
-        self.browser.say_selected()
+        self.browser.show_selected()
 
     def action_filter(self) -> None:
-        """Type a filter."""
+        """Edit the filter."""
         self.browser.open_filter()
 
     def action_clear(self) -> None:
-        """Close the filter; if there is none, select nothing."""
+        """Close the filter; if there is none, clear the selection."""
         if self.browser.is_filtering:
             self.browser.close_filter()
         else:
             self.browser.table.selected.clear()
             self.browser.table.refresh()
-            self.browser.say_selected()
+            self.browser.show_selected()
 
     def action_sort_next(self) -> None:
         """Sort by the next column."""
         self.browser.table.sort_by_next()
 
     def action_sort_turn(self) -> None:
-        """Turn the order round."""
+        """Reverse the order."""
         self.browser.table.sort_by(self.browser.table.sort_key)
 
-    # -- to other screens ------------------------------------------------------------------------------------
+    # -- actions that show another screen --------------------------------------------------------------------
 
     async def action_open(self) -> None:
         """Open the run in the lab; if several are selected, compare them."""
@@ -140,28 +140,28 @@ class RunsScreen(LabScreenBase):
             await self.lab.compare_runs([entry.run for entry in entries])
 
     async def action_explore(self) -> None:
-        """Explore the model of the run."""
+        """Prune the model of the run interactively."""
         if (entry := self._readable()) is None:
             return
         if entry.run.models():
             await self.lab.explore_run(entry.run)
         else:
-            self._say_error("It has no network yet: its training is not done.")
+            self._report("It has no network yet: it is not trained yet.")
 
     async def action_change(self) -> None:
-        """Put the settings of the run into the lab's form."""
+        """Load the settings of the run into the lab's form."""
         if (entry := self._readable()) is not None:
             await self.lab.edit_spec(entry.run.spec)
 
     def _readable(self) -> Entry | None:
-        """The run under the cursor, if it can be read; if not, that is said."""
+        """The run under the cursor; if it cannot be read, report that and return None."""
         entry = self.browser.table.current
         if entry is not None and entry.spec is None:
-            self._say_error("This run cannot be read; d deletes it.")
+            self._report("This run cannot be read; d deletes it.")
             return None
         return entry
 
-    # -- changing runs ---------------------------------------------------------------------------------------
+    # -- actions that change runs ----------------------------------------------------------------------------
 
     @work
     async def action_rename(self) -> None:
@@ -175,7 +175,7 @@ class RunsScreen(LabScreenBase):
 
     @work
     async def action_delete(self) -> None:
-        """Ask, then delete."""
+        """Delete runs after confirmation."""
         entries = self.browser.table.chosen()
         if not entries:
             return
@@ -189,7 +189,7 @@ class RunsScreen(LabScreenBase):
 
     @work
     async def action_resume(self) -> None:
-        """Go on with runs that did not come to their end."""
+        """Resume unfinished runs."""
         entries = self.browser.table.chosen()
         resumable = [entry for entry in entries if entry.is_resumable]
         for entry in resumable:
@@ -204,14 +204,14 @@ class RunsScreen(LabScreenBase):
         for entry in running:
             self.lab.stop_run(entry.run)
         if not running:
-            self.notify("It is not running.", markup=False)
+            self.notify("The run is not running.", markup=False)
 
     async def _do(self, change: Callable[..., object], *arguments: object) -> bool:
-        """Change something on the disk, beside the screen; say if that cannot be done."""
+        """Change files in a thread, and report errors."""
         try:
             await asyncio.to_thread(change, *arguments)
         except (RunError, OSError) as error:
-            self._say_error(str(error))
+            self._report(str(error))
             return False
         finally:
             self._look_now()
@@ -221,7 +221,7 @@ class RunsScreen(LabScreenBase):
 
     @work
     async def action_export(self) -> None:
-        """Ask for a format and a place, then write."""
+        """Ask for a format and a path, then write."""
         entries = [entry for entry in self.browser.table.chosen() if entry.spec is not None]
         if not entries:
             return
@@ -240,7 +240,7 @@ class RunsScreen(LabScreenBase):
             return
         folder = Path(place).expanduser()
         if many and not folder.is_dir():
-            self._say_error(f"{place} is not a folder.")
+            self._report(f"{place} is not a folder.")
             return
         names = default_names([entry.run for entry in entries], kind)
         files = [folder / name for name in names] if folder.is_dir() else [folder]
@@ -259,10 +259,10 @@ class RunsScreen(LabScreenBase):
                 await asyncio.to_thread(export, run, kind, file)
                 written += 1
             except RunError as error:
-                self._say_error(str(error))
+                self._report(str(error))
         if written:
             what = str(files[0]) if len(files) == 1 else f"{written} files to {files[0].parent}"
             self.notify(f"Wrote {what}", markup=False)
 
-    def _say_error(self, sentence: str) -> None:
+    def _report(self, sentence: str) -> None:
         self.notify(sentence, severity="error", markup=False)

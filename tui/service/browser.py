@@ -1,17 +1,17 @@
-"""Answers about data sets for the app's data screen; runs in the service process (see `prunelab.tui.service.server`).
+"""Answers requests about data sets for the Data screen, in the service process (see `prunelab.tui.service.server`).
 
 ==================  ==========================================  ====================================================
-operation           wants                                       answers
+operation           fields                                      answer
 ==================  ==========================================  ====================================================
-``data.preview``    ``source``, ``rows``                        the first lines of a table, as they would be read
-``data.describe``   ``source``                                  what the data are, and how many of every class
+``data.preview``    ``source``, ``rows``                        the first lines of a table, as they are read
+``data.describe``   ``source``                                  a description of the data, with class counts
 ``data.images``     ``source, part, choice, start, count``      a page of images, as bytes, with their classes
-``data.features``   ``source, part, start, count, rows``        a page of columns of data that are no images
-``data.download``   ``name``, ``root``                          the bytes that have arrived, four times a second
+``data.features``   ``source, part, start, count, rows``        a page of columns of tabular data
+``data.download``   ``name``, ``root``                          the bytes received, four times a second
 ==================  ==========================================  ====================================================
 
-``source`` is a `DataSource`; ``part`` is "training" or "test"; ``choice`` is a class by its number, or None for one
-image of each class.
+``source`` is a `DataSource`; ``part`` is "training" or "test"; ``choice`` is the number of a class, or None for one
+image per class.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_ANSWERS = 0.25
 
-#: Standardised values further out than this are shown as black or white.
+#: Standardised values beyond this are shown as black or white.
 WIDEST = 3.0
 
-#: So many data sets are kept in memory, as bytes where they are images.
+#: Number of data sets kept in memory, as bytes if they are images.
 KEPT = 2
 
 
 @dataclass(frozen=True)
 class Part:
-    """The training or the test data: bytes of shape (n, height, width) if they are images, else the values in the
+    """The training or the test data: bytes of shape (n, height, width) for images, else the values in the
     file; the number of every sample's class; and for every class the indices of its samples.
     """
 
@@ -55,7 +55,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Data:
-    """A data set as it is shown; the names of the features are None if they are the pixels of an image."""
+    """A data set prepared for display; the names of the features are None if they are the pixels of an image."""
 
     source: str
     assumptions: list[str]
@@ -86,7 +86,7 @@ def preview(request: Request) -> Iterator[Answer]:
 
 
 def describe(request: Request) -> Iterator[Answer]:
-    """What the data are."""
+    """A description of the data."""
     data = _load(request)
     yield {
         "source": data.source,
@@ -122,7 +122,7 @@ def images(request: Request) -> Iterator[Answer]:
 
 
 def features(request: Request) -> Iterator[Answer]:
-    """A page of columns: name, mean, least and largest value of each, and its values in the first samples."""
+    """A page of columns: name, mean, minimum and maximum of each, and its values in the first samples."""
     data = _load(request)
     part = data.parts[request["part"]]
     start, n_rows = request["start"], request["rows"]
@@ -140,7 +140,7 @@ def features(request: Request) -> Iterator[Answer]:
 
 
 def download(request: Request) -> Iterator[Answer]:
-    """Bytes that have arrived and about how many there will be, until all are there and verified."""
+    """The bytes received and their approximate total, until all files are complete and verified."""
     arrived = 0
     failed: list[BaseException] = []
 
@@ -154,7 +154,7 @@ def download(request: Request) -> Iterator[Answer]:
         except BaseException as error:
             failed.append(error)
 
-    # A thread that ends with the process: whoever wants the download no longer ends the process.
+    # A daemon thread: cancelling a download ends the process.
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     while thread.is_alive():
@@ -166,14 +166,14 @@ def download(request: Request) -> Iterator[Answer]:
 
 
 def _load(request: Request) -> Data:
-    """The data set, from memory if it was asked for lately and has not changed since."""
+    """The data set, from memory if it was requested recently and has not changed since."""
     source = DataSource.from_json(request["source"])
     changed = [path.stat().st_mtime_ns if path.is_file() else 0 for path in source.paths]
     key = (source, str(data_folder(source.root)), *changed)
     data = _kept.pop(key, None)
     if data is None:
         data = _to_data(load_source(source))
-    _kept[key] = data  # the latest last
+    _kept[key] = data  # the most recent one last
     while len(_kept) > KEPT:
         del _kept[next(iter(_kept))]
     return data
@@ -199,7 +199,7 @@ def _to_data(bunch: Bunch) -> Data:
 
 
 def grey_images(X: NDArray[np.float32], image_shape: tuple[int, ...]) -> NDArray[np.float32] | None:
-    """Images of shape (n, height, width), the mean of their colours if they have any; None if these are none."""
+    """Images of shape (n, height, width), as the mean of the colour channels if there are any; None for other data."""
     images = X.reshape(-1, *image_shape)
     if len(image_shape) == 3:
         axis = next((axis for axis in (3, 1) if images.shape[axis] in (1, 3, 4)), None)

@@ -1,4 +1,4 @@
-"""The app's end of the service process."""
+"""The app's connection to the service process."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from typing import Any
 
 _LINE_LIMIT = 64 * 2**20
 
-#: So long the process may take to tidy up when it is ended.
+#: Maximum time for the process to clean up when it is terminated.
 SECONDS_TO_END = 1.0
 
 
 class ServiceError(Exception):
-    """The service could not do what was asked; the message says why."""
+    """A request failed; the message names the reason."""
 
 
 class Overtaken(Exception):  # noqa: N818 (it is not an error)
-    """A newer request of the same group has made this one pointless."""
+    """A newer request of the same group has replaced this one."""
 
 
 class Service:
-    """Asks the service process, which is started when it is first needed and again if it has died."""
+    """Sends requests to the service process, which is started when first needed, and restarted if it has died."""
 
     def __init__(self) -> None:
         self._process: asyncio.subprocess.Process | None = None
@@ -42,23 +42,23 @@ class Service:
         return last
 
     async def stream(self, op: str, *, group: str | None = None, **fields: Any) -> AsyncGenerator[dict[str, Any], None]:
-        """All answers to a request, as they come.
+        """All answers to a request, in the order of their arrival.
 
         Parameters
         ----------
         op : str
             The operation, such as "explore.prune".
         group : str, optional
-            A newer request of the same group overtakes this one.
+            A newer request of the same group replaces this one.
         **fields
-            What else the operation wants; must be JSON.
+            Other fields of the request; must be serialisable to JSON.
 
         Raises
         ------
         ServiceError
-            If it cannot be answered, or the process dies.
+            If the request fails, or the process dies.
         Overtaken
-            If a newer request of the same group came.
+            If a newer request of the same group replaced this one.
         """
         process = await self._running()
         number = next(self._ids)
@@ -83,11 +83,11 @@ class Service:
             del self._answers[number]
 
     async def start(self) -> None:
-        """Start the process, so that it is ready when it is needed."""
+        """Start the process in advance."""
         await self._running()
 
     async def close(self) -> None:
-        """End the process, and whatever it is doing."""
+        """Terminate the process and its work."""
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.terminate()
@@ -118,7 +118,7 @@ class Service:
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None
-        with contextlib.suppress(ValueError):  # a line longer than the limit: nothing after it can be trusted
+        with contextlib.suppress(ValueError):  # a line exceeds the limit: the lines after it cannot be trusted
             async for line in process.stdout:
                 answer = json.loads(line)
                 if (waiting := self._answers.get(answer["id"])) is not None:

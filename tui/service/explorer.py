@@ -1,18 +1,18 @@
-"""Answers the questions of the explore screen, in the service process: a finished network, pruned by hand.
+"""Answers requests of the Explore screen, in the service process: prune a trained network interactively.
 
 ======================  ============================================================================================
-``explore.prune``       asked with ``model`` (the path of a model file), ``source`` (its data, a `DataSource`),
-                        ``content`` (which they must have; None if that is not known), ``sparsity``, ``ways``, and
-                        ``first`` and ``count`` (which pictures of the gallery). Answered with ``doing`` (words, while
-                        something takes seconds), ``note`` (a sentence about the model file), ``network`` (the fields
+``explore.prune``       fields: ``model`` (the path of a model file), ``source`` (its data, a `DataSource`), ``content``
+                        (the expected content hash; None if unknown), ``sparsity``, ``ways``, and ``first`` and
+                        ``count`` (which pictures of the gallery). Answers: ``doing`` (a description of a step that
+                        takes seconds), ``note`` (a sentence about the model file), ``network`` (the fields
                         of `Network`),
-                        ``figures`` (of `Figures`: an estimate, if that is worth it, then the exact ones) and, beside
+                        ``figures`` (of `Figures`: an estimate, if worthwhile, then the exact ones) and, with
                         the exact ones, ``gallery`` (of `Gallery`)
-``explore.save``        asked with ``model, source, content, sparsity, ways, path``. Answered with ``doing``, then
+``explore.save``        fields: ``model, source, content, sparsity, ways, path``. Answers: ``doing``, then
                         ``saved``, the path of the file written
 ======================  ============================================================================================
 
-The classes here are what the app reads the answers with, so nothing heavy may be imported before it is needed.
+The app reads the answers with the classes here, so heavy modules are imported only when needed.
 """
 
 from __future__ import annotations
@@ -42,20 +42,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Network:
-    """The network before the pruning, and its test data.
+    """The unpruned network, and its test data.
 
     Attributes
     ----------
     sizes : list of int
         Number of features, then of the units of each layer.
     widths : list of [int, int]
-        For every layer, the width of what it reads and of what it computes.
+        For every layer, its input and output width.
     classes : list of str
     n_test : int
     has_images : bool
         Whether a sample can be drawn.
     device, precision : str
-        Of the computing.
+        Of the computation.
     accuracy, loss : float
     class_accuracy : list of float
         NaN for a class without test data.
@@ -75,14 +75,14 @@ class Network:
 
 @dataclass(frozen=True)
 class Figures:
-    """What is left of the network; see `prunelab.estimators.interactive.Cut` and `Scores`.
+    """The figures of the pruned network; see `prunelab.estimators.interactive.Cut` and `Scores`.
 
     Attributes
     ----------
     granularity : str
         What was removed: "weight" or "unit".
     n_samples : int
-        How many test samples were looked at.
+        The number of test samples used.
     is_connected : bool
         Whether a path leads from the input to the output.
     dead_units, disconnected_units, emptied_layers : list of int
@@ -112,7 +112,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class Picture:
-    """A test image: its class, what was predicted before and after the pruning, and its pixels as bytes in base 64."""
+    """A test image: its class, the predictions before and after pruning, and its pixels as bytes in base 64."""
 
     truth: int
     before: int
@@ -128,20 +128,20 @@ class Picture:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Test images: first those that the pruning breaks, then those that were wrong before, then the others.
+    """Test images: first those that pruning breaks, then those wrong before, then the others.
 
     Attributes
     ----------
     sparsity : float
-        Of the pruning.
+        Of the pruned network.
     n_broken, n_wrong_before, n_right : int
-        How many there are of each kind.
+        The number of images of each kind.
     n_corrected : int
-        How many of those wrong before are right after it.
+        The number of images wrong before that are right after pruning.
     first : int
-        The place of the first picture among them all.
+        The position of the first picture among all.
     pictures : list of Picture
-        Empty if the data are no images.
+        Empty if the data are not images.
     """
 
     sparsity: float
@@ -154,14 +154,14 @@ class Gallery:
 
 
 def gallery_of(answer: dict[str, Any]) -> Gallery:
-    """Read a gallery from an answer."""
+    """Create a gallery from an answer."""
     return Gallery(**{**answer, "pictures": [Picture(**picture) for picture in answer["pictures"]]})
 
 
 class Explorer:
-    """What was loaded last, and measured last: the next question is most likely about the same.
+    """Caches the data, network and measurements of the last request: the next request usually concerns the same.
 
-    Every step is kept as soon as it is done, so a request that is overtaken has not worked for nothing.
+    Every step is cached as soon as it is finished, so that the work of a replaced request is not lost.
     """
 
     def __init__(self) -> None:
@@ -186,7 +186,7 @@ class Explorer:
     def _measured(
         self, subject: _Subject, sparsity: float, ways: dict[str, Any]
     ) -> Generator[Answer, None, tuple[Cut, Scores]]:
-        """Prune and measure, unless it is what was measured last."""
+        """Prune and measure, unless the result is cached."""
         key = subject.key, sparsity, ways
         known: tuple[Cut, Scores] | None = self._look_up("measured", key)
         if known is not None:
@@ -201,7 +201,7 @@ class Explorer:
         return self._keep("measured", key, (cut, scores))
 
     def _subject(self, request: Request) -> Generator[Answer, None, _Subject]:
-        """What the request is about, loaded as far as it is not there yet."""
+        """The subject of a request, loaded unless it is cached."""
         path, source = request["model"], DataSource.from_json(request["source"])
         key = path, source, request["content"]
         subject: _Subject | None = self._look_up("subject", key)
@@ -225,7 +225,7 @@ class Explorer:
         bunch = data.bunch
         if request["content"] not in (None, bunch.content):
             raise ValueError(
-                f"{source.dataset} has changed since the network was trained on it: put the file back, or start a new "
+                f"{source.dataset} has changed since the network was trained on it: restore the file, or start a new "
                 "run"
             )
         if not hasattr(classifier, "preprocessing_"):  # a model file of an earlier version
@@ -244,7 +244,7 @@ class Explorer:
 
 
 class _Data:
-    """A data set, and how to draw its test samples."""
+    """A data set and its test samples as images."""
 
     def __init__(self, bunch: Bunch):
         self.bunch = bunch
@@ -259,7 +259,7 @@ class _Data:
         return np.rint(255 * (image - self._low) / max(self._high - self._low, 1e-9)).astype(np.uint8)
 
     def _grey(self, index: int) -> NDArray[np.float32] | None:
-        """A sample as one grey image; None if it is none."""
+        """A sample as one grey image; None if it is not an image."""
         image = np.squeeze(self.bunch.X_test[index].reshape(self.bunch.image_shape))
         if image.ndim == 3 and min(image.shape) in (3, 4):  # colours
             image = image.mean(axis=int(np.argmin(image.shape)))
@@ -286,7 +286,7 @@ class _Subject:
         )
 
     def gallery(self, sparsity: float, scores: Scores, first: int, count: int) -> Gallery:
-        """Some of the test images, in the order of the gallery."""
+        """A part of the test images, in the order of the gallery."""
         outcome = self.interactive.outcome(scores)
         groups = outcome.broken, outcome.wrong_before, outcome.right
         chosen = np.concatenate(groups)[first : first + count] if self._data.has_images else []

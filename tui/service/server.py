@@ -1,10 +1,10 @@
-"""The process that answers the app's questions: ``python -m prunelab.tui.service.server``.
+"""The process that answers the app's requests: ``python -m prunelab.tui.service.server``.
 
-Everything that needs torch or scikit-learn but is no run happens there: pruning a model by hand, loading and
-drawing from data sets. Requests come as JSON lines on standard input, ``{"id", "op", "group", ...}``; answers go as
-JSON lines to standard output, ``{"id", "last", ...}``, several to a request if the answer gets better with time.
-A request is overtaken by a newer one of the same group: it is dropped if it waits, and ends at its next answer if
-it is being worked on. The process ends when standard input does.
+It does everything that needs torch or scikit-learn but is not a run: interactive pruning, loading and
+rendering data sets. Requests are JSON lines on standard input, ``{"id", "op", "group", ...}``; answers are JSON lines
+on standard output, ``{"id", "last", ...}``, several per request if results improve over time.
+A newer request of the same group overtakes an older one: the older one is dropped if it is waiting, and ends at its
+next answer if it is being processed. The process ends when standard input ends.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from typing import Any
 
 Answer = dict[str, Any]
 
-#: The modules that answer, by the beginning of the operations' names. Each has ``OPERATIONS``: names to functions
-#: of a `Request` that yield answers. A module is imported when it is first needed. An empty answer is not sent: it is
-#: a chance to be overtaken.
+#: The modules that answer, by the first part of an operation's name. Each has ``OPERATIONS``: names to functions
+#: from a `Request` to an iterator of answers. A module is imported when first needed. An empty answer is not sent: it
+#: only lets a newer request take over.
 MODULES = {"explore": ".explorer", "data": ".browser"}
 
 
 class Request:
-    """What is asked: the fields of the request, and whether a newer one has made it pointless."""
+    """The fields of a request, and whether a newer request has overtaken it."""
 
     def __init__(self, fields: dict[str, Any], newest: dict[str, int]):
         self.fields = fields
@@ -37,7 +37,7 @@ class Request:
 
     @property
     def is_overtaken(self) -> bool:
-        """Whether a newer request of the same group waits."""
+        """Whether a newer request of the same group is waiting."""
         group = self.fields.get("group")
         return group is not None and self._newest.get(group, 0) > self.fields["id"]
 
@@ -53,12 +53,12 @@ Operation = Callable[[Request], Iterator[Answer]]
 
 
 def main() -> int:
-    """Answer until standard input ends."""
-    # What libraries print must not get among the answers.
+    """Answer requests until standard input ends."""
+    # Keep the output of libraries out of the answers.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # a run may want the processors at the same time
-    # Asked to end, it tidies up first: temporary folders do not stay behind.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # leave the processors to a run
+    # Clean up when terminated: leave no temporary folders.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     waiting: queue.Queue[Request | None] = queue.Queue()
     newest: dict[str, int] = {}
@@ -71,7 +71,7 @@ def main() -> int:
     try:
         while (request := waiting.get()) is not None:
             _answer(request, answer)
-    except BrokenPipeError:  # the app is gone
+    except BrokenPipeError:  # the app has ended
         pass
     return 0
 
@@ -83,7 +83,7 @@ def _read(waiting: queue.Queue[Request | None], newest: dict[str, int]) -> None:
             newest[fields["group"]] = fields["id"]
         waiting.put(Request(fields, newest))
     waiting.put(None)
-    # The app is gone: whatever is being computed is for nobody.
+    # The app has ended: the answers are not needed.
     os.kill(os.getpid(), signal.SIGTERM)
     threading.Timer(2.0, os._exit, args=(0,)).start()
 

@@ -1,4 +1,4 @@
-"""Curves at their sparsities: for each a line of figures, and below it how they differ from another curve's."""
+"""A table of curves and their values at each sparsity, with the differences from other curves below."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..runs.compare import MEASURES, Curve, Difference, differences
 from ..text import shorten
 from .table import GAP, Cell, Column, Table
 
-#: The names of the curves get no narrower and no wider than this.
+#: Minimum and maximum width of the names.
 NAME_WIDTHS = (24, 60)
 
 NUMBER_WIDTH, INTERVAL_WIDTH = 6, 7
@@ -25,7 +25,7 @@ AGAINST = "against"
 
 @dataclass(frozen=True)
 class _Row:
-    """What is shown of a curve."""
+    """A curve, the curve that it is compared with, and its values."""
 
     curve: Curve
     other: Curve | None
@@ -33,7 +33,7 @@ class _Row:
 
 
 class CurveTable(Table):
-    """The curves given by `show_curves`, two lines each, under the symbols with which they are drawn."""
+    """The curves of `show_curves`, two lines each, with the symbols of the plot."""
 
     def __init__(self, *, id: str | None = None):
         super().__init__(id=id, fixed=2, row_height=2)
@@ -63,11 +63,11 @@ class CurveTable(Table):
         ----------
         curves : sequence of Curve
         opponents : mapping of str to Curve or None
-            What each is compared with, by the curves' keys.
+            The curve that each is compared with, by key.
         places : mapping of str to int
-            The place of each among the curves that are drawn, which says what its symbol is.
+            The place of each curve in the plot, which determines its symbol.
         hidden : collection of str
-            The keys of those that are not drawn.
+            The keys of the curves that are not drawn.
         measure : str
             One of `MEASURES`.
         """
@@ -79,7 +79,7 @@ class CurveTable(Table):
         self.lay_out()
 
     def lay_out(self) -> None:
-        """Show the curves with names as wide as there is room for."""
+        """Show the curves, with names as wide as possible."""
         self.show(self._columns_for(self.scrollable_content_region.width), list(self._rows), self._lines)
 
     def _columns_for(self, width: int) -> list[Column]:
@@ -116,12 +116,12 @@ class CurveTable(Table):
         ]
 
     def _symbol(self, key: str) -> Cell:
-        """How the curve is drawn."""
+        """The symbol of the curve in the plot."""
         style = style_of(self._places[key])
         return Cell(style.ascii_symbol if self.ascii_only else style.symbol, Style(color=f"color({style.colour})"))
 
     def _short_name(self, curve: Curve, width: int) -> str:
-        """A name that fits: what the run is called gives way to what tells its curves apart."""
+        """The name of a curve, shortened to fit: the title of the run first, the ways of pruning never."""
         first, *others = curve.name
         rest = "".join(f", {other}" for other in others)
         return shorten(first, max(width - cell_len(rest), 6), self.ascii_only) + rest
@@ -130,7 +130,7 @@ class CurveTable(Table):
         if not row.curve.rows:
             return "no points yet"
         if row.other is None:
-            return "the base"
+            return "the baseline"
         start = f"{AGAINST} {self._symbol(row.other.key).text} "
         name, ways = ", ".join(row.other.name), ", ".join(row.other.name[1:])
         return start + (name if cell_len(start + name) <= self._name_width or not ways else ways)
@@ -141,7 +141,7 @@ class CurveTable(Table):
         return Cell(f"{value:.{digits}f}".rjust(NUMBER_WIDTH), "muted" if is_hidden else "")
 
     def _change(self, figure: Difference) -> Cell:
-        """How much more, coloured if it is more than chance (or if nothing is known of chance)."""
+        """The difference, coloured if it is statistically significant, or if it has no interval."""
         if figure.change is None:
             return Cell("")
         factor, digits = MEASURES[self._measure][1], DIGITS[self._measure]

@@ -1,4 +1,4 @@
-"""The list of data sets: what there is, and whether it is on this machine."""
+"""The list of data sets, with their states."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ _STATE_STYLES = {"ready": "green", "damaged": "red"}
 
 @dataclass
 class Entry:
-    """A data set of the list.
+    """A data set in the list.
 
     Attributes
     ----------
     name : str
-        What `load_dataset` takes.
+        The argument for `load_dataset`.
     title, description, state : str
-        What the list shows.
+        The texts in the list.
     trouble : str
-        What is wrong with it, in a sentence; empty if nothing is known.
+        The problem in a sentence; empty if none is known.
     download_mb : int
         0 if it cannot be downloaded.
     about : dict
-        What the service says about it; empty until it has been asked.
+        The service's description; empty before it is requested.
     options : DataOptions
-        How to read a file.
+        The options for reading a file.
     pixels : str
         How pixels are scaled.
     """
@@ -51,24 +51,24 @@ class Entry:
     pixels: str = "auto"
 
     def source(self, root: str | None) -> DataSource:
-        """What to load, with the named data sets in the folder `root`."""
+        """The source to load; `root` is the folder of the named data sets."""
         return DataSource(self.name, root, self.pixels, self.options)
 
     @property
     def is_file(self) -> bool:
-        """Whether it is a file of the user's own."""
+        """Whether it is a user's file."""
         return bool(self.source(None).paths)
 
     @property
     def is_table(self) -> bool:
-        """Whether it is known not to be images."""
+        """Whether it is known to be tabular data."""
         return bool(self.about) and not self.about["image_shape"]
 
 
 def known_entries(root: str | None, before: Sequence[Entry]) -> list[Entry]:
-    """An entry for each named data set, then the files among those that were there before.
+    """An entry for each named data set, then the files from the entries `before`.
 
-    What is known of a data set is kept, unless its state has changed since.
+    What is known of a data set is kept unless its state has changed.
     """
     kept = {entry.name: entry for entry in before}
     entries = []
@@ -76,14 +76,14 @@ def known_entries(root: str | None, before: Sequence[Entry]) -> list[Entry]:
         trouble = info.checked if info.state == "damaged" else ""
         entry = Entry(info.name, info.name, info.description, info.state, trouble, info.download_mb)
         earlier = kept.pop(info.name, None)
-        # What was found when it was loaded is more than what the sizes of the files tell.
+        # Loading detects more damage than the check of the file sizes.
         is_same = earlier is not None and (earlier.state == info.state or earlier.state == "damaged")
         entries.append(earlier if earlier is not None and is_same else entry)
     return [*entries, *kept.values()]
 
 
 class DataList(OptionList, inherit_bindings=False):
-    """The list; it leaves the keys that turn pages to the screen."""
+    """The list; it leaves the page keys to the screen."""
 
     BINDINGS: ClassVar = [
         Binding("down", "cursor_down", "Down", show=False),
@@ -104,7 +104,7 @@ class DataList(OptionList, inherit_bindings=False):
         self._width = 0
 
     def show_entries(self, entries: Sequence[Entry], at: int | None = None) -> None:
-        """Show these, with the cursor at one of them, or where it was."""
+        """Show entries, with the cursor on a given one or unchanged."""
         self._entries, self._width = entries, self.scrollable_content_region.width
         if self._width:
             at = self.highlighted or 0 if at is None else at
@@ -114,13 +114,13 @@ class DataList(OptionList, inherit_bindings=False):
             self.highlighted = min(at, len(entries) - 1)
 
     def on_resize(self) -> None:
-        """Put the states at the right end again."""
+        """Align the states at the right end."""
         if self.scrollable_content_region.width != self._width:
             self.show_entries(self._entries)
 
 
 def _in_list(entry: Entry, width: int, ascii_only: bool) -> Text:
-    """Two lines: the title with the state at the right end, and the description."""
+    """Two lines: the title, with the state at the right end, and the description."""
     overflow = "crop" if ascii_only else "ellipsis"
     title = Text(clean(entry.title, ascii_only), style="bold")
     title.truncate(max(width - len(entry.state) - 1, 4), overflow=overflow)

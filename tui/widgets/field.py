@@ -1,4 +1,4 @@
-"""One line of a form: a label, something to change, and below it a sentence if that is wrong."""
+"""A line of a form: a label, a control, and an error message below it if the value is invalid."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from textual.widgets import Input, Label, Static
 
 from ..text import clean, shorten
 
-#: A cycle of more options than these has a list of them.
+#: A cycle with more options than this shows them in a list.
 FEW = 3
 
 
 class Cycle(Widget, can_focus=True):
-    """One of a few values: the arrow keys and clicks on the arrows go through them.
+    """One of a few values: the arrow keys, and clicks on the arrows, cycle through them.
 
-    Space, or a click elsewhere, asks for a list of them if they are more than a few, and else goes on.
+    Space, or a click elsewhere, shows a list if there are more than a few values, else selects the next one.
 
     Parameters
     ----------
     options : sequence of (value, name)
     label : str
-        What is chosen.
+        The name of what is chosen.
     notes : mapping of str to str
-        What is to be said about an option, by its name.
+        The description of an option, by its name.
     """
 
     DEFAULT_CSS = """
@@ -43,13 +43,13 @@ class Cycle(Widget, can_focus=True):
     """
 
     BINDINGS: ClassVar = [
-        Binding("left", "move(-1)", "the value before", show=False),
-        Binding("right", "move(1)", "the next value", show=False),
-        Binding("space", "list", "a list of the values", show=False),
+        Binding("left", "move(-1)", "previous value", show=False),
+        Binding("right", "move(1)", "next value", show=False),
+        Binding("space", "list", "list of values", show=False),
     ]
 
     index = reactive(0)
-    #: Shown instead of the value, if it is none of the options.
+    #: Shown instead of a value that is not among the options.
     other = reactive("")
 
     class Changed(Message):
@@ -61,11 +61,11 @@ class Cycle(Widget, can_focus=True):
 
         @property
         def control(self) -> Cycle:
-            """Whose value it is."""
+            """The control."""
             return self.cycle
 
     class ListWanted(Message):
-        """The user wants to choose from a list."""
+        """The user has asked for the list of values."""
 
         def __init__(self, cycle: Cycle):
             super().__init__()
@@ -79,13 +79,13 @@ class Cycle(Widget, can_focus=True):
 
     @property
     def value(self) -> Any:
-        """The value chosen."""
+        """The current value."""
         return self._options[self.index][0]
 
     @value.setter
     def value(self, value: Any) -> None:
         values = [option for option, _ in self._options]
-        if value not in values:  # from an experiment that was described elsewhere
+        if value not in values:  # for example, from a run of another version
             values.append(value)
             words = value if isinstance(value, tuple) else (value,)
             self._options.append((value, ", ".join(map(str, words))))
@@ -103,28 +103,28 @@ class Cycle(Widget, can_focus=True):
 
     @property
     def listed(self) -> list[tuple[str, str]]:
-        """The names of all options, and what is to be said about each."""
+        """The names and descriptions of all options."""
         return [(name, self._notes.get(name, "")) for _, name in self._options]
 
     def choose(self, index: int) -> None:
-        """Take the option at this place."""
+        """Choose the option at an index."""
         self.other = ""
         self.index = index
         self.post_message(self.Changed(self))
 
     def action_move(self, by: int) -> None:
-        """Go on to another value."""
+        """Choose another value."""
         self.choose((self.index + by) % len(self._options))
 
     def action_list(self) -> None:
-        """Ask for a list, if that is worth while."""
+        """Show the list if there are more than a few values, else choose the next one."""
         if len(self._options) > FEW:
             self.post_message(self.ListWanted(self))
         else:
             self.action_move(1)
 
     def on_click(self, event: events.Click) -> None:
-        """The arrows go back and on."""
+        """Choose the previous or the next value when an arrow is clicked."""
         if event.x < 2:
             self.action_move(-1)
         elif event.x > self.render().cell_len - 3:
@@ -134,7 +134,7 @@ class Cycle(Widget, can_focus=True):
 
 
 class Field(Widget):
-    """A control with its label and its error.
+    """A control with its label and its error message.
 
     Parameters
     ----------
@@ -164,16 +164,16 @@ class Field(Widget):
         yield self.control
 
     def on_descendant_focus(self) -> None:
-        """Mark the label."""
+        """Highlight the label."""
         self.add_class("-focused")
 
     def on_descendant_blur(self) -> None:
-        """Mark it no longer."""
+        """Remove the highlight."""
         self.remove_class("-focused")
 
     @property
     def error(self) -> str:
-        """What is wrong, in words that follow the label; empty if nothing is."""
+        """The error message, which completes the label; empty if the value is valid."""
         return self._error
 
     @error.setter
@@ -192,7 +192,7 @@ class Field(Widget):
 
 
 def text_input(placeholder: str = "") -> Input:
-    """An input of one line that does not blink."""
+    """An input line whose cursor does not blink."""
     field = Input(placeholder=placeholder, compact=True, max_length=1000)
     field.cursor_blink = False
     return field

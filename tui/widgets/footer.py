@@ -8,7 +8,7 @@ from textual.widgets import Footer
 
 
 class KeyFooter(Footer):
-    """A footer that is made again only if other keys are to be seen: with every move of the focus, it would be."""
+    """A footer that is rebuilt only if its keys change, instead of with every change of focus."""
 
     def __init__(self) -> None:
         super().__init__(show_command_palette=False)
@@ -20,13 +20,13 @@ class KeyFooter(Footer):
             super().bindings_changed(screen)
 
     def compose(self) -> ComposeResult:
-        """Remember what is shown: until it is made, the bindings may change again."""
+        """Remember the keys: the bindings may change again before the footer is built."""
         self._keys_shown = _keys_of(self.screen) if self._bindings_ready else []
         yield from super().compose()
 
 
 def _keys_of(screen: Screen) -> list[tuple[str, str, bool]]:
-    """The keys that a footer shows."""
+    """The keys in a footer."""
     return [
         (binding.key, binding.description, enabled)
         for _, binding, enabled, _ in screen.active_bindings.values()

@@ -1,4 +1,4 @@
-"""The form of the lab: an experiment, field by field."""
+"""The form of the lab: the settings of an experiment, one per field."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ from .entries import (
 )
 from .field import Cycle, Field, text_input
 
-#: Fields that want the whole width.
+#: Fields that take the whole width.
 _WIDE = ("preset", "sparsities")
 
-#: The width from which on there are two columns of fields.
+#: The minimum width for two columns of fields.
 TWO_COLUMNS = 64
 
 
 class RunForm(VerticalScroll, can_focus=False):
-    """Says at every change whether the experiment that its fields describe can be run.
+    """Validates the settings at every change, and posts a message.
 
     Attributes
     ----------
-    spec : RunSpec or None
+    The experiment; None if a field is invalid.
         The experiment; None while a field is wrong.
-    built : asyncio.Event
+    Set when the fields exist.
         Set when the fields are there.
     """
 
@@ -61,14 +61,14 @@ class RunForm(VerticalScroll, can_focus=False):
 
     BINDINGS: ClassVar = [
         Binding("down,enter", "focus_field(1)", "next field", show=False),
-        Binding("up", "focus_field(-1)", "field before", show=False),
+        Binding("up", "focus_field(-1)", "previous field", show=False),
     ]
 
     class Submitted(Message):
         """The button was pressed."""
 
     class Changed(Message):
-        """The experiment is another one now."""
+        """The experiment has changed."""
 
     def __init__(self, *, id: str | None = None):
         super().__init__(id=id, classes="-slim")
@@ -80,11 +80,11 @@ class RunForm(VerticalScroll, can_focus=False):
         self._fields = {name: Field(name, entry.label, _control(entry)) for name, entry in self._entries.items()}
 
     def on_mount(self) -> None:
-        """The first frame does not wait for the fields."""
+        """Compose the fields after the first frame."""
         self.call_after_refresh(self._build)
 
     async def _build(self) -> None:
-        """Two groups of fields, beside or below each other, what they come to, and the button."""
+        """Two groups of fields, beside or below each other, a summary, and the button."""
         columns = [
             Vertical(*(self._fields[entry.name] for entry in column if entry.name not in _WIDE), classes="column")
             for column in self._columns
@@ -104,13 +104,13 @@ class RunForm(VerticalScroll, can_focus=False):
         return getattr(self.app, "data_root", None)
 
     def on_resize(self, event: events.Resize) -> None:
-        """Two columns of fields where there is room for them."""
+        """Use two columns of fields if they fit."""
         self.set_class(event.size.width < TWO_COLUMNS, "-slim")
 
-    # -- what is in it ---------------------------------------------------------------------------------------
+    # -- values ----------------------------------------------------------------------------------------------
 
     def fill(self, spec: RunSpec) -> None:
-        """Put an experiment into the fields."""
+        """Set the fields to the settings of an experiment."""
         self._like = dataclasses.replace(spec, data_root=spec.data_root or self._data_root)
         with self.prevent(Input.Changed):
             values = values_of(spec)
@@ -123,12 +123,12 @@ class RunForm(VerticalScroll, can_focus=False):
         self.check()
 
     def describes(self, spec: RunSpec) -> bool:
-        """Whether the fields hold an experiment, as far as there are fields for it."""
+        """Whether the fields describe an experiment, apart from settings without a field."""
         shown = spec_of(values_of(spec), spec)
         return self.spec is not None and self.spec.is_like(shown) and self.spec.seeds == shown.seeds
 
     def check(self) -> None:
-        """Read all fields, and say what is wrong with them."""
+        """Read and validate all fields, and show the errors."""
         if not self.built.is_set():
             return
         values, problems = self._read()
@@ -156,7 +156,7 @@ class RunForm(VerticalScroll, can_focus=False):
         self.query_one(".summary", Static).update(summary)
 
     def _read(self) -> tuple[dict[str, Any], dict[str, str]]:
-        """The values that can be read, and why others cannot."""
+        """The valid values, and the errors of the others."""
         values: dict[str, Any] = {}
         problems: dict[str, str] = {}
         for name, entry in self._entries.items():
@@ -180,14 +180,14 @@ class RunForm(VerticalScroll, can_focus=False):
     def _wrong(self) -> Field | None:
         return next((field for field in self._fields.values() if field.error), None)
 
-    # -- going through it ------------------------------------------------------------------------------------
+    # -- focus -----------------------------------------------------------------------------------------------
 
     def focus_first(self) -> None:
-        """Go to the first field."""
+        """Focus the first field."""
         self.screen.set_focus(self._fields["preset"].control)
 
     def focus_wrong(self) -> str:
-        """Go to the first field that is wrong; returns what is wrong, in a sentence."""
+        """Focus the first invalid field; returns its error as a sentence."""
         field = self._wrong()
         if field is None:
             return str(self.query_one(".summary", Static).content)
@@ -195,33 +195,33 @@ class RunForm(VerticalScroll, can_focus=False):
         return f"{field.label}: {field.error}"
 
     def action_focus_field(self, by: int) -> None:
-        """Go to another field."""
+        """Focus another field."""
         (self.screen.focus_next if by > 0 else self.screen.focus_previous)("RunForm Input, RunForm Cycle, RunForm #run")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Enter goes on to the next field."""
+        """Focus the next field on Enter."""
         event.stop()
         self.action_focus_field(1)
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Something was typed."""
+        """Validate after typing."""
         event.stop()
         self.check()
 
     def on_cycle_changed(self, event: Cycle.Changed) -> None:
-        """Something was chosen; a preset fills the other fields."""
+        """Validate after a choice; a preset fills in the other fields."""
         event.stop()
         if event.cycle is not self._fields["preset"].control:
             self.check()
             return
         machine = {name: cast("Cycle", self._fields[name].control).value for name in ("device", "precision")}
-        spec = RunSpec.from_preset(event.value)  # by now the field may show that the others are of another one
+        spec = RunSpec.from_preset(event.value)  # the field itself may already show another preset
         first = min(self.spec.seeds) if self.spec else 0
         seeds = tuple(range(first, first + len(spec.seeds)))
         self.fill(dataclasses.replace(spec, seeds=seeds, parameters={**spec.parameters, **machine}))
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
-        """The button runs it."""
+        """Run the experiment."""
         event.stop()
         self.post_message(self.Submitted())
 
@@ -233,7 +233,7 @@ def _control(entry: Entry) -> Input | Cycle:
 
 
 def _in_words(spec: RunSpec) -> str:
-    """What a form comes to: how much there is to compute, and what has no field."""
+    """The summary of a form: the amount of work, and settings without a field."""
     counts = [
         (len(spec.seeds), "training"),
         (len(spec.variants), "curve"),

@@ -1,4 +1,4 @@
-"""A picture of very many small pieces in colour, such as a gallery of images."""
+"""A picture of very many small coloured pieces, for example a gallery of images."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _ESCAPE = re.compile(r"\x1b\[([0-9;]*)m")
 
 
 class Mosaic(Picture):
-    """A `Picture` that hands its lines to the terminal as they are.
+    """A `Picture` that passes its lines to the terminal unchanged.
 
-    The usual way, by way of rich's and Textual's texts, takes four times as long for thousands of pieces: so long that
-    keys would have to wait.
+    The usual way, through Rich's and Textual's texts, takes four times as long for thousands of pieces: long enough to
+    delay the handling of keys.
     """
 
     _lines: tuple[Size, list[Strip]] | None = None
@@ -30,7 +30,7 @@ class Mosaic(Picture):
         super()._draw_again()
 
     def render_line(self, y: int) -> Strip:
-        """Draw, if what to draw or the size has changed."""
+        """Draw, if the content or the size has changed."""
         size = self.size
         if self._lines is None or self._lines[0] != size:
             self._lines = size, [_strip(line) for line in self._text().split("\n")]
@@ -40,7 +40,7 @@ class Mosaic(Picture):
 
 
 def _strip(line: str) -> Strip:
-    """A line with escape codes for colours, each of which replaces the one before it, as `text.paint` makes it."""
+    """Convert a line with escape codes for colours, each replacing the previous one, as `text.paint` writes it."""
     parts = _ESCAPE.split(line)  # text, code, text, code, text
     pieces = zip(["0", *parts[1::2]], parts[::2], strict=True)
     return Strip([Segment(text, _style(code)) for code, text in pieces if text])
@@ -48,6 +48,6 @@ def _strip(line: str) -> Strip:
 
 @lru_cache(maxsize=4096)
 def _style(code: str) -> Style:
-    """The style that an escape code stands for."""
+    """Convert an escape code to a style."""
     styles = [span.style for span in Text.from_ansi(f"\x1b[{code}mx").spans]
     return Style.combine([Style(), *(style for style in styles if isinstance(style, Style))])

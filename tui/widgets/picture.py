@@ -1,4 +1,4 @@
-"""Images, tables and sentences in the middle of a screen, drawn at once when they change."""
+"""Images, tables and sentences in the middle of a screen, redrawn immediately."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ if TYPE_CHECKING:
 
 
 class Picture(Plot):
-    """A `Plot` for what changes only when the person asks for it, and then without delay."""
+    """A `Plot` for content that changes only at the user's request, and then without delay."""
 
     DEFAULT_CSS = """
     Picture { height: 1fr; width: 1fr; }
     """
 
     def show(self, draw: Draw) -> None:
-        """Draw this from now on."""
+        """Set the function that draws the content."""
         self._draw = draw
         self._draw_again()
 
-    def say(self, *paragraphs: str) -> None:
-        """Show sentences instead, in the middle."""
+    def show_text(self, *paragraphs: str) -> None:
+        """Show sentences in the middle instead."""
 
         def draw(*, width: int, height: int, ascii_only: bool, **_: bool) -> str:
             lines = [line for text in paragraphs for line in (*wrapped(clean(text, ascii_only), width - 2), "")][:-1]

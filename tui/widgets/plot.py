@@ -1,4 +1,4 @@
-"""A widget for what the plotting functions draw."""
+"""A widget for the results of the drawing functions."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from rich.text import Text
 from textual.geometry import Region, Size
 from textual.widget import Widget
 
-#: Draws for a `width`, a `height`, with `colour` or without, `ascii_only` or not: ``partial(plot_curves, series)``.
+#: A drawing function with parameters `width`, `height`, `colour`, `ascii_only`: ``partial(plot_curves, series)``.
 Draw = Callable[..., str]
 
 
 def as_high_as_it_is(draw: Draw) -> Draw:
-    """What draws as many lines as it takes, and does not ask for a height."""
+    """Adapt a drawing function without a `height`, whose result has as many lines as needed."""
     return lambda *, height, **rest: draw(**rest)  # noqa: ARG005
 
 
@@ -23,7 +23,7 @@ SECONDS_BETWEEN_DRAWINGS = 0.25
 
 
 class _Drawing(NamedTuple):
-    """What was drawn for a size: its lines with escape codes, and all of it."""
+    """The result for a size: its lines with escape codes, and the whole text."""
 
     size: Size
     lines: list[str]
@@ -31,9 +31,9 @@ class _Drawing(NamedTuple):
 
 
 class Plot(Widget):
-    """Shows text drawn for the size that the widget has; draws again, at most four times a second, when told to.
+    """Shows text drawn for the size of the widget; redraws at most four times a second.
 
-    `show` takes a function that returns lines of exactly that size. Nothing is drawn while the widget cannot be seen.
+    `show` takes a function that returns lines of exactly that size. Nothing is drawn while the widget is not visible.
     """
 
     DEFAULT_CSS = """
@@ -47,14 +47,14 @@ class Plot(Widget):
         self._is_waiting = False
 
     def show(self, draw: Draw) -> None:
-        """Draw this from now on, soon."""
+        """Set the function that draws the content; it is called soon."""
         self._draw = draw
         if not self._is_waiting:
             self._is_waiting = True
             self.set_timer(SECONDS_BETWEEN_DRAWINGS if self._drawn else 0.01, self._draw_again)
 
     def _draw_again(self) -> None:
-        """Draw, and have only the lines sent that have changed: over a slow connection that is felt."""
+        """Draw, and send only the lines that have changed, which matters over a slow connection."""
         self._is_waiting = False
         before, self._drawn = self._drawn, None
         if before is None or before.size != self.size or self.screen not in self.app.screen_stack:
@@ -66,7 +66,7 @@ class Plot(Widget):
             self.refresh(*(Region(0, y, self.size.width, 1) for y in changed))
 
     def render(self) -> Text:
-        """Draw, if the size or what to draw has changed."""
+        """Draw, if the content or the size has changed."""
         return self._drawing().text
 
     def _drawing(self) -> _Drawing:

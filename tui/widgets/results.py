@@ -1,4 +1,4 @@
-"""The table of accuracies: sparsities by curves."""
+"""The table of accuracies by sparsity and curve."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 Point = tuple[str, float]
 
-#: Of an accuracy: of one seed, and of several with their interval.
+#: Widths of an accuracy for one seed, and for several with an interval.
 _WIDTH, _WIDTH_OF_MEAN = 5, 13
 
 
 class ResultsTable(DataTable[str]):
-    """Fills as the points come; its cursor is on the newest one until it is moved.
+    """Shows points as they are finished; the cursor follows the newest one until the user moves it.
 
     Attributes
     ----------
     point : (curve, sparsity) or None
-        The point at the cursor.
+        The point under the cursor.
     """
 
     DEFAULT_CSS = """
@@ -38,7 +38,7 @@ class ResultsTable(DataTable[str]):
     """
 
     class PointChosen(Message):
-        """The cursor is on another point."""
+        """The cursor has moved to another point."""
 
     def __init__(self, *, id: str | None = None, classes: str | None = None):
         super().__init__(id=id, classes=classes, cell_padding=1, zebra_stripes=False)
@@ -50,8 +50,8 @@ class ResultsTable(DataTable[str]):
         self._shown: dict[Point, str] = {}
 
     def begin(self, spec: RunSpec, *, is_transposed: bool) -> None:
-        """Make an empty table for a run; if `is_transposed`, every curve is a line of it instead of a column."""
-        if spec is self._spec and is_transposed == self._is_transposed:  # of two runs with equal specs each has its own
+        """Create an empty table for a run; if `is_transposed`, curves are rows instead of columns."""
+        if spec is self._spec and is_transposed == self._is_transposed:  # identity: two runs may have equal specs
             return
         if spec is not self._spec:
             self._follows, self.point = True, None
@@ -66,7 +66,7 @@ class ResultsTable(DataTable[str]):
             self.add_row(*[""] * len(across), label=label, key=key)
 
     def update_rows(self, rows: list[Row], ascii_only: bool) -> None:
-        """Show the accuracies, those that have changed."""
+        """Update the accuracies that have changed."""
         if self._spec is None:
             return
         for point, values in accuracies(rows, self._spec).items():
@@ -80,7 +80,7 @@ class ResultsTable(DataTable[str]):
                 self._go_to(self._newest)
 
     def _has(self, point: Point) -> bool:
-        """Whether there is a cell for it; not if the events of the run are not those of its spec."""
+        """Whether the table has a cell for the point; not if the events of a run do not match its spec."""
         row, column = self._keys(point)
         return row in self.rows and column in self.columns
 
@@ -94,10 +94,10 @@ class ResultsTable(DataTable[str]):
         self.move_cursor(row=self.get_row_index(row), column=self.get_column_index(column), animate=False)
 
     def on_data_table_cell_highlighted(self, event: DataTable.CellHighlighted) -> None:
-        """The cursor has moved, by the user or to the newest point."""
+        """Handle a move of the cursor, by the user or to the newest point."""
         event.stop()
         if event.coordinate != self.cursor_coordinate:
-            return  # it has moved on since
+            return  # the cursor has moved again since
         point = self._point_at(event.coordinate)
         if point is not None and point != self.point:
             self.point, self._follows = point, point == self._newest

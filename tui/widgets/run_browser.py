@@ -1,4 +1,4 @@
-"""The table of runs with its filter, and what is said where there is nothing to list."""
+"""The table of runs with its filter, and a message if there are no runs to list."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from .table import Table
 
 
 class RunBrowser(Vertical):
-    """The runs of a listing; `look` shows what is new.
+    """The runs of a listing; `look` reads changes.
 
     Parameters
     ----------
     listing : Listing
     leave_out : collection of str
-        The ids of runs that are not shown.
+        The ids of runs to exclude.
     """
 
     DEFAULT_CSS = """
@@ -52,20 +52,20 @@ class RunBrowser(Vertical):
         return self.query_one(RunTable)
 
     def on_mount(self) -> None:
-        """Show what is known already."""
+        """Show the runs that are already known."""
         self._show()
 
-    # -- what is new -----------------------------------------------------------------------------------------
+    # -- changes ---------------------------------------------------------------------------------------------
 
     def look(self, *, fully: bool = False, seconds: float = 0.03) -> None:
-        """Read what is new, for about as long as that; what then is left follows by itself."""
+        """Read changes for about the given time; the rest follows automatically."""
         if self._listing.refresh(fully=fully, seconds=seconds):
             self._show()
         if not self._listing.is_complete:
             self.set_timer(0.01, self.look)
 
-    def say_selected(self) -> None:
-        """Say how many are on the list, and how many of them are selected."""
+    def show_selected(self) -> None:
+        """Show the number of runs in the list, and of selected runs."""
         shown, selected, everything = len(self.table.keys), len(self.table.selected), self.table.n_runs
         parts = [f"{shown} of {everything} match" if self.table.filter_text else f"{everything} in all"]
         parts += [f"{selected} selected"] * bool(selected)
@@ -73,59 +73,59 @@ class RunBrowser(Vertical):
 
     def _show(self) -> None:
         self.table.show_runs({k: e for k, e in self._listing.entries.items() if k not in self._leave_out})
-        self._say()
+        self._show_message()
 
-    def _say(self) -> None:
-        said = ""
+    def _show_message(self) -> None:
+        message = ""
         if self._listing.problem:
-            said = self._listing.problem
+            message = self._listing.problem
         elif not self._listing.entries and self._listing.is_complete:
-            said = "No runs yet.\nThe lab (F2) starts one."
+            message = "No runs yet.\nThe lab (F2) starts one."
         elif not self.table.n_runs and self._listing.is_complete:
-            said = "There are no other runs."
+            message = "There are no other runs."
         elif not self.table.keys and self.table.filter_text:
-            said = f"No run matches {self.table.filter_text!r}.\nEscape shows all of them."
-        self.set_class(bool(said), "-empty")
-        self.query_one("#nothing", Static).update(said)
-        self.say_selected()
+            message = f"No run matches {self.table.filter_text!r}.\nEscape shows all of them."
+        self.set_class(bool(message), "-empty")
+        self.query_one("#nothing", Static).update(message)
+        self.show_selected()
 
     # -- the filter ------------------------------------------------------------------------------------------
 
     @property
     def is_filtering(self) -> bool:
-        """Whether the filter can be seen."""
+        """Whether the filter is visible."""
         return self.has_class("-filtering")
 
     def open_filter(self) -> None:
-        """Let the user type a filter."""
+        """Focus the filter."""
         self.add_class("-filtering")
         self.query_one(Input).focus()
 
     def close_filter(self) -> None:
-        """Show all runs again."""
+        """Clear the filter."""
         self.query_one(Input).value = ""
         self.remove_class("-filtering")
         self.table.focus()
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Filter as it is typed."""
+        """Apply the filter while it is typed."""
         self.table.filter_text = event.value.strip()
         self.table.lay_out()
-        self._say()
+        self._show_message()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Go on in the table; an empty filter goes away."""
+        """Return to the table; hide an empty filter."""
         event.stop()
         if not self.table.filter_text:
             self.remove_class("-filtering")
         self.table.focus()
 
     def on_key(self, event: events.Key) -> None:
-        """From the filter down to the table."""
+        """Move from the filter to the table."""
         if event.key == "down" and self.query_one(Input).has_focus:
             event.stop()
             self.table.focus()
 
     def on_table_chosen(self, event: Table.Chosen) -> None:
-        """Tell the screen."""
+        """Notify the screen."""
         event.table.focus()

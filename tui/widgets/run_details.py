@@ -1,4 +1,4 @@
-"""What is known of one run: how it stands, what it does, where it is, and its curves where there is room."""
+"""The details of a run: state, settings, folder, and, if there is room, its curves."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from ..runs.store import RunError
 from ..text import clean, duration
 from .plot import Plot
 
-#: From this size on there is room for the curves.
+#: Minimum size for the curves.
 PLOT_WIDTH, PLOT_HEIGHT = 100, 8
 
 
 def describe(entry: Entry) -> list[str]:
-    """Sentences: how a run stands, what it does, and where it is."""
+    """Sentences about the state of a run, its settings, and its folder."""
     spec = entry.spec
     lines = [_state(entry)]
     if spec is not None:
@@ -41,9 +41,9 @@ def _state(entry: Entry) -> str:
     points = f"{entry.points} of {entry.spec.n_points} points, {duration(entry.seconds)}"
     match entry.state:
         case "failed":
-            return f"failed: {entry.reason or 'the reason is not known'} ({points}; u resumes it)"
+            return f"failed: {entry.reason or 'unknown reason'} ({points}; u resumes it)"
         case "interrupted":
-            return f"interrupted: {entry.reason or 'its process is gone'} ({points}; u resumes it)"
+            return f"interrupted: {entry.reason or 'its process has ended'} ({points}; u resumes it)"
         case "stopped":
             return f"stopped ({points}; u resumes it)"
         case "running":
@@ -52,7 +52,7 @@ def _state(entry: Entry) -> str:
 
 
 class RunDetails(Horizontal):
-    """The details of the run given by `show_run`."""
+    """The details of the run that `show_run` sets."""
 
     DEFAULT_CSS = """
     RunDetails { height: 6; }
@@ -69,13 +69,13 @@ class RunDetails(Horizontal):
         self.display = False
 
     def compose(self) -> ComposeResult:
-        """The words beside the curves."""
+        """The text beside the curves."""
         with VerticalScroll(can_focus=False):
             yield Static(id="words", markup=False)
         yield Plot()
 
     def show_run(self, entry: Entry | None) -> None:
-        """Show a run, or nothing; the curves follow when the cursor rests."""
+        """Show a run, or nothing; the curves follow when the cursor stops moving."""
         if entry is self._entry:
             return
         self.display = entry is not None
@@ -85,7 +85,7 @@ class RunDetails(Horizontal):
             self.set_timer(0.1, self._show)
 
     def on_resize(self) -> None:
-        """There may be room for the curves now, and for more space between the words."""
+        """Adapt to the size: show the curves, and space between the sentences, if there is room."""
         self._set_roomy()
         self._show_words()
         self._show_curves()
@@ -118,5 +118,5 @@ class RunDetails(Horizontal):
 
 
 def clean_lines(lines: list[str], between: str, ascii_only: bool) -> str:
-    """Join lines that may hold anything."""
+    """Join lines of untrusted text."""
     return between.join(clean(line, ascii_only) for line in lines)

@@ -1,4 +1,4 @@
-"""One run, live: how far it is, its curves, its table, its layers, its log."""
+"""A live view of one run: progress, curves, table, layers and log."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from .run_summary import heading, layer_bars, loss_curve, progress
 if TYPE_CHECKING:
     from ..runs.view import Row, RunView, RunWatcher, TrainingCurve
 
-#: What a small panel shows one of, below its plot.
+#: A small panel shows one of these below its plot.
 PARTS = ("table", "layers", "log")
 
 LOG_LINES = 200
 
 
 class RunPanel(Vertical, can_focus=True):
-    """Shows what a `RunWatcher` knows, in as much room as there is.
+    """Shows the state of a `RunWatcher`, in as much detail as fits.
 
-    Small, it shows the plot and one of table, layers and log; larger, all of these; and where there is plenty, the
-    plots of the training too, which otherwise make way for the plot of the pruning when its first point comes.
+    A small panel shows the plot and one of table, layers and log; a larger one shows all of these; a very large one
+    also shows the training plots, which the pruning plot otherwise replaces when its first point is finished.
 
     Parameters
     ----------
     welcome : str
-        Markup that is shown while there is no run.
+        Markup that is shown if there is no run.
     """
 
     DEFAULT_CSS = """
@@ -75,7 +75,7 @@ class RunPanel(Vertical, can_focus=True):
         self._drawn: dict[str, Any] = {}
 
     def compose(self) -> ComposeResult:
-        """All parts; which of them are seen depends on the room."""
+        """All parts; the size determines which of them are visible."""
         yield Static(self._welcome, id="welcome")
         with Vertical(id="run"):
             yield Static(id="heading")
@@ -95,27 +95,27 @@ class RunPanel(Vertical, can_focus=True):
                     yield Static(id="lines", markup=False)
 
     def on_mount(self) -> None:
-        """The names on the borders; neither run nor welcome before it is known which."""
+        """Set the titles; hide run and welcome text until it is known which to show."""
         self.query_one("#run").display = self.query_one("#welcome").display = False
         names = {"training": "Training", "curve": "Pruning", "table": "Accuracy (%)", "layers": "Kept", "log": "Log"}
         for part, name in names.items():
             self.query_one(f"#{part}").border_title = name
-        self.query_one("#log", VerticalScroll).anchor()  # its end is seen, unless one scrolls up
+        self.query_one("#log", VerticalScroll).anchor()  # show its end unless the user scrolls up
 
-    # -- what is shown ---------------------------------------------------------------------------------------
+    # -- content ---------------------------------------------------------------------------------------------
 
     @property
     def is_small(self) -> bool:
-        """Whether only one of `PARTS` is seen."""
+        """Whether only one of `PARTS` is visible."""
         return self._size_name == "small"
 
     @property
     def shows_all(self) -> bool:
-        """Whether everything is seen."""
+        """Whether everything is visible."""
         return self._size_name == "huge"
 
     def watch_run(self, watcher: RunWatcher | None, instead: str = "") -> None:
-        """Show another run; or none, but some words instead of the welcome."""
+        """Show another run; or none, and a message instead of the welcome text."""
         self._watcher = watcher
         self.query_one("#welcome", Static).update(Content(instead) if instead else self._welcome)
         self.query_one("#run").display = watcher is not None
@@ -125,7 +125,7 @@ class RunPanel(Vertical, can_focus=True):
         self.refresh_run()
 
     def choose_part(self, part: str) -> None:
-        """Show one of `PARTS` where there is room for one."""
+        """Show one of `PARTS`, if only one is visible."""
         self._part = part
         self.refresh_run()
 
@@ -134,19 +134,19 @@ class RunPanel(Vertical, can_focus=True):
         self.choose_part(PARTS[(PARTS.index(self._part) + 1) % len(PARTS)])
 
     def toggle_stage(self) -> None:
-        """Change between the plots of the training and of the pruning, where there is room for one."""
+        """Switch between the plots of training and pruning, if only one is visible."""
         self._stage_wanted = "curve" if self._stage == "training" else "training"
         self.refresh_run()
 
     @property
     def _stage(self) -> str:
-        """Which plots are seen if only some are."""
+        """The plots to show if not all of them fit."""
         if self._stage_wanted:
             return self._stage_wanted
         return "curve" if self._watcher is not None and self._watcher.view.rows else "training"
 
     def on_resize(self, event: events.Resize) -> None:
-        """Arrange the parts for the room there is."""
+        """Arrange the parts for the size."""
         width, height = event.size
         name = "huge" if width >= 120 and height >= 44 else "large" if width >= 60 and height >= 28 else "small"
         if name == self._size_name:
@@ -154,9 +154,9 @@ class RunPanel(Vertical, can_focus=True):
         self._size_name = name
         for other in ("small", "large", "huge"):
             self.set_class(other == name, f"-{other}")
-        self.query(".stage, .part").set_class(name != "small", "panel")  # frames, where there is room for them
+        self.query(".stage, .part").set_class(name != "small", "panel")  # borders, if there is room
         parts, training = self.query_one("#parts"), self.query_one("#training")
-        # Where both plots are seen, the table stands beside that of the pruning, and the training below.
+        # If both plots are visible, the table is beside the pruning plot, and the training plot below.
         if name == "huge":
             parts.move_child(training, after=self.query_one("#table"))
         else:
@@ -164,7 +164,7 @@ class RunPanel(Vertical, can_focus=True):
         self.refresh_run()
 
     def refresh_run(self) -> None:
-        """Draw what has changed."""
+        """Redraw what has changed."""
         if self._watcher is None or not self._size_name:
             return
         view = self._watcher.view
@@ -179,7 +179,7 @@ class RunPanel(Vertical, can_focus=True):
         self._draw_log(view)
 
     def _is_new(self, part: str, *state: Any) -> bool:
-        """Whether a part was drawn from another state than this."""
+        """Whether a part must be redrawn because its state has changed."""
         if self._drawn.get(part) == state:
             return False
         self._drawn[part] = state
@@ -189,7 +189,7 @@ class RunPanel(Vertical, can_focus=True):
     def _ascii(self) -> bool:
         return getattr(self.app, "ascii_only", False)
 
-    # -- its parts -------------------------------------------------------------------------------------------
+    # -- parts -----------------------------------------------------------------------------------------------
 
     def _draw_heading(self, watcher: RunWatcher) -> None:
         content = heading(watcher, self._ascii)
@@ -219,7 +219,7 @@ class RunPanel(Vertical, can_focus=True):
     def _draw_points(self, view: RunView) -> None:
         if self.query_one("#curve").display and self._is_new("curve", len(view.rows)):
             self.query_one("#accuracies", Plot).show(_pruning_plot(view))
-        # Even where it is not seen: the layers are those of the point at its cursor.
+        # Also while it is hidden: the layers shown are those of the point under its cursor.
         if self._is_new("table", len(view.rows), self.is_small):
             table = self.query_one(ResultsTable)
             table.begin(view.spec, is_transposed=self.is_small)
@@ -258,14 +258,14 @@ class RunPanel(Vertical, can_focus=True):
 
 
 def _tabs(part: str) -> Content:
-    """The names of the parts; a click shows one."""
+    """The names of the parts, which can be clicked."""
     names = [f"[@click=screen.part('{name}')]{' '}{name}{' '}[/]" for name in PARTS]
     names[PARTS.index(part)] = f"[reverse]{names[PARTS.index(part)]}[/reverse]"
     return Content.from_markup(" ".join(names))
 
 
 def _nothing(*, width: int, ascii_only: bool, **_: int) -> str:
-    return fitted("with the first point", width, ascii_only)
+    return fitted("available after the first point", width, ascii_only)
 
 
 def _loss_plot(curve: TrainingCurve | None, epochs: int, seed: str) -> Draw:
@@ -290,7 +290,7 @@ def _pruning_plot(view: RunView) -> Draw:
 def _layers_plot(
     row: Row, name: str, weights: list[list[int]], units: list[list[int]], widths: list[list[int]]
 ) -> Draw:
-    """Bars of the weights and of the units: below or beside each other, or what was removed if there is no room."""
+    """Bars of the weights and of the units, below or beside each other; if neither fits, only of what was pruned."""
     parts = [("weights", weights), ("units", units)]
     if row["granularity"] == "unit":
         parts.reverse()

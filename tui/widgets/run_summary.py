@@ -1,4 +1,4 @@
-"""A run in words and numbers: pure functions of what is known of it."""
+"""Text and numbers about a run: pure functions of its state."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _STATE_STYLES = {
     "unreadable": "bold $text-error",
 }
 
-#: Of the words after the bars, so that the bars keep their length.
+#: Width of the text after the bars, so that the bars keep their length.
 _WIDTH = 22
 
 
 def heading(watcher: RunWatcher, ascii_only: bool) -> Content:
-    """Three lines or so: its name, state and preset, what it computes, and how it goes or went."""
+    """About three lines: name, state and preset, settings, and progress or result."""
     run, title = watcher.run, descriptions.title(watcher.run)
     beside = [descriptions.preset(run.spec), "" if title == descriptions.short_id(run) else descriptions.short_id(run)]
     lines = [
@@ -50,7 +50,7 @@ def heading(watcher: RunWatcher, ascii_only: bool) -> Content:
 
 
 def _state(watcher: RunWatcher) -> str:
-    """The state; of a worker that is suspended, that it does not respond."""
+    """The state; "not responding" if the worker is suspended."""
     return "not responding" if watcher.state == "running" and watcher.status.get("reason") else watcher.state
 
 
@@ -80,12 +80,12 @@ def _how(watcher: RunWatcher) -> str:
         return f"{len(view.rows)} points in {duration(view.seconds)}{_outcome(view)}"
     if watcher.state == "gone":
         return "its folder was deleted"
-    return f"{len(view.rows)} of {view.n_points} points are kept; press u to resume"
+    return f"{len(view.rows)} of {view.n_points} points are finished; press u to resume"
 
 
 def _speed(view: RunView) -> str:
     if view.batch is None:
-        return "pruning and measuring" if view.sizes else "loading the data"
+        return "pruning and evaluating" if view.sizes else "loading the data"
     rate = f"{view.samples_per_second:,.0f} images/s"
     left = view.seconds_left
     return f"{rate}, {duration(left)} left of this {_phase(view)}" if left is not None else rate
@@ -95,7 +95,7 @@ def _outcome(view: RunView) -> str:
     dense = view.dense_accuracy
     told = f"; dense {100 * dense:.2f} %" if dense is not None and math.isfinite(dense) else ""
     found = view.knees()
-    if len(found) > 2:  # more than a heading can hold: the plot has them
+    if len(found) > 2:  # too many for the heading; the plot shows them
         return told
     knees = ", ".join(f"{name} {100 * value:.0f} %" for name, value in found.items())
     return told + (f"; knee at {knees}" if knees else "")
@@ -106,7 +106,7 @@ def _phase(view: RunView) -> str:
 
 
 def activity(watcher: RunWatcher) -> str:
-    """What runs, for the line on top; nothing if nothing does."""
+    """The progress for the navigation bar; empty if the run is not running."""
     view = watcher.view
     if not watcher.is_live:
         return ""
@@ -117,7 +117,7 @@ def activity(watcher: RunWatcher) -> str:
 
 
 def progress(view: RunView) -> list[tuple[str, float, str]]:
-    """Bars of the training at hand, of the points, and of the seeds if there are several."""
+    """Bars of the current training, of the points, and of the seeds if there are several."""
     bars = [_epochs(view), ("points", len(view.rows) / max(view.n_points, 1), f"{len(view.rows)}/{view.n_points}")]
     if (n_seeds := len(view.spec.seeds)) > 1:
         done = len(view.rows) // view.spec.points_per_seed
@@ -141,7 +141,7 @@ def _epochs(view: RunView) -> tuple[str, float, str]:
 
 
 def accuracies(rows: list[Row], spec: RunSpec) -> dict[tuple[str, float], list[float]]:
-    """The accuracies of every curve and sparsity, one a seed; NaN where none could be measured."""
+    """The accuracies of every curve and sparsity, one per seed; NaN if it could not be measured."""
     found: dict[tuple[str, float], list[float]] = {}
     for row in rows:
         accuracy = math.nan if row["accuracy"] is None else float(row["accuracy"])
@@ -159,14 +159,14 @@ def accuracy_in_words(values: list[float], ascii_only: bool) -> str:
 
 
 def _percent(fraction: float) -> str:
-    """At most five characters."""
+    """Format a fraction as a percentage of at most five characters."""
     return "100.0" if fraction >= 0.99995 else f"{100 * fraction:.2f}"
 
 
 def layer_bars(
     counts: list[list[int]], widths: list[list[int]], of: str, *, is_wide: bool, ascii_only: bool
 ) -> list[tuple[str, float, str]]:
-    """One bar a layer: how many of its weights, or units, are kept; how many that is if there is room for it."""
+    """One bar per layer: the fraction of its remaining weights or units, and, if there is room, their number."""
     arrow = "-" if ascii_only else "→"
     bars = []
     for i, (kept, total) in enumerate(counts):
@@ -181,7 +181,7 @@ def layer_bars(
 def loss_curve(
     loss: list[tuple[float, float]], epoch_loss: list[tuple[float, float]]
 ) -> tuple[list[float], list[float]]:
-    """The loss within and after the epochs, as one curve."""
+    """The loss within and after the epochs as one curve."""
     points = sorted([*loss, *epoch_loss])
     x, y = np.array(points, dtype=float).reshape(-1, 2).T
     return x.tolist(), y.tolist()

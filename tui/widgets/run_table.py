@@ -1,4 +1,4 @@
-"""Runs in a table: which columns there is room for, sorting, filtering, and the runs that are selected."""
+"""A table of runs: columns that fit, sorting, filtering, and selection."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Kind(NamedTuple):
     ----------
     key, title : str
     text : callable
-        What it says of a run.
+        The text for a run.
     order : callable
-        What it is sorted by; None is always last.
+        The sort key; None is always last.
     most : int
-        It gets no wider than this.
+        The maximum width.
     is_right : bool
-        Whether it holds numbers.
+        Whether the column contains numbers.
     is_descending : bool
         Whether the first sort by this column is from the largest to the smallest.
     """
@@ -130,7 +130,7 @@ STATE_STYLES = {
 
 
 def _when(seconds: float) -> str:
-    """A time, as short as it can be told apart."""
+    """Format a time as briefly as possible."""
     if not seconds:
         return ""
     then = time.localtime(seconds)
@@ -140,12 +140,12 @@ def _when(seconds: float) -> str:
 
 
 def arrange(natural: dict[str, int], width: int) -> dict[str, int]:
-    """The columns that fit in a width, from left to right, and how wide each is.
+    """Choose the columns that fit, from left to right, and their widths.
 
     Parameters
     ----------
     natural : dict of str to int
-        How wide each column would like to be.
+        The preferred width of each column.
     width : int
     """
     chosen: set[str] = set(NEEDED)
@@ -163,12 +163,12 @@ def arrange(natural: dict[str, int], width: int) -> dict[str, int]:
 
 
 class RunTable(Table):
-    """The runs given by `show_runs`, filtered by `filter_text`, sorted by `sort_key`.
+    """The runs of `show_runs`, filtered by `filter_text` and sorted by `sort_key`.
 
     Attributes
     ----------
     selected : set of str
-        The ids of the runs that are selected.
+        The ids of the selected runs.
     """
 
     def __init__(self, *, id: str | None = None):
@@ -179,7 +179,7 @@ class RunTable(Table):
         self._entries: dict[str, Entry] = {}
         self._texts: dict[str, tuple[Entry, dict[str, str]]] = {}
 
-    # -- what it shows ---------------------------------------------------------------------------------------
+    # -- content ---------------------------------------------------------------------------------------------
 
     def show_runs(self, entries: dict[str, Entry]) -> None:
         """Show these runs."""
@@ -203,12 +203,12 @@ class RunTable(Table):
         self.show([MARK, *columns], [entry.id for entry in self._sorted(entries)], self._row)
 
     def matching(self) -> list[Entry]:
-        """The runs that pass the filter."""
+        """The runs that match the filter."""
         return [entry for entry in self._entries.values() if not self.filter_text or entry.matches(self.filter_text)]
 
     @property
     def n_runs(self) -> int:
-        """How many runs there are, with those that do not pass the filter."""
+        """The number of all runs, including those that do not match the filter."""
         return len(self._entries)
 
     @property
@@ -217,7 +217,7 @@ class RunTable(Table):
         return None if self.cursor is None else self._entries[self.cursor]
 
     def chosen(self) -> list[Entry]:
-        """The runs that are selected, in their order on the screen; if none is, the one under the cursor."""
+        """The selected runs, in their order on the screen; if none is selected, the one under the cursor."""
         order = [*self.keys, *(name for name in self._entries if name not in set(self.keys))]
         selected = [self._entries[name] for name in order if name in self.selected]
         return selected or [entry for entry in (self.current,) if entry is not None]
@@ -225,33 +225,33 @@ class RunTable(Table):
     # -- selecting and sorting -------------------------------------------------------------------------------
 
     def toggle(self) -> None:
-        """Select the run under the cursor, or no longer, and go on to the next."""
+        """Select or deselect the run under the cursor, and move to the next one."""
         if self.cursor is not None:
             self.selected ^= {self.cursor}
             self.action_move(1)
             self.refresh()
 
     def toggle_all(self) -> None:
-        """Select all runs on the list; if they all are, none."""
+        """Select all listed runs; if they are all selected, deselect them."""
         shown = set(self.keys)
         self.selected = self.selected - shown if shown <= self.selected else self.selected | shown
         self.refresh()
 
     def sort_by(self, key: str) -> None:
-        """Sort by a column; if it is sorted by that one, turn the order round."""
+        """Sort by a column; if it is already the sort column, reverse the order."""
         if key in KINDS:
             self.is_descending = not self.is_descending if key == self.sort_key else KINDS[key].is_descending
             self.sort_key = key
             self.lay_out()
 
     def sort_by_next(self) -> None:
-        """Sort by the next of the columns that are shown."""
+        """Sort by the next visible column."""
         shown = [column.key for column in self._columns if column.key in KINDS]
         at = shown.index(self.sort_key) if self.sort_key in shown else -1
         self.sort_by(shown[(at + 1) % len(shown)])
 
     def on_table_header_clicked(self, event: Table.HeaderClicked) -> None:
-        """Sort by that column."""
+        """Sort by the column whose header was clicked."""
         self.sort_by(event.column)
 
     # -- rows ------------------------------------------------------------------------------------------------

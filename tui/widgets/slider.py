@@ -1,4 +1,4 @@
-"""A slider for a percentage: keys, digits and mouse."""
+"""A slider for a percentage: controlled by keys, digits and the mouse."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from textual.widget import Widget
 if TYPE_CHECKING:
     from textual import events
 
-#: Columns to the left of the bar: the name and the value.
+#: Columns to the left of the bar: the label and the value.
 _LABEL_WIDTH = 19
 
 _MAX_TYPED = 7
@@ -21,9 +21,9 @@ _MAX_TYPED = 7
 class Slider(Widget):
     """A percentage from 0 to 100 as a bar with a knob, above a scale.
 
-    The owner hands in the keys: `step`, `go_to`, and for typed numbers `type_character`, `rub_out`, `take_typed` and
-    `forget_typed`. A click on the bar, or dragging the knob, chooses a whole percentage. Whenever the person chooses
-    another value, `Moved` is posted.
+    The owner forwards keys by calling `step`, `go_to`, and for typed numbers `type_character`, `rub_out`, `take_typed`
+    and `forget_typed`. A click on the bar, or dragging the knob, sets a whole percentage. `Moved` is posted when the
+    user changes the value.
     """
 
     DEFAULT_CSS = """
@@ -35,7 +35,7 @@ class Slider(Widget):
     problem = reactive("")
 
     class Moved(Message):
-        """Another value was chosen."""
+        """The value has changed."""
 
         def __init__(self, percent: float):
             super().__init__()
@@ -46,11 +46,11 @@ class Slider(Widget):
         self._label = name
 
     def step(self, by: float) -> None:
-        """Move by some percent."""
+        """Move by a number of percentage points."""
         self.go_to(self.percent + by)
 
     def go_to(self, percent: float) -> None:
-        """Move to a value, or as near to it as can be."""
+        """Move to a value, limited to the range."""
         self.forget_typed()
         percent = round(min(max(percent, 0.0), 100.0), 8)
         if percent != self.percent:
@@ -58,22 +58,22 @@ class Slider(Widget):
             self.post_message(self.Moved(percent))
 
     def type_character(self, character: str) -> None:
-        """Take a digit, or a decimal point or comma."""
+        """Append a digit, or a decimal point or comma."""
         character = character.replace(",", ".")
         self.problem = ""
         if len(self.typed) < _MAX_TYPED and not (character == "." and "." in self.typed):
             self.typed += character
 
     def rub_out(self) -> None:
-        """Forget the last character typed."""
+        """Delete the last character typed."""
         self.typed, self.problem = self.typed[:-1], ""
 
     def forget_typed(self) -> None:
-        """Forget what was typed."""
+        """Discard the typed number."""
         self.typed = self.problem = ""
 
     def take_typed(self) -> None:
-        """Move to the number that was typed; if it cannot be, say so."""
+        """Move to the typed number; if it is invalid, show why."""
         if not self.typed:
             return
         try:
@@ -83,7 +83,7 @@ class Slider(Widget):
         if 0 <= percent <= 100:
             self.go_to(percent)
         else:
-            self.problem = "from 0 to 100"
+            self.problem = "must be from 0 to 100"
 
     def render(self) -> Content:
         """The bar and its scale."""
@@ -92,7 +92,7 @@ class Slider(Widget):
         columns = self._columns
         at = round(self.percent / 100 * (columns - 1))
         value = f"{self.typed}_" if self.typed else f"{self.percent:.6g} %"
-        below = self.problem or ("Enter takes it" if self.typed else "")
+        below = self.problem or ("Enter applies it" if self.typed else "")
         return Content.assemble(
             (f"{self._label} ", ""),
             (f"{value:<{_LABEL_WIDTH - len(self._label) - 1}}", "bold $text-warning" if self.typed else "bold"),
@@ -105,7 +105,7 @@ class Slider(Widget):
         )
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
-        """The knob jumps to the mouse, and follows it."""
+        """Move the knob to the mouse, and start dragging."""
         if event.button == 1 and event.x >= _LABEL_WIDTH:
             self.capture_mouse()
             self._go_to_column(event.x)
@@ -116,7 +116,7 @@ class Slider(Widget):
             self._go_to_column(event.x)
 
     def on_mouse_up(self) -> None:
-        """Let go of the knob."""
+        """Release the knob."""
         self.release_mouse()
 
     @property
@@ -130,7 +130,7 @@ class Slider(Widget):
 
 
 def _scale(columns: int) -> str:
-    """Numbers below the places they stand for."""
+    """Numbers below their positions on the scale."""
     line = [" "] * columns
     for percent in (0, 25, 50, 75, 100) if columns >= 24 else (0, 50, 100):
         text = str(percent)

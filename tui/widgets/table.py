@@ -1,4 +1,4 @@
-"""A table that draws only the rows that can be seen: a thousand of them cost no more than ten."""
+"""A table that draws only its visible rows: a thousand rows are as fast as ten."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GAP = 2
 
 
 class Column(NamedTuple):
-    """A column: how it is called by the program and by its header, its width, and on which side its cells stand."""
+    """A column: its key, title and width, and whether its cells are right-aligned."""
 
     key: str
     title: str
@@ -35,14 +35,14 @@ class Cell(NamedTuple):
     style: str | Style = ""
 
 
-#: Gives the lines of the row with a key, each with a cell for every column.
+#: Returns the lines of the row with a key, each with a cell for every column.
 RowMaker = Callable[[str], Sequence[Sequence[Cell]]]
 
 
 class Table(ScrollView, can_focus=True):
-    """Rows under a cursor. What they are is given by their keys, what they show by a function that is called to draw.
+    """Rows under a cursor, identified by keys. A function that is called for drawing provides their content.
 
-    The leftmost columns stay where they are when the arrow keys move the others.
+    The leftmost columns are fixed when the arrow keys scroll the others.
     """
 
     BINDINGS: ClassVar = [
@@ -82,7 +82,7 @@ class Table(ScrollView, can_focus=True):
     """
 
     class Highlighted(Message):
-        """The cursor is on another row, or on none any more."""
+        """The cursor has moved to another row, or there are no more rows."""
 
         def __init__(self, table: Table, key: str | None):
             super().__init__()
@@ -126,10 +126,10 @@ class Table(ScrollView, can_focus=True):
         self._at = 0
         self._first = fixed
 
-    # -- what it shows ---------------------------------------------------------------------------------------
+    # -- content ---------------------------------------------------------------------------------------------
 
     def show(self, columns: Sequence[Column], keys: Sequence[str], make_row: RowMaker) -> None:
-        """Show these rows. The cursor stays on its row, or at its place if that row is gone."""
+        """Show rows. The cursor stays on its row, or at its position if that row is gone."""
         before, scrolled, was_seen = self.cursor, self.scroll_offset.y, self._is_cursor_seen()
         self._columns, self._keys, self._make_row = list(columns), list(keys), make_row
         self._first = max(self._fixed, min(self._first, len(columns) - 1))
@@ -137,7 +137,7 @@ class Table(ScrollView, can_focus=True):
         moved, self._at = at - self._at, at
         self.virtual_size = Size(0, len(self._keys) * self._row_height + 1)
         if moved:
-            # Rows came or went above: what is seen stays where it is on the screen.
+            # Rows were added or removed above: keep the visible rows at their places.
             self.scroll_to(y=scrolled + moved * self._row_height, animate=False)
             if was_seen:
                 self._keep_cursor_seen()
@@ -161,7 +161,7 @@ class Table(ScrollView, can_focus=True):
         return self._width(self._columns[self._fixed :]) > self._room()
 
     def move_to(self, key: str) -> None:
-        """Put the cursor on a row."""
+        """Move the cursor to a row."""
         self._move(self._keys.index(key))
 
     # -- keys and mouse --------------------------------------------------------------------------------------
@@ -171,11 +171,11 @@ class Table(ScrollView, can_focus=True):
         self._move(self._at + rows)
 
     def action_page(self, direction: int) -> None:
-        """Move the cursor by what fits on the screen."""
+        """Move the cursor by a page."""
         self._move(self._at + direction * max(1, (self.size.height - 1) // self._row_height))
 
     def action_shift(self, columns: int) -> None:
-        """Show the columns further right or left."""
+        """Scroll the columns right or left."""
         last = self._fixed
         while last < len(self._columns) - 1 and self._width(self._columns[last:]) > self._room():
             last += 1
@@ -183,7 +183,7 @@ class Table(ScrollView, can_focus=True):
         self.refresh()
 
     def on_click(self, event: events.Click) -> None:
-        """Put the cursor on a row; on the row that has it, that chooses the row; on the header, that says which."""
+        """Move the cursor to a row, choose the row under the cursor, or report the column of a header."""
         offset = event.get_content_offset(self)
         if offset is None:
             return
@@ -201,7 +201,7 @@ class Table(ScrollView, can_focus=True):
             self._move(at)
 
     def on_resize(self) -> None:
-        """Choose the columns for the new width, and keep the cursor in sight."""
+        """Choose the columns for the new width, and keep the cursor visible."""
         self.lay_out()
         self._keep_cursor_seen()
 
@@ -268,7 +268,7 @@ class Table(ScrollView, can_focus=True):
         return self.get_component_rich_style(f"table--{style}", partial=True) if style else Style.null()
 
     def _shown_columns(self) -> list[Column]:
-        """The fixed columns, and as many of the others as fit whole (one at least)."""
+        """The fixed columns, and as many of the others as fit completely (at least one)."""
         shown = self._columns[: self._fixed]
         room = self._room()
         for column in self._columns[self._first :]:
@@ -279,7 +279,7 @@ class Table(ScrollView, can_focus=True):
         return shown
 
     def _room(self) -> int:
-        """Columns of the screen beside the fixed columns."""
+        """The width beside the fixed columns."""
         return self.scrollable_content_region.width - sum(column.width + GAP for column in self._columns[: self._fixed])
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""The ways of pruning as switches: a letter or a click takes the next value."""
+"""The ways of pruning as switches, changed by letters and clicks."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from textual.widgets import Static
 
 
 class Switch(Static):
-    """One choice: its key and name, and below them its value.
+    """A switch: its key and name, and below them its value.
 
     Parameters
     ----------
     name : str
     key : str
-        The letter that takes the next value.
+        The letter that selects the next value.
     action : str
-        What a click does: the action of that letter.
+        The action of the letter, which a click also performs.
     """
 
     DEFAULT_CSS = """
@@ -33,7 +33,7 @@ class Switch(Static):
         self._label, self._key, self._action = name, key, action
 
     def show(self, value: str, *, matters: bool = True) -> None:
-        """Show a value; one that makes no difference at the moment is faint."""
+        """Show a value, dimmed if it has no effect at the moment."""
         self.set_class(not matters, "-idle")
         self.update(
             Content.assemble(
@@ -42,7 +42,7 @@ class Switch(Static):
         )
 
     async def on_click(self) -> None:
-        """The next value."""
+        """Select the next value."""
         await self.run_action(self._action)
 
 
@@ -52,7 +52,7 @@ class Switches(Horizontal):
     Parameters
     ----------
     keys : dict of str to str
-        The letters, by the names of the choices.
+        The letters, by name of the switch.
     """
 
     DEFAULT_CSS = """
@@ -64,11 +64,11 @@ class Switches(Horizontal):
         self._keys = keys
 
     def compose(self) -> ComposeResult:
-        """A switch a choice."""
+        """One switch per name."""
         for name, key in self._keys.items():
             yield Switch(name, key, f"screen.switch('{name}')")
 
     def show(self, values: dict[str, Any], idle: set[str]) -> None:
-        """Show the values; those in `idle` make no difference at the moment."""
+        """Show the values; those in `idle` have no effect at the moment."""
         for name, value in values.items():
             self.query_one(f"#switch-{name}", Switch).show(str(value), matters=name not in idle)
