@@ -42,7 +42,7 @@ def digits() -> Split:
 
 @pytest.fixture(scope="session")
 def blobs() -> tuple[np.ndarray, np.ndarray]:
-    """Ninety points of three classes in four dimensions; easy to tell apart."""
+    """Ninety points of three classes in four dimensions; easy to separate."""
     rng = np.random.default_rng(1)
     y = np.arange(90) % 3
     X = rng.normal(size=(90, 4)) * 0.3 + np.eye(4)[y] * 2

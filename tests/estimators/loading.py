@@ -1,4 +1,4 @@
-"""Loading data in tests: what must be true of what is loaded, and of the sentence that says why it is not."""
+"""Loading data in tests: properties of loaded data, and of the error message if loading fails."""
 
 from __future__ import annotations
 

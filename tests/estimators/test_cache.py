@@ -56,7 +56,9 @@ def test_everything_in_a_training_comes_back(tmp_path):
     np.testing.assert_equal(vars(loaded), vars(TRAINING))
 
 
-@pytest.mark.parametrize("n_flips", [500, pytest.param(20_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "n_flips", [500, pytest.param(4000, marks=pytest.mark.slow), pytest.param(20_000, marks=pytest.mark.exhaustive)]
+)
 def test_a_flipped_bit_is_always_noticed(tmp_path, n_flips):
     cache = TrainingCache(tmp_path)
     cache.save("a", TRAINING)

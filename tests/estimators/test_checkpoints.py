@@ -39,8 +39,8 @@ def path(classifier, **settings):
 
 
 def interrupted_at(classifier, where, monkeypatch):
-    """The checkpoint of a training that ends when `where(event)` says so."""
-    monkeypatch.setattr("prunelab.estimators.training.loop.SECONDS_BETWEEN_EVENTS", 0.0)  # tell every batch
+    """The checkpoint of a training that stops when `where(event)` is true."""
+    monkeypatch.setattr("prunelab.estimators.training.loop.SECONDS_BETWEEN_EVENTS", 0.0)  # an event for every batch
     kept = []
 
     def listen(event):
@@ -122,9 +122,9 @@ def test_watching_the_test_data_changes_nothing_and_tells_the_accuracy():
     events = []
     watched = path(classifier, watch=True, on_event=events.append)
     assert [point.row for point in watched] == [point.row for point in path(classifier)]
-    told = [event.monitored for event in events if isinstance(event, EpochEnded)]
-    assert len(told) == 3
-    assert told[-1] == watched[0].row["accuracy"]
+    scores = [event.monitored for event in events if isinstance(event, EpochEnded)]
+    assert len(scores) == 3
+    assert scores[-1] == watched[0].row["accuracy"]
 
 
 def test_a_point_gives_its_dense_network_too():
@@ -154,7 +154,9 @@ def checkpoint_file(tmp_path_factory):
     return file
 
 
-@pytest.mark.parametrize("n_flips", [500, pytest.param(20_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "n_flips", [500, pytest.param(4000, marks=pytest.mark.slow), pytest.param(20_000, marks=pytest.mark.exhaustive)]
+)
 def test_a_flipped_bit_is_always_noticed(checkpoint_file, tmp_path, n_flips):
     content = checkpoint_file.read_bytes()
     file = tmp_path / "c.safetensors"

@@ -248,7 +248,7 @@ def test_samples_that_weigh_nothing_do_not_choose_the_epoch(blobs, make):
 
 
 def test_held_out_samples_may_all_weigh_nothing(blobs, make):
-    """The score of an epoch then says nothing, but it is a number."""
+    """The score of an epoch is then meaningless, but a number."""
     weights = np.zeros(90)
     weights[5] = 1
     for seed in range(3):  # one of the splits at least trains on that sample

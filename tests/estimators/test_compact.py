@@ -161,7 +161,7 @@ def test_constants_travel_through_several_layers():
 
 def test_units_that_only_unused_units_use_go_too():
     coefs = [np.ones((2, 3)), np.ones((3, 2)), np.ones((2, 2))]
-    coefs[2][0] = 0  # unit 0 of the second layer is used by nobody ...
+    coefs[2][0] = 0  # unit 0 of the second layer is not used ...
     coefs[1][1] = [1, 0]  # ... and unit 1 of the first by that one alone
     small = compacted(coefs, [np.zeros(3), np.zeros(2), np.zeros(2)], "relu")
     np.testing.assert_array_equal(small.kept_units[0], [True, False, True])
@@ -338,7 +338,7 @@ def groups_of_units(draw) -> Slices:
 
 
 def positions_of(part: Slice, size: int, unit: int) -> list[int]:
-    """As the docstring of `Slice` says it."""
+    """As in the docstring of `Slice`."""
     return [
         part.start + block * size * part.inner + unit * part.inner + neighbour
         for block, neighbour in product(range(part.blocks), range(part.inner))

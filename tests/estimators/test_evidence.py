@@ -1,4 +1,4 @@
-"""What data say about weights, held against autograd, finite differences and sums by hand, all in float64."""
+"""Evidence from data, compared with autograd, finite differences and sums by hand, all in float64."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def test_activity_is_counted_as_by_hand():
 
 
 def test_movement_tells_weights_that_grow_from_weights_that_shrink():
-    # One feature says the class; from a weight near zero towards the right sign is movement away from zero.
+    # One feature determines the class; a weight near zero moves away from zero, towards the right sign.
     rng = np.random.default_rng(0)
     inputs = rng.choice([-1.0, 1.0], size=(400, 1)).astype(np.float32)
     targets = (inputs[:, 0] > 0).astype(np.int64)

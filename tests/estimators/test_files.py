@@ -151,7 +151,7 @@ def test_the_limit_counts_what_is_read_not_what_the_file_claims(tmp_path):
     assert read_file(tmp_path / "file", 11) == b"x" * 11
     with pytest.raises(FileError, match="limit of 10 bytes"):
         read_file(tmp_path / "file", 10)
-    if os.path.exists("/proc/self/maps"):  # says that it has 0 bytes
+    if os.path.exists("/proc/self/maps"):  # reports a size of 0 bytes
         with pytest.raises(FileError, match="limit"):
             read_file("/proc/self/maps", 10)
 

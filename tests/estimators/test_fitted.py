@@ -1,4 +1,4 @@
-"""A fitted classifier is what was fitted, whatever its parameters are set to afterwards."""
+"""A fitted classifier keeps its fitted state when its parameters are changed."""
 
 from __future__ import annotations
 

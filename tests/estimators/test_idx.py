@@ -1,4 +1,4 @@
-"""The named sets in idx files: what is genuine is read, whatever else is there is one sentence that helps."""
+"""The named sets in idx files: genuine files are read, all others are refused with one helpful sentence."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def change(content: bytes, how: str) -> bytes:
         ("truncated", "truncated", "damaged"),
         ("empty", "truncated", "damaged"),
         ("oversized", "oversized", "damaged"),
-        ("mislabelled", "damaged or mislabelled", "ready"),  # a look at the size cannot tell
+        ("mislabelled", "damaged or mislabelled", "ready"),  # not visible from the size
     ],
 )
 def test_damaged_idx_files_are_refused(tiny: Tiny, name: str, how: str, word: str, state: str) -> None:
@@ -292,12 +292,12 @@ def test_a_download_is_verified_and_kept(
             (folder / f"{name}.gz").write_bytes(gzip.compress(content, mtime=0))
 
     fake_torchvision(monkeypatch, arrive)
-    told: list[str] = []
-    data = load_dataset("tiny", tiny.root, download=True, progress=told.append)
+    reported: list[str] = []
+    data = load_dataset("tiny", tiny.root, download=True, progress=reported.append)
     assert_sound(data)
     assert "downloaded" in data.source
-    assert len(told) == 1
-    assert str(tiny.folder) in told[0]
+    assert len(reported) == 1
+    assert str(tiny.folder) in reported[0]
     assert capsys.readouterr().out == ""
     assert sorted(path.name for path in tiny.root.iterdir()) == ["TINY"]
     if sys.platform != "win32":
@@ -311,7 +311,7 @@ def test_a_download_is_verified_and_kept(
 
 def test_a_download_tells_how_many_bytes_have_arrived(monkeypatch: pytest.MonkeyPatch, tiny: Tiny) -> None:
     monkeypatch.setattr(idx, "SECONDS_BETWEEN_LOOKS", 0.001)
-    told: list[int] = []
+    reported: list[int] = []
 
     def arrive(folder: Path) -> None:
         expected = 0
@@ -320,12 +320,12 @@ def test_a_download_tells_how_many_bytes_have_arrived(monkeypatch: pytest.Monkey
             archive = gzip.compress(content, mtime=0)
             (folder / f"{name}.gz").write_bytes(archive)
             expected += len(archive)
-            while expected not in told:
+            while expected not in reported:
                 time.sleep(0.001)
 
     fake_torchvision(monkeypatch, arrive)
-    load_dataset("tiny", tiny.root, download=True, on_bytes=told.append)
-    assert told == sorted(told)
+    load_dataset("tiny", tiny.root, download=True, on_bytes=reported.append)
+    assert reported == sorted(reported)
 
 
 def test_a_download_replaces_damaged_files(monkeypatch: pytest.MonkeyPatch, tiny: Tiny) -> None:

@@ -1,4 +1,4 @@
-"""Error messages show plain values on one line, whatever they were given."""
+"""Error messages show any value on one line."""
 
 from __future__ import annotations
 

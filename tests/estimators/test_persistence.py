@@ -452,7 +452,9 @@ def flip(content: bytes, position: int) -> bytes:
     return bytes(flipped)
 
 
-@pytest.mark.parametrize("n_flips", [500, pytest.param(20_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "n_flips", [500, pytest.param(4000, marks=pytest.mark.slow), pytest.param(20_000, marks=pytest.mark.exhaustive)]
+)
 def test_a_flipped_bit_is_always_noticed(model_file, tmp_path, n_flips):
     content = model_file.read_bytes()
     rng = np.random.default_rng(0)
@@ -571,7 +573,7 @@ def test_no_pickle_is_executed(tmp_path, blobs, make, how):
 
 @pytest.mark.parametrize("byte_order", ["", "<", ">", "|", "="])
 def test_no_more_is_allocated_than_the_file_is_long(model_file, tmp_path, byte_order):
-    """Also not for labels said to be a million characters wide."""
+    """Nor for labels declared to be a million characters wide."""
 
     def widen(header, arrays):
         header.update(classes=["a", "b", "c"], classes_type=f"{byte_order}U1000000")

@@ -66,7 +66,7 @@ def test_a_gpu_that_a_fork_has_lost_is_refused_or_left_out(monkeypatch):
 
 # -- memory ----------------------------------------------------------------------------------------------
 
-#: What runs out, as torch and NumPy say it.
+#: Errors of torch and NumPy when memory runs out.
 ERRORS = [
     RuntimeError("[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: you tried"),
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of"),

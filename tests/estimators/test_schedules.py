@@ -182,7 +182,7 @@ def test_the_accuracy_of_a_point_is_that_of_its_network(hidden_layer_sizes):
 @pytest.mark.parametrize("criterion", ["taylor", "obd", "fisher", "wanda", "activation", "apoz", "movement", "grasp"])
 def test_samples_of_no_weight_have_no_say(schedule, criterion):
     if schedule in ("set", "rigl", "synaptic", "l0") and criterion != "taylor":
-        return  # whatever the criterion
+        return  # for every criterion
     weights = np.where(np.arange(len(X)) % 2, 1.0, 0.0)
     other_X, other_y = X.copy(), Y.copy()
     other_X[::2], other_y[::2] = -3 * X[::2] + 1, (Y[::2] + 1) % 3
@@ -245,29 +245,29 @@ def test_the_cubic_of_zhu_and_gupta(progress, share):
 
 def test_gradual_pruning_only_ever_removes_and_follows_the_cubic(monkeypatch):
     monkeypatch.setattr(gradual, "UPDATES", 7)
-    told = []
+    received = []
     original = gradual._Gradual.after_step
 
     def after_step(self, step, tensors, batch):
         masks = original(self, step, tensors, batch)
         if masks is not None:
-            told.append((step, [mask.copy() for mask in masks.values()]))
+            received.append((step, [mask.copy() for mask in masks.values()]))
         return masks
 
     monkeypatch.setattr(gradual._Gradual, "after_step", after_step)
     make("gradual", sparsity=0.9, max_iter=6).fit(X, Y)  # 60 steps
-    assert len(told) == 7
-    assert (told[0][0], told[-1][0]) == (6, 45)
-    for step, masks in told:
+    assert len(received) == 7
+    assert (received[0][0], received[-1][0]) == (6, 45)
+    for step, masks in received:
         expected = cubic(0.9, (step - 6) / 39)
         assert (~masks[0]).mean() == pytest.approx(expected, abs=1 / 480)
-    for (_, before), (_, after) in itertools.pairwise(told):
+    for (_, before), (_, after) in itertools.pairwise(received):
         assert all((~a | b).all() for a, b in zip(after, before, strict=True))
 
 
 @pytest.mark.parametrize("schedule", ["set", "rigl"])
 def test_rewiring_keeps_the_number_of_weights_and_changes_which(schedule, monkeypatch):
-    told = []
+    received = []
     original = rewiring._Rewiring.after_step
 
     def after_step(self, step, tensors, batch):
@@ -277,13 +277,13 @@ def test_rewiring_keeps_the_number_of_weights_and_changes_which(schedule, monkey
         if masks is not None:
             gradients = self._gradients(tensors, batch)
             after = [mask.copy() for mask in masks.values()]
-            told.append((step, before, after, weights, [gradients[name] for name in masks]))
+            received.append((step, before, after, weights, [gradients[name] for name in masks]))
         return masks
 
     monkeypatch.setattr(rewiring._Rewiring, "after_step", after_step)
     make(schedule, sparsity=0.8, max_iter=10).fit(X, Y)
-    assert len(told) > 10
-    for step, before, after, weights, gradients in told:
+    assert len(received) > 10
+    for step, before, after, weights, gradients in received:
         fraction = 0.15 * (1 + np.cos(np.pi * step / 75))
         for layer in range(2):
             alive = int(before[layer].sum())
@@ -300,7 +300,7 @@ def test_rewiring_keeps_the_number_of_weights_and_changes_which(schedule, monkey
                     never = ~before[layer] & ~after[layer]
                     assert np.abs(gradients[layer])[grown].min() >= np.abs(gradients[layer])[never].max()
                 assert stayed.sum() >= alive - count
-    assert any((before[0] != after[0]).any() for _, before, after, _, _ in told)
+    assert any((before[0] != after[0]).any() for _, before, after, _, _ in received)
 
 
 def test_rewiring_finds_the_features_that_matter():
@@ -332,7 +332,7 @@ def test_erdos_renyi_densities_by_hand():
 
 
 @pytest.mark.parametrize(
-    ("parameters", "says"),
+    ("parameters", "message"),
     [
         ({"schedule": "iterative", "fine_tune_iter": 0}, "fine_tune_iter"),
         ({"schedule": "rigl", "granularity": "unit"}, "granularity"),
@@ -343,10 +343,10 @@ def test_erdos_renyi_densities_by_hand():
         ({"density_distribution": "even"}, "density_distribution"),
     ],
 )
-def test_what_does_not_go_together_is_said(parameters, says):
-    with pytest.raises(ValueError, match=says):
+def test_conflicting_parameters_are_refused(parameters, message):
+    with pytest.raises(ValueError, match=message):
         PrunedMLPClassifier((8,), max_iter=1, device="cpu", **parameters).fit(X, Y)
-    with pytest.raises(ValueError, match=says):
+    with pytest.raises(ValueError, match=message):
         sparsity_path(PrunedMLPClassifier((8,), max_iter=1, device="cpu", **parameters), X, Y)
 
 

@@ -164,7 +164,7 @@ def test_two_processes_find_the_same(digits, make):
         ([[0.9, 0.9, 0.9], [0.89, 0.9, 0.9], [0.9, 0.9, 0.9]], 2, 2),
         # means .5 .9 .85; the standard error, .01 / sqrt(3), is too small for the last
         ([[0.5, 0.5, 0.5], [0.89, 0.9, 0.91], [0.85, 0.85, 0.85]], 1, 1),
-        # one fold says nothing of the spread
+        # no standard error from one fold
         ([[0.9], [0.8], [0.7]], 0, 0),
     ],
 )

@@ -1,4 +1,4 @@
-"""Studies: every design is run as it is described, in one process or in several."""
+"""Studies: every study runs the experiments that it describes, in one process or in several."""
 
 from __future__ import annotations
 

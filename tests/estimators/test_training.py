@@ -345,7 +345,7 @@ def test_the_optimisers_memory_is_taken_up(data, solver):
 
 
 class ScriptedScores:
-    """Stands for an evaluator: tells given accuracies or losses, and keeps the parameters it was shown."""
+    """Replaces an evaluator: returns given accuracies or losses, and records the parameters."""
 
     def __init__(self, accuracies=None, losses=None):
         self.accuracies, self.losses = accuracies, losses

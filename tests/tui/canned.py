@@ -1,4 +1,4 @@
-"""What the service would answer, without its process."""
+"""Answers like those of the service, without its process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 
 class CannedService:
-    """What the service would say of a network and its data, without computing it."""
+    """The service's description of a network and its data, not computed."""
 
     async def start(self) -> None:
         """It is there."""

@@ -91,15 +91,15 @@ def made_up_layers(sparsity: float) -> tuple[list[list[int]], list[list[int]]]:
     return [list(pair) for pair in zip(kept, totals, strict=True)], [[n, n] for n in SIZES[1:]]
 
 
-def tell_of_training(tell: Callable[..., None], spec: RunSpec) -> None:
+def append_training(append: Callable[..., None], spec: RunSpec) -> None:
     """Data, and a training of five epochs."""
     seed, epochs = spec.seeds[0], 5
-    tell("data", source="digits made up", n_train=1437, n_test=360, n_features=64, classes=list("0123456789"))
-    tell("seed", seed=seed)
+    append("data", source="digits made up", n_train=1437, n_test=360, n_features=64, classes=list("0123456789"))
+    append("seed", seed=seed)
     for epoch in range(1, epochs + 1):
         figures = {"phase": "training", "epoch": epoch, "epochs": epochs, "samples": 1437 * epoch, "seconds": epoch / 4}
-        tell("epoch", **figures, loss=1.5 / epoch, validation_score=None, monitored=0.96 - 0.5 / epoch**2)
-    tell("dense", seed=seed, device="cpu", precision="float32", sizes=SIZES, epochs=epochs)
+        append("epoch", **figures, loss=1.5 / epoch, validation_score=None, monitored=0.96 - 0.5 / epoch**2)
+    append("dense", seed=seed, device="cpu", precision="float32", sizes=SIZES, epochs=epochs)
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def make_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> RunMaker:
 
     The function takes the fields of a `RunSpec`, and: the state; the name; the reason; how many points are done
     (all by default); how many seconds ago it was made; by how much it is better than other runs; and whether its
-    events tell of data, training and layers, too, and the network of its first seed seems to be there.
+    events include data, training and layers, and the network of its first seed seems to be there.
     """
     monkeypatch.setenv("PRUNELAB_HOME", str(tmp_path / "home"))
     store = RunStore()
@@ -130,14 +130,14 @@ def make_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> RunMaker:
         write_record(run.path / "run.json", {**read_record(run.path / "run.json", Record), "created": then})
         view, log = RunView(spec), EventLog(run.events_path)
 
-        def tell(kind: str, **event: Any) -> None:
+        def append(kind: str, **event: Any) -> None:
             event = {"type": kind, "t": then, **event}
             view.apply(event)
             log.append(event)
 
-        tell("started", device="cpu", precision="float32", pid=1, host="here", resumed=False)
+        append("started", device="cpu", precision="float32", pid=1, host="here", resumed=False)
         if trained:
-            tell_of_training(tell, spec)
+            append_training(append, spec)
             run.model_path(spec.seeds[0]).touch()
         rows = [
             made_up_row(spec, way, sparsity, seed, better)
@@ -147,12 +147,12 @@ def make_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> RunMaker:
         ]
         for i, row in enumerate(rows[:points]):
             layers, units = made_up_layers(row["sparsity"]) if trained else ([], [])
-            tell("point", row=row, point=i + 1, points=len(rows), layers=layers, units=units)
+            append("point", row=row, point=i + 1, points=len(rows), layers=layers, units=units)
         if state in ("finished", "stopped", "failed"):
-            tell(state, **({"reason": reason} if state == "failed" else {}))
+            append(state, **({"reason": reason} if state == "failed" else {}))
         log.close()
-        told = "running" if state == "interrupted" else state
-        write_record(run.path / "status.json", {"state": told, "reason": reason, **view.figures()})
+        state_written = "running" if state == "interrupted" else state
+        write_record(run.path / "status.json", {"state": state_written, "reason": reason, **view.figures()})
         if name:
             run.rename(name)
         return run

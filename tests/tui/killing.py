@@ -1,7 +1,7 @@
 """Kills a worker at random moments, over and over; run by `test_runs.py` as a program of its own.
 
 The workers are forked from a process that has torch imported but has not used it: that makes a start cheap, so
-that fifty kills take seconds.
+that many kills take seconds.
 """
 
 import json
@@ -40,7 +40,7 @@ def whole(run) -> tuple[str, list[bytes]]:
 
 
 def main(folder: str, kills: int) -> None:
-    """Kill that often, then say how it went."""
+    """Kill that often, then report the numbers of kills and points."""
     prunelab.estimators.studies.run.sweep  # noqa: B018 (imported, not used: no thread pool exists when we fork)
     chance = random.Random(0)
     store = RunStore(folder)

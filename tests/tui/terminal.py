@@ -123,7 +123,7 @@ class Terminal:
             return True
 
     def close(self) -> None:
-        """End whatever is left."""
+        """End the process if it is still running."""
         if not self._has_hung_up:
             self.child.close(force=True)
         elif not self.has_ended():

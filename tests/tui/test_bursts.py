@@ -280,7 +280,7 @@ def test_pairs_of_keys_end_no_screen_and_no_dialog(make_player) -> None:
 @pytest.mark.slow
 def test_more_pairs_of_keys(make_player) -> None:
     generator = random.Random(1)
-    play(lambda player: try_pairs(player, lambda pairs: generator.sample(pairs, 40)), make_player())
+    play(lambda player: try_pairs(player, lambda pairs: generator.sample(pairs, 20)), make_player())
 
 
 @pytest.mark.exhaustive
@@ -305,7 +305,7 @@ async def try_bursts(player: Player, count: int, seed: int) -> None:
         *(
             pytest.param(size, count, marks=[mark, pytest.mark.timeout(3600)])
             for size in [(80, 24), (120, 40), (200, 60), (40, 12)]
-            for count, mark in ((300, pytest.mark.slow), (2000, pytest.mark.exhaustive))
+            for count, mark in ((100, pytest.mark.slow), (2000, pytest.mark.exhaustive))
         ),
     ],
 )

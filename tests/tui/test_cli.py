@@ -268,7 +268,7 @@ def test_own_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["sweep", "--sparsities", "1.5"], "from 0 to 1"),
         (["sweep", "--sparsities", "a"], "not a list of numbers"),
@@ -300,7 +300,7 @@ def test_own_file(tmp_path):
         (["nonsense"], "nonsense"),
     ],
 )
-def test_bad_input_is_one_sentence_and_status_2(arguments, says, capsys):
+def test_bad_input_is_one_sentence_and_status_2(arguments, message, capsys):
     try:
         status = main(arguments)
     except SystemExit as end:
@@ -308,7 +308,7 @@ def test_bad_input_is_one_sentence_and_status_2(arguments, says, capsys):
     output, errors = capsys.readouterr()
     assert status == 2
     assert output == ""
-    assert says in errors
+    assert message in errors
     assert errors.startswith("prunelab")
     assert len(errors.strip().splitlines()) == 1
 
@@ -532,7 +532,7 @@ def test_a_study_of_several_processes_stops_at_an_interrupt_and_goes_on(tmp_path
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["study", "nonsense"], "there is no study"),
         (["study", "global", "--seeds", "0"], "at least 1"),
@@ -540,14 +540,14 @@ def test_a_study_of_several_processes_stops_at_an_interrupt_and_goes_on(tmp_path
         (["study", "global", "--quick", "--device", "cuda:9"], "GPU"),
     ],
 )
-def test_what_a_study_cannot_do_is_one_sentence(arguments, says, capsys):
+def test_what_a_study_cannot_do_is_one_sentence(arguments, message, capsys):
     try:
         status = main(arguments)
     except SystemExit as end:
         status = end.code
     output, errors = capsys.readouterr()
     assert (status, output) == (2, "")
-    assert says in errors
+    assert message in errors
 
 
 def test_a_schedule_is_a_way_of_pruning():

@@ -48,7 +48,7 @@ class Seat:
 
     @property
     def lines(self) -> list[str]:
-        """The table as it is on the screen, header first."""
+        """The visible table, header first."""
         return [self.table.render_line(y).text.rstrip() for y in range(self.table.size.height)]
 
     @property

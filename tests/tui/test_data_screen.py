@@ -170,7 +170,7 @@ def test_ascii_only_is_ascii() -> None:
 
 
 def test_what_is_not_there_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for scheme in ("http", "https"):  # nobody listens there: the machine is offline as far as downloads go
+    for scheme in ("http", "https"):  # nothing listens there, so downloads fail as on an offline machine
         monkeypatch.setenv(f"{scheme}_proxy", "http://127.0.0.1:9")
 
     async def test(seat: Seat) -> None:
@@ -196,7 +196,7 @@ def test_what_is_not_there_says_what_to_do(tmp_path: Path, monkeypatch: pytest.M
 
 
 class FakeDownloads:
-    """A service that downloads as far and as fast as it is told."""
+    """A service whose downloads the test controls."""
 
     def __init__(self) -> None:
         self.arrived: asyncio.Queue[int | Exception | None] = asyncio.Queue()

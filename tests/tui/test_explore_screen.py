@@ -408,7 +408,7 @@ def test_an_idle_screen_draws_nothing(home, monkeypatch):
         screen = pilot.app.screen
         original = screen._compositor.render_update
         monkeypatch.setattr(screen._compositor, "render_update", lambda *a, **k: drawn.append(1) or original(*a, **k))
-        await pilot.pause(0.6)  # whatever the last answer still had to draw
+        await pilot.pause(0.6)  # let the last answer be drawn
         drawn.clear()
         for _ in range(8):
             screen.tick()

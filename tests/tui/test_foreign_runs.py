@@ -331,7 +331,9 @@ def mutate_file(path: Path, chance: random.Random) -> None:
     path.write_bytes(b"\n".join(lines) + b"\n" * (path.suffix == ".jsonl"))
 
 
-@pytest.mark.parametrize("n_mutations", [60, pytest.param(3000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "n_mutations", [60, pytest.param(800, marks=pytest.mark.slow), pytest.param(3000, marks=pytest.mark.exhaustive)]
+)
 def test_mutated_files_stop_nothing(make_run, capsys, n_mutations):
     bad, good = make_run(name="bad", trained=True), make_run(name="good")
     originals = {name: (bad.path / name).read_bytes() for name in ("run.json", "status.json", "events.jsonl")}
@@ -356,7 +358,9 @@ def in_app(act: Callable[[Any], Any]) -> None:
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("n_runs", [12, pytest.param(150, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "n_runs", [12, pytest.param(50, marks=pytest.mark.slow), pytest.param(150, marks=pytest.mark.exhaustive)]
+)
 def test_the_app_shows_bad_runs_and_goes_on(make_run, n_runs):
     """Each bad run is under the cursor once, and opened once."""
     chance = random.Random(n_runs)

@@ -55,12 +55,12 @@ async def until(pilot: Pilot, condition: Callable[[], Any], seconds: float = 30)
     """Wait for a condition."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, f"waited in vain; the screen says:\n{text_of(pilot.app)}"
+        assert time.monotonic() < deadline, f"waited in vain; the screen shows:\n{text_of(pilot.app)}"
         await pilot.pause(0.05)
 
 
 def text_of(app: Any) -> str:
-    """What the terminal shows, line by line; `export_screenshot` says the same, but takes its time."""
+    """What the terminal shows, line by line; `export_screenshot` gives the same, but slowly."""
     return "\n".join(strip.text for strip in app.screen._compositor.render_strips())
 
 
@@ -94,18 +94,18 @@ def values(app: PrunelabApp, name: str) -> Any:
 
 
 class FakeWorker:
-    """Says what a worker would say, when it is told to."""
+    """Appends the events that a worker would append, when a test calls for them."""
 
     def __init__(self, run: Run):
         self.run = run
         self.lock = run.lock()
         self.log = EventLog(run.events_path)
         write_record(run.path / "status.json", {"state": "running"})
-        self.tell("started", device="auto", precision="auto", pid=1, host="here", resumed=False)
-        self.tell("data", source="some digits", n_train=1437, n_test=360, n_features=64, classes=list("0123456789"))
-        self.tell("seed", seed=run.spec.seeds[0])
+        self.append("started", device="auto", precision="auto", pid=1, host="here", resumed=False)
+        self.append("data", source="some digits", n_train=1437, n_test=360, n_features=64, classes=list("0123456789"))
+        self.append("seed", seed=run.spec.seeds[0])
 
-    def tell(self, kind: str, **fields: Any) -> None:
+    def append(self, kind: str, **fields: Any) -> None:
         """Write an event."""
         self.log.append({"type": kind, "t": time.time(), **fields})
 
@@ -118,13 +118,13 @@ class FakeWorker:
             "samples": 1437 * epoch,
             "seconds": 1.0 * epoch,
         }
-        self.tell("batch", **figures, batch=7, batches=15, loss=2.0 / epoch)
-        self.tell("epoch", **figures, loss=1.5 / epoch, validation_score=None, monitored=0.5 + 0.1 * epoch)
+        self.append("batch", **figures, batch=7, batches=15, loss=2.0 / epoch)
+        self.append("epoch", **figures, loss=1.5 / epoch, validation_score=None, monitored=0.5 + 0.1 * epoch)
 
     def finish_training(self) -> None:
         """End the training."""
         self.run.model_path(self.run.spec.seeds[0]).touch()
-        self.tell("dense", seed=0, device="cpu", precision="float32", sizes=[64, 32, 10], epochs=2)
+        self.append("dense", seed=0, device="cpu", precision="float32", sizes=[64, 32, 10], epochs=2)
 
     def point(self, number: int, granularity: str, sparsity: float, accuracy: float | None) -> None:
         """Finish a point."""
@@ -140,11 +140,11 @@ class FakeWorker:
         row = {"seed": 0, "sparsity": sparsity, "accuracy": accuracy, **ways, **figures}
         kept = round(2048 * (1 - sparsity))
         layers = [[kept, 2048], [320, 320]]
-        self.tell("point", row=row, point=number, points=4, layers=layers, units=[[32, 32], [10, 10]])
+        self.append("point", row=row, point=number, points=4, layers=layers, units=[[32, 32], [10, 10]])
 
     def end(self, state: str, **fields: Any) -> None:
         """End with this state."""
-        self.tell(state, **fields)
+        self.append(state, **fields)
         write_record(self.run.path / "status.json", {"state": state, **fields})
         self.die()
 
@@ -198,7 +198,7 @@ def test_sparsities_are_read_as_fractions_and_as_percents():
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "says"),
+    ("name", "text", "message"),
     [
         ("seed", "4294967295", "must be from 0 to 4,294,966,295"),
         ("seed", "-1", "must be from 0 to"),
@@ -208,9 +208,9 @@ def test_sparsities_are_read_as_fractions_and_as_percents():
         ("hidden_layer_sizes", "日本", "must be the widths"),
     ],
 )
-def test_what_cannot_be_read_says_what_could(name, text, says):
+def test_an_error_names_what_is_accepted(name, text, message):
     parse = next(entry for entry in (*training_entries(), *pruning_entries()) if entry.name == name).parse
-    with pytest.raises(ValueError, match=says):
+    with pytest.raises(ValueError, match=message):
         parse(text)
 
 
@@ -696,7 +696,7 @@ def test_the_mouse_works_too(workers):
 
 
 def key_of_run(app: PrunelabApp) -> str:
-    """What the footer says of the key that runs."""
+    """The label of the key that starts a run."""
     return lab(app).active_bindings["r"].binding.description
 
 

@@ -14,8 +14,8 @@ from rich.progress import Progress
 from .conftest import RunMaker
 
 
-def says(run: Run, points: int, **place: object) -> None:
-    """Let the status of a run say where it is."""
+def write_status(run: Run, points: int, **place: object) -> None:
+    """Write the progress of a run into its status."""
     status = {"state": "running", "points": points, "seed": run.spec.seeds[0]}
     write_record(run.path / "status.json", {**status, "batch": place or None})
 
@@ -35,9 +35,9 @@ def test_a_bar_for_all_points_and_one_for_each_run_that_is_computed(make_run: Ru
     follower = RunsFollower(bars, shares)
     assert bars_of(bars) == {"points": (each, 3 * each, "")}
 
-    says(first, 0)
+    write_status(first, 0)
     place = {"phase": "training", "epoch": 3, "epochs": 5, "batch": 2, "batches": 4, "samples": 1, "seconds": 1.0}
-    says(second, 1, **place)
+    write_status(second, 1, **place)
     follower.update([first, second])
     assert bars_of(bars) == {
         "points": (each + 1, 3 * each, ""),
@@ -45,8 +45,8 @@ def test_a_bar_for_all_points_and_one_for_each_run_that_is_computed(make_run: Ru
         "part 2": (2.5, 5, "seed 2, training"),
     }
 
-    says(first, 2, phase="fine-tuning", epoch=1, epochs=2, samples=1, seconds=1.0)  # the end of an epoch
-    says(second, each)
+    write_status(first, 2, phase="fine-tuning", epoch=1, epochs=2, samples=1, seconds=1.0)  # the end of an epoch
+    write_status(second, each)
     follower.update([first])
     assert bars_of(bars) == {
         "points": (2 * each + 2, 3 * each, ""),

@@ -192,7 +192,7 @@ def test_a_summary_that_cannot_be_written_does_not_fail_the_run(store, monkeypat
 
     monkeypatch.setattr("prunelab.tui.runs.worker.write_record", refuse)
     assert work(run).state == "finished"
-    assert run.state == "finished"  # the log says so
+    assert run.state == "finished"  # according to the log
     assert any("status.json cannot be written" in text for _, text in watch(run).view.log)
 
 
@@ -394,12 +394,12 @@ def test_several_workers_on_one_run_compute_it_once(store):
 
 @pytest.mark.parametrize("command", [["runs"], ["data"], ["sweep", "--detach", "--epochs", "1"], ["attach", "last"]])
 def test_no_home_directory_is_one_sentence(monkeypatch, capsys, command):
-    def nobody(_: int) -> None:
+    def no_user(_: int) -> None:
         raise KeyError("getpwuid(): uid not found")
 
     for name in ("HOME", "PRUNELAB_HOME", "PRUNELAB_DATA", "XDG_DATA_HOME"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("pwd.getpwuid", nobody)
+    monkeypatch.setattr("pwd.getpwuid", no_user)
     monkeypatch.setattr("sys.stdin", open(os.devnull))  # noqa: SIM115
     assert main(command) == 2
     errors = capsys.readouterr().err
@@ -425,13 +425,14 @@ def test_an_experiment_of_endless_seeds_is_refused_at_once(store, capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"), [(["--lr", "1e30", "--solver", "sgd"], "diverged"), (["--layers", "9" * 9], "out of memory")]
+    ("arguments", "message"),
+    [(["--lr", "1e30", "--solver", "sgd"], "diverged"), (["--layers", "9" * 9], "out of memory")],
 )
-def test_what_fails_while_computing_exits_1(store, arguments, says, capsys):
+def test_what_fails_while_computing_exits_1(store, arguments, message, capsys):
     common = ["sweep", "--epochs", "1", "--sparsities", "0.5", "--device", "cpu"]
-    if says == "diverged":
+    if message == "diverged":
         common += ["--layers", "8"]
     assert main([*common, *arguments]) == 1
     errors = capsys.readouterr().err
-    assert says in errors
+    assert message in errors
     assert "Traceback" not in errors

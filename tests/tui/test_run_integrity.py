@@ -22,8 +22,12 @@ SPEC = RunSpec(
     parameters={"hidden_layer_sizes": (8,), "max_iter": 2, "device": "cpu"}, sparsities=(0.0, 0.5, 0.9), seeds=(0, 1)
 )
 
-#: How many flips each kind of file has to stand.
-FLIPS = [250, pytest.param(20_000, marks=pytest.mark.slow)]
+#: Numbers of flipped bits per kind of file.
+FLIPS = [
+    250,
+    pytest.param(4000, marks=pytest.mark.slow),
+    pytest.param(20_000, marks=pytest.mark.exhaustive),
+]
 
 
 def work(run: Run) -> str:

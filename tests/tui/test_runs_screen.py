@@ -47,7 +47,7 @@ class Seat:
 
     @property
     def lines(self) -> list[str]:
-        """The table as it is on the screen, header first."""
+        """The visible table, header first."""
         return [self.table.render_line(y).text.rstrip() for y in range(self.table.size.height)]
 
     @property
@@ -59,7 +59,7 @@ class Seat:
         return str(self.screen.query_one("#words", Static).render())
 
     @property
-    def said(self) -> str:
+    def message(self) -> str:
         return str(self.screen.query_one("#nothing", Static).render())
 
     @property
@@ -146,8 +146,8 @@ def test_every_run_is_listed_the_newest_first(make_run, size):
 @pytest.mark.parametrize("size", SIZES)
 def test_without_runs_it_says_where_they_come_from(make_run, size):
     async def act(seat: Seat) -> None:
-        assert "No runs yet" in seat.said
-        assert "F2" in seat.said
+        assert "No runs yet" in seat.message
+        assert "F2" in seat.message
         for key in ("enter", "space", "v", "e", "c", "n", "d", "u", "s", "x", "o", "i", "a", "escape", "down"):
             await seat.press(key)
             assert isinstance(seat.app.screen, RunsScreen), key
@@ -160,9 +160,9 @@ def test_details_tell_what_a_run_does_and_where_it_is(make_run):
 
     async def act(seat: Seat) -> None:
         await seat.see(lambda: str(run.id) in seat.details.replace("\n", ""))
-        said = " ".join(seat.details.split())
+        details = " ".join(seat.details.split())
         for words in ("64-32", "3 epochs", "alpha 0.1", "weight/unit", "seed 0 to 4 (5 values)", "30 of 30 points"):
-            assert words in said
+            assert words in details
 
     sit_down(act, (200, 60))
 
@@ -228,7 +228,7 @@ def test_filtering(make_run):
         assert seat.table.has_focus
         await seat.press("slash")
         await seat.type("nothing like it")
-        assert "No run matches" in seat.said
+        assert "No run matches" in seat.message
         await seat.press("escape")
         assert len(seat.rows) == 3
         assert seat.table.has_focus
@@ -392,7 +392,7 @@ def test_a_run_that_cannot_be_read_is_listed_and_can_be_deleted(make_run):
         await seat.press("d")
         await seat.see(lambda: isinstance(seat.app.screen, Choice))
         await seat.press("d")
-        await seat.see(lambda: "No runs yet" in seat.said)
+        await seat.see(lambda: "No runs yet" in seat.message)
         assert not run.path.exists()
 
     sit_down(act)

@@ -1,4 +1,4 @@
-"""The process that answers the app's questions: answers, errors, overtaken requests, and how it ends."""
+"""The service process: answers, errors, overtaken requests, and its end."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_answers_errors_and_overtaken_requests() -> None:
     run(test())
 
 
-def test_a_process_that_dies_is_said_and_started_again() -> None:
+def test_a_process_that_dies_is_reported_and_restarted() -> None:
     async def test() -> None:
         service = Service()
         await service.start()
@@ -131,14 +131,14 @@ def test_it_ends_in_the_middle_of_a_download_and_leaves_nothing(how: str, tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_it_ends_when_there_is_nobody_to_ask() -> None:
+def test_it_ends_with_its_standard_input() -> None:
     command = [sys.executable, "-m", "prunelab.tui.service.server"]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False)
     assert done.returncode == 0
     assert done.stdout == b""
 
 
-# -- what it says of data, without the process ---------------------------------------------------------------
+# -- answers about data, without the process ---------------------------------------------------------------
 
 
 def answer(operation: str, **fields: Any) -> dict[str, Any]:

@@ -47,7 +47,7 @@ class Svg(SingleFileSnapshotExtension):
 
 
 class Clock:
-    """The time, which stands still; everywhere it is that of Greenwich."""
+    """A fixed time, in the time zone of Greenwich."""
 
     def __init__(self, patch: pytest.MonkeyPatch):
         self.now = NOON

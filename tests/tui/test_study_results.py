@@ -44,7 +44,9 @@ def flipped(content: bytes, position: int) -> bytes:
 
 
 @pytest.mark.parametrize("name", ["run.json", "status.json", "events.jsonl"])
-@pytest.mark.parametrize("n_flips", [100, pytest.param(20_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "n_flips", [100, pytest.param(4000, marks=pytest.mark.slow), pytest.param(20_000, marks=pytest.mark.exhaustive)]
+)
 def test_a_flipped_bit_never_changes_what_a_study_uses(finished, copy, name, n_flips):
     """A run is used with exactly the rows that it had, or not at all."""
     content, used = (copy / name).read_bytes(), 0

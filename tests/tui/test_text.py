@@ -101,9 +101,9 @@ def test_no_command_prints_a_control_character_of_a_name(make_run, capsys) -> No
     for arguments in COMMANDS:
         with contextlib.suppress(SystemExit):
             main(arguments)
-        said = "".join(capsys.readouterr())
-        assert said
-        assert not controls(said), (arguments, said)
+        printed = "".join(capsys.readouterr())
+        assert printed
+        assert not controls(printed), (arguments, printed)
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
