@@ -238,7 +238,7 @@ def test_a_download_is_watched_and_cancelled() -> None:
     sit_down(test)
 
 
-def test_a_download_that_arrives_or_fails_is_said_wherever_one_is() -> None:
+def test_a_download_that_ends_or_fails_is_reported_on_every_screen() -> None:
     async def test(seat: Seat) -> None:
         downloads = FakeDownloads()
         seat.screen._downloads = downloads
@@ -249,7 +249,7 @@ def test_a_download_that_arrives_or_fails_is_said_wherever_one_is() -> None:
         await seat.see(lambda: "No connection: unplugged." in seat.sentence)
         await seat.press("d", "up")
         downloads.arrived.put_nowait(None)
-        await seat.see(lambda: "mnist has arrived" in seat.messages)
+        await seat.see(lambda: "mnist is downloaded" in seat.messages)
 
     sit_down(test)
 

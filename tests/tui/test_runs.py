@@ -139,7 +139,7 @@ def test_run_directories_are_private_and_found_by_id_name_and_last(store):
     for text in ("nothing", ""):
         with pytest.raises(RunError, match="there is no run"):
             store.find(text)
-    with pytest.raises(RunError, match="names 2 runs"):
+    with pytest.raises(RunError, match="matches 2 runs"):
         store.find("2")
     first.delete()
     assert [run.id for run in store.runs()] == [second.id]

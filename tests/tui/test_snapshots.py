@@ -176,7 +176,7 @@ def test_list_of_criteria(seat: Seat, runs, size):
 
 @pytest.mark.parametrize("size", SIZES)
 def test_explore(seat: Seat, runs, size):
-    seat.look(size, ["f3"], "Exact, on all 360 test samples", " 81.0 ", *wide(size, PLOT, "are broken"))
+    seat.look(size, ["f3"], "Exact, on all 360 test samples", " 81.0 ", *wide(size, PLOT, "become wrong"))
 
 
 @pytest.mark.parametrize("size", SIZES)
