@@ -61,9 +61,9 @@ def change(path: Path, diff: str) -> None:
     path.write_text(text.replace(before, after))
 
 
-def with_shared_parameters(text: str) -> str:
+def with_shared_parameters(text: str, package: Path) -> str:
     """Put the parameters that all estimators share where a recipe refers to those of PrunedCNNClassifier."""
-    source = (ROOT / "estimators" / "cnn.py").read_text()
+    source = (package / "estimators" / "cnn.py").read_text()
     signature = source[source.index("        solver: str") : source.index("    ):")]
     assignments = source[source.index("        self.solver = ") : source.index("    network_class")]
     text = re.sub(r" +# the parameters that all .*\n", lambda _: signature, text)
@@ -82,7 +82,7 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
             if block.language == "diff":
                 change(path, block.text)
             elif block.file:
-                path.write_text(with_shared_parameters(block.text))
+                path.write_text(with_shared_parameters(block.text, folder / "prunelab"))
     return folder
 
 

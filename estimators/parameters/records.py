@@ -57,6 +57,7 @@ FINE_TUNE_SCHEDULES = tuple(FINE_TUNE_SUMMARIES)
 _ONE_REDUCTION = {"magnitude", "lamp", "random", "activation", "apoz", "activity"}
 
 _CNN = ("cnn",)
+_LAYERED = ("mlp", "cnn")
 
 
 def _criteria() -> list[str]:
@@ -133,6 +134,7 @@ NETWORK = (
         ("--layers",),
         label="layers",
         hint="300 100",
+        estimators=_LAYERED,
         defaults={"cnn": (500,)},
     ),
     Parameter(
@@ -141,6 +143,7 @@ NETWORK = (
         one_of(ACTIVATIONS),
         "network",
         "relu, tanh, logistic or identity",
+        estimators=_LAYERED,
     ),
     Parameter(
         "fit_intercept",
