@@ -225,16 +225,22 @@ class PrunedCNNClassifier(BasePrunedClassifier):
         if len(seen) > 1:
             if given is not None and _with_channels(given) != _with_channels(seen):
                 raise ValueError(f"X has samples of shape {seen}, and sample_shape is {given}: leave it at None")
-            if len(seen) == 3 and seen[2] in (1, 3, 4) and seen[0] not in (1, 3, 4):
+            if given is None and _has_channels_last(seen):
                 raise ValueError(
                     f"X has samples of shape {seen}, whose channels seem to be last: they must come first, "
-                    "np.moveaxis(X, -1, 1)"
+                    f"np.moveaxis(X, -1, 1); or set sample_shape={seen} if they do"
                 )
             return _with_channels(seen)
         n_features = math.prod(seen)
         if given is not None:
             if math.prod(given) != n_features:
                 raise ValueError(f"sample_shape={given} has {math.prod(given)} pixels, and X has {n_features} features")
+            if _has_channels_last(given):
+                warn_caller(
+                    f"sample_shape={given} is taken for {given[0]} channels of {given[1]}x{given[2]} pixels: channels "
+                    "come first",
+                    PruningWarning,
+                )
             return _with_channels(given)
         side = math.isqrt(n_features)
         if side * side == n_features:
@@ -249,6 +255,11 @@ class PrunedCNNClassifier(BasePrunedClassifier):
 
 def _widths(value: int | Sequence[int]) -> tuple[int, ...]:
     return tuple(int(width) for width in np.atleast_1d(np.asarray(value, dtype=int)))
+
+
+def _has_channels_last(shape: tuple[int, ...]) -> bool:
+    """Whether it is more likely height, width and channels."""
+    return len(shape) == 3 and shape[2] in (1, 3, 4) and shape[0] not in (1, 3, 4)
 
 
 def _with_channels(shape: tuple[int, ...]) -> tuple[int, int, int]:

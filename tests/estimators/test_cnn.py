@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from prunelab.estimators import (
+    PrunedClassifierCV,
     PrunedCNNClassifier,
     PrunedMLPClassifier,
     PruningWarning,
@@ -18,6 +19,7 @@ from prunelab.estimators import (
 )
 from prunelab.estimators.checkpoints import load_checkpoint, save_checkpoint
 from prunelab.estimators.engine import prepare, problem_of
+from prunelab.estimators.interactive import InteractivePruning
 from prunelab.estimators.parameters import check_value
 from prunelab.estimators.pruning.compact import compact
 from prunelab.estimators.pruning.criteria import criterion_names
@@ -39,6 +41,8 @@ NETWORKS = {
     "batch norm": {"channels": (6,), "batch_norm": True},
     "no pooling": {"channels": (4, 4), "pooling": 1, "hidden_layer_sizes": ()},
 }
+#: Maps that are no square, zeros around them, an even kernel, and normalisation.
+OBLONG = {"channels": (4, 5), "kernel_size": 2, "sample_shape": (4, 16), "activation": "relu", "batch_norm": True}
 
 
 def make(**parameters) -> PrunedCNNClassifier:
@@ -63,13 +67,16 @@ def test_it_learns_the_digits_and_pruning_a_half_costs_little():
     assert pruned.score(X_test, y_test) > dense.score(X_test, y_test) - 0.1
 
 
-@pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
+@pytest.mark.parametrize("network", [*NETWORKS.values(), OBLONG], ids=[*NETWORKS, "oblong"])
 @pytest.mark.parametrize("granularity", ["weight", "unit"])
 @pytest.mark.parametrize("criterion", criterion_names())
 def test_counts_are_exact_and_the_smaller_network_puts_out_the_same(criterion, granularity, network):
     """For every criterion: masked and compact networks agree in float64."""
     path = iter_sparsity_path(
-        make(criterion=criterion, granularity=granularity, **network), X, Y, sparsities=[0, 0.33, 0.5, 0.9, 1]
+        make(criterion=criterion, granularity=granularity, **network),
+        X[:200].reshape(200, -1),
+        Y[:200],
+        sparsities=[0, 0.33, 0.5, 0.9, 1],
     )
     rows = torch.from_numpy(X[:20].reshape(20, -1)).double()
     with warnings.catch_warnings():
@@ -212,6 +219,78 @@ def test_rows_that_are_no_square_are_a_line_unless_described():
 def test_what_cannot_be_is_refused(samples, settings, message):
     with pytest.raises(ValueError, match=message):
         make(**settings).fit(samples, Y)
+
+
+def test_images_of_another_shape_are_refused_also_where_they_have_as_many_pixels():
+    """Their rows would be read as other images."""
+    images = X.reshape(len(X), 4, 4, 4)
+    classifier = make(pooling=1, sample_shape=(4, 4, 4), max_iter=1).fit(images, Y)
+    message = r"X has samples of shape \(8, 8\), and the fitted ones have the shape \(4, 4, 4\)"
+    for use in (classifier.predict, classifier.predict_proba, lambda X: classifier.score(X, Y)):
+        use(images)
+        use(X.reshape(len(X), -1))
+        with pytest.raises(ValueError, match=message):
+            use(X)
+    with pytest.raises(ValueError, match=message):
+        sparsity_path(classifier, images, Y, sparsities=[0], X_test=X, y_test=Y)
+    with pytest.raises(ValueError, match=message):
+        InteractivePruning(classifier, images, Y, X, Y)
+    with pytest.raises(ValueError, match=message):
+        PrunedClassifierCV(classifier, sparsities=[0], cv=2).fit(images, Y).predict(X)
+    with pytest.raises(ValueError, match=message):
+        classifier.set_params(sample_shape=None).partial_fit(X, Y)
+
+
+def test_channels_that_seem_to_be_last_are_reported():
+    images = X.reshape(len(X), 16, 1, 4)
+    with pytest.raises(ValueError, match=r"or set sample_shape=\(16, 1, 4\) if they do"):
+        make(pooling=1).fit(images, Y)
+    described = make(pooling=1, sample_shape=(16, 1, 4), max_iter=1)
+    assert described.fit(images, Y).network_.sample_shape == (16, 1, 4)
+    with pytest.warns(PruningWarning, match=r"is taken for 16 channels of 1x4 pixels"):
+        described.fit(images.reshape(len(X), -1), Y)
+
+
+def test_whole_numbers_are_the_same_samples():
+    pixels = DIGITS.images[:200].astype(np.uint8)
+    expected = make(max_iter=1).fit(pixels.astype(np.float32), Y[:200])
+    found = make(max_iter=1).fit(pixels, Y[:200])
+    np.testing.assert_equal(found.tensors_, expected.tensors_)
+    np.testing.assert_array_equal(found.predict_proba(pixels), expected.predict_proba(pixels.astype(float)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "shape"),
+    [
+        ({"channels": (1, 1)}, (8, 8)),
+        ({"channels": (1,), "hidden_layer_sizes": ()}, (8, 8)),
+        ({"channels": (3, 2), "pooling": 1}, (1, 64)),
+        ({"channels": (3, 2), "pooling": 1}, (64, 1)),
+        ({"channels": (3,), "kernel_size": 8, "padding": "valid", "pooling": 1}, (8, 8)),  # a single position
+    ],
+    ids=lambda value: str(value),
+)
+@pytest.mark.parametrize("batch_norm", [False, True])
+@pytest.mark.parametrize("granularity", ["weight", "unit"])
+def test_the_smallest_networks_and_maps(settings, shape, batch_norm, granularity):
+    """With batches of one, of which a single position has no variance."""
+    settings = {**settings, "batch_norm": batch_norm, "granularity": granularity, "max_iter": 2}
+    images, labels = X[:41].reshape(41, *shape), Y[:41]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PruningWarning)
+        for batch_size in (1, 20):  # 41 samples leave a batch of one
+            classifier = make(**settings, batch_size=batch_size, sparsity=0.5).fit(images, labels)
+            probabilities = classifier.predict_proba(images)
+            assert np.isfinite(probabilities).all()
+            alone = np.concatenate([classifier.predict_proba(images[i : i + 1]) for i in range(len(images))])
+            np.testing.assert_allclose(alone, probabilities, atol=1e-6)
+            np.testing.assert_allclose(classifier.compact().predict_proba(images), probabilities, atol=1e-5)
+
+
+@pytest.mark.parametrize(("pooling", "shape"), [(9, (8, 8)), (2, (1, 64)), (65, (64, 1))])
+def test_pooling_of_more_than_there_is_is_refused(pooling, shape):
+    with pytest.raises(ValueError, match=r"has no outputs left for images of .* a smaller kernel_size or pooling"):
+        make(channels=(3,), pooling=pooling).fit(X.reshape(len(X), *shape), Y)
 
 
 def test_every_parameter_has_a_check():

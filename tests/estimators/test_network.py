@@ -308,6 +308,22 @@ def test_evaluation_changes_nothing_passed_in(network):
     assert all(torch.equal(tensor, before[0][name]) for name, tensor in tensors.items())
 
 
+@every_cnn
+@in_training_or_not
+def test_gradients_of_convolutional_networks_are_those_of_finite_differences(network, training):
+    tensors, inputs, targets = with_samples(network)
+    _, gradients = network.loss_and_gradients(tensors, inputs, targets, training=training)
+    generator, step = torch.Generator().manual_seed(0), 1e-8  # hardly an activation crosses its kink
+    for name, gradient in gradients:
+        direction = torch.randn(gradient.shape, generator=generator, dtype=torch.float64)
+        losses = []
+        for sign in (1, -1):
+            moved = {**{n: t.clone() for n, t in tensors.items()}, name: tensors[name] + sign * step * direction}
+            losses.append(functional.cross_entropy(network.forward(moved, inputs, training=training), targets))
+        slope = float(losses[0] - losses[1]) / (2 * step)
+        assert float((gradient * direction).sum()) == pytest.approx(slope, rel=1e-4, abs=1e-7)
+
+
 @every_network
 def test_gradients_are_stored_as_their_tensors(network):
     """Fused optimisers go through both in the order of memory."""
