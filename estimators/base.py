@@ -179,7 +179,7 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features), or with the shape of a sample after the first axis
             Dense and numeric.
         y : array-like of shape (n_samples,)
             Class labels: numbers or strings.

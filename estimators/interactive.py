@@ -62,7 +62,7 @@ class Cut:
     connectivity : Connectivity
         Which weights and units of every layer lie on such a path.
     model : PrunedModel
-    estimator : PrunedMLPClassifier
+    estimator : PrunedMLPClassifier, PrunedCNNClassifier or another pruned classifier
         Its parameters say how it was pruned.
     """
 
@@ -126,7 +126,7 @@ class InteractivePruning:
 
     Parameters
     ----------
-    classifier : PrunedMLPClassifier
+    classifier : PrunedMLPClassifier, PrunedCNNClassifier or another pruned classifier
         Fitted; it is not changed. What it removed stays removed, and it is the "before" of every comparison.
     X_train, y_train : array-like
         What it was fitted on, for criteria that look at data.
@@ -139,7 +139,7 @@ class InteractivePruning:
 
     Attributes
     ----------
-    classifier : PrunedMLPClassifier
+    classifier : PrunedMLPClassifier, PrunedCNNClassifier or another pruned classifier
         A copy that computes on a device that this machine has.
     before : Scores
         Of the classifier before pruning.

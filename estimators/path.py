@@ -104,7 +104,7 @@ def iter_sparsity_path(
 
     Parameters
     ----------
-    estimator : PrunedMLPClassifier
+    estimator : PrunedMLPClassifier, PrunedCNNClassifier or another pruned classifier
         Its parameters say how to train and prune; it is not changed.
     X, y, sample_weight : array-like
         Training data.
@@ -316,7 +316,7 @@ def sparsity_path(
 
     Parameters
     ----------
-    estimator : PrunedMLPClassifier
+    estimator : PrunedMLPClassifier, PrunedCNNClassifier or another pruned classifier
         Its parameters say how to train and prune; it is not changed, and its `sparsity` is not used.
     X : array-like of shape (n_samples, n_features)
     y : array-like of shape (n_samples,)

@@ -51,7 +51,7 @@ def sweep(
 
     Parameters
     ----------
-    estimator : PrunedMLPClassifier
+    estimator : PrunedMLPClassifier, PrunedCNNClassifier or another pruned classifier
         Its parameters say how to train; it is not changed.
     data : Bunch
         From `load_dataset`: training and test data.

@@ -1,10 +1,10 @@
-"""Error messages show any value on one line."""
+"""Error messages show any value on one line; warnings name the line of the caller."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from prunelab.estimators import PrunedMLPClassifier, PrunedMLPClassifierCV, load_dataset, sparsity_path
+from prunelab.estimators import PrunedMLPClassifier, PrunedMLPClassifierCV, PruningWarning, load_dataset, sparsity_path
 from prunelab.estimators.backend import DeviceError, resolve_device
 from prunelab.estimators.messages import as_text
 from prunelab.estimators.parameters import DEFAULTS
@@ -94,3 +94,14 @@ def test_refused_values_elsewhere(blobs, make):
         assert_plain(str(caught.value))
     with pytest.raises(DeviceError, match="got 'tpu'"):
         resolve_device(np.str_("tpu"))
+
+
+def test_warnings_name_the_line_of_the_caller(blobs, make):
+    for calls in (
+        lambda: make(sparsity=1.0).fit(*blobs),
+        lambda: make(sparsity=1.0).partial_fit(*blobs),
+        lambda: sparsity_path(make(), *blobs, sparsities=[1.0]),
+    ):
+        with pytest.warns(PruningWarning, match="removed every weight") as caught:
+            calls()
+        assert {warning.filename for warning in caught} == {__file__}

@@ -21,6 +21,7 @@ from prunelab.estimators.accounting import count_cost
 from prunelab.estimators.networks.mlp import MLPNetwork
 from prunelab.estimators.path import COLUMNS, to_frame
 from prunelab.estimators.pruning.connectivity import connectivity
+from prunelab.estimators.schedules import problem
 from prunelab.estimators.training.events import EpochEnded, PointEnded
 from scipy import stats
 from sklearn.metrics import log_loss
@@ -164,6 +165,16 @@ def test_variants_share_one_training(digits, make):
         for coef, same in zip(point.model.tensors.values(), classifier.tensors_.values(), strict=True):
             np.testing.assert_array_equal(coef, same)
         assert point.row["accuracy"] == classifier.score(X_test, y_test)
+
+
+def test_the_dense_network_is_ranked_once_for_each_choice(blobs, make, monkeypatch):
+    ranked = []
+    make_pruner = problem.make_pruner
+    monkeypatch.setattr(problem, "make_pruner", lambda *given: ranked.append(given[1]) or make_pruner(*given))
+    variants = [{}, {"control": "shuffle"}, {"granularity": "unit"}]  # a control has the ranking of what it controls
+    points = list(iter_sparsity_path(make(max_iter=1), *blobs, sparsities=SPARSITIES, variants=variants))
+    assert len(points) == 12
+    assert [choices.granularity for choices in ranked] == ["weight", "unit"]
 
 
 def test_points_come_as_they_are_done(digits, make):
