@@ -41,7 +41,7 @@ from .schedules.controls import carry_out
 from .validation import check_inputs, check_labelled, classes_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
     from typing import Self
 
@@ -108,7 +108,10 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
     fine_tune_schedule: str
     n_rounds: int | str
     rewind_step: int
-    density_distribution: str
+    exclude_layers: Sequence[str]
+    min_kept: float
+    distribution: str
+    pattern: str
     device: str
     precision: str
     memory: Any

@@ -114,7 +114,7 @@ class PrunedCNNClassifier(BasePrunedClassifier):
         warm_start: bool = False,
         class_weight: Mapping[Any, float] | str | None = None,
         init: str = "uniform",
-        sparsity: float = 0.0,
+        sparsity: float | Mapping[str, float] = 0.0,
         criterion: str = "magnitude",
         granularity: str = "weight",
         scope: str = "layer",
@@ -132,7 +132,10 @@ class PrunedCNNClassifier(BasePrunedClassifier):
         fine_tune_schedule: str = "auto",
         n_rounds: int | str = 5,
         rewind_step: int = 0,
-        density_distribution: str = "erk",
+        exclude_layers: Sequence[str] = (),
+        min_kept: float = 0,
+        distribution: str = "auto",
+        pattern: str = "none",
         device: str = "auto",
         precision: str = "auto",
         memory: Any = None,
@@ -179,7 +182,10 @@ class PrunedCNNClassifier(BasePrunedClassifier):
         self.fine_tune_schedule = fine_tune_schedule
         self.n_rounds = n_rounds
         self.rewind_step = rewind_step
-        self.density_distribution = density_distribution
+        self.exclude_layers = exclude_layers
+        self.min_kept = min_kept
+        self.distribution = distribution
+        self.pattern = pattern
         self.device = device
         self.precision = precision
         self.memory = memory

@@ -86,7 +86,7 @@ def check_layers(classifier: BasePrunedClassifier, network: Network, sparsity: S
 
 def choices_of(classifier: BasePrunedClassifier) -> Choices:
     """What the parameters choose to remove."""
-    output = classifier.prune_output
+    output, least = classifier.prune_output, classifier.min_kept
     smallest, largest = ORDERS
     opposite = {smallest: largest, largest: smallest}
     return Choices(
@@ -99,7 +99,10 @@ def choices_of(classifier: BasePrunedClassifier) -> Choices:
         reduce=classifier.reduce,
         normalize=classifier.normalize,
         per_output=bool(classifier.per_output),
-        distribution=classifier.density_distribution if classifier.schedule in ("set", "rigl") else "auto",
+        exclude_layers=tuple(classifier.exclude_layers),
+        min_kept=int(least) if isinstance(least, numbers.Integral) else float(least),
+        distribution=classifier.distribution,
+        pattern=classifier.pattern,
     )
 
 

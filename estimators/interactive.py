@@ -7,6 +7,7 @@ masks and figures are those that `sparsity_path` computes.
 from __future__ import annotations
 
 import copy
+import numbers
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,11 @@ import numpy as np
 
 from .accounting import Cost, count_cost, units_left, weights_left
 from .backend import DeviceError, memory_errors, resolve_device
-from .engine import choices_of, evaluator_of, model_of, retraining_of
+from .engine import check_layers, choices_of, evaluator_of, model_of, retraining_of
 from .fitted import fitted_clone
 from .fitting import make_pruner, prune
 from .inference import hits_and_losses
+from .messages import as_text
 from .parameters import check_value, conflicts
 from .pruning.allocation import Allocation
 from .pruning.connectivity import connectivity
@@ -207,6 +209,8 @@ class InteractivePruning:
         ValueError
             If there is no such way, or a value cannot be.
         """
+        if not isinstance(sparsity, numbers.Real):
+            raise ValueError(f"sparsity must be a number from 0 to 1, got {as_text(sparsity)}")
         for name, value in {"sparsity": sparsity, **ways}.items():
             if name not in ("sparsity", *WAYS):
                 raise ValueError(f"there is no way of pruning called {name}: there are {', '.join(WAYS)}")
@@ -218,6 +222,7 @@ class InteractivePruning:
         fitted = self.classifier.structure(self._network)
         for sentence in conflicts({**estimator.get_params(deep=False), **fitted}).values():
             raise ValueError(sentence)
+        check_layers(estimator, self._network, sparsity)
         pruned = self._pruner(choices).prune(float(sparsity))
         model = prune(self._dense, pruned, retraining_of(estimator))
         network, tensors = self._network, model.tensors
@@ -282,7 +287,7 @@ class InteractivePruning:
         return fitted_clone(cut.estimator, self.classifier, self._dense.task, cut.model)
 
     def _pruner(self, choices: Choices) -> Pruner:
-        if choices.granularity == "weight":
+        if choices.granularity == "weight" and choices.blocks is None:
             choices = replace(choices, norm=2.0, reduce="auto", normalize="auto")  # they make no difference to weights
         pruner = self._pruners.pop(choices, None) or make_pruner(self._dense, choices)
         self._pruners[choices] = pruner  # at the end: the oldest stands first

@@ -74,9 +74,12 @@ class PrunedMLPClassifier(BasePrunedClassifier):
         How the weights begin. "uniform": from -1/sqrt(n_in) to 1/sqrt(n_in), biases too, as `torch.nn.Linear`.
         "glorot": normal with variance 2 / (n_in + n_out), biases zero (X. Glorot, Y. Bengio, "Understanding the
         difficulty of training deep feedforward neural networks", AISTATS 2010), as in the lottery tickets' paper.
-    sparsity : float, default=0.0
-        Fraction of the prunable weights or units to remove, 0 to 1. Exactly ``round(sparsity * n)`` of each
-        group ranked go; ties go by index.
+    sparsity : float or dict, default=0.0
+        Fraction of the prunable weights or units to remove, 0 to 1. Exactly ``round(sparsity * n)`` of each group
+        ranked are removed; ties are broken by index. A dict from layers to fractions, such as
+        ``{"hidden1": 0.9, "hidden2": 0.5}``, has one for each layer (with ``scope="layer"``; 0 for layers that it does
+        not name). A layer has the name of its tensor in `masks_`, with or without ``".weight"``. Schedules that remove
+        more and more bring each layer to its own fraction. Paths take numbers only; `GridSearchCV` takes dicts too.
     criterion : str, default="magnitude"
         How a weight is scored: "magnitude", or "lamp", whose magnitudes of different layers compare; by gradients
         "taylor", "snip", "grasp", "movement"; by curvature "obd", "fisher"; by activity "wanda", "activation", "apoz",
@@ -133,8 +136,27 @@ class PrunedMLPClassifier(BasePrunedClassifier):
         many rounds as it takes.
     rewind_step : int, default=0
         Updates after which "rewind" takes the weights that it goes back to; 0 is the initialisation.
-    density_distribution : {"uniform", "erk"}, default="erk"
-        How "set" and "rigl" share the weights among the layers: evenly, or more to small layers (Erdos-Renyi).
+    exclude_layers : sequence of str, default=()
+        Layers that are not pruned, such as ``["hidden1"]``; they do not count for `sparsity` and `sparsity_`. (A unit
+        removed before such a layer still takes its outgoing weights along.) `prune_output` decides about the output
+        layer.
+    min_kept : int or float, default=0
+        Every layer that is pruned keeps at least so many weights (or units), or with a number between 0 and 1 the
+        fraction ``ceil(min_kept * n)`` of them: those ranked highest. With ``scope="global"`` others are removed
+        instead, so that exactly ``round(sparsity * n)`` are removed as long as there are others; with ``scope="layer"``
+        the layer loses fewer.
+    distribution : {"auto", "uniform", "erk"}, default="auto"
+        How much each layer loses with ``scope="layer"``. "uniform": the same fraction. "erk": layers with fewer weights
+        for their widths lose less, by Erdos-Renyi(-kernel): the density of a layer is proportional to ``sum(shape) /
+        prod(shape)``, at most 1 (U. Evci et al., "Rigging the Lottery", ICML 2020). "auto": "erk" for the schedules
+        "set" and "rigl", which look at no scope, else "uniform".
+    pattern : str, default="none"
+        The pattern of removed weights, on the matrix (n_out, n_in) of each layer (n_in = channels x height x width of
+        a filter). "N:M", such as "2:4": of each M consecutive weights into a unit the N with the highest scores are
+        kept, of a remainder of r weights ``ceil(r * N / M)``; `sparsity` is then 0 or ``1 - N / M``. "RxC", such as
+        "4x1": blocks of R units times C inputs are removed as a whole, exactly ``round(sparsity * n_blocks)`` of them,
+        ranked by the `norm` of their weights' scores (by their sum with ``reduce="sum"``, and for "grasp", "movement"
+        and "obd"); blocks at the edges may be smaller.
     device : str, default="auto"
         "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1" or "mps". The fitted model does not depend
         on it: it predicts on any machine, and on another device when this is set after the fit.
@@ -257,7 +279,7 @@ class PrunedMLPClassifier(BasePrunedClassifier):
         class_weight: Mapping[Any, float] | str | None = None,
         fit_intercept: bool = False,
         init: str = "uniform",
-        sparsity: float = 0.0,
+        sparsity: float | Mapping[str, float] = 0.0,
         criterion: str = "magnitude",
         granularity: str = "weight",
         scope: str = "layer",
@@ -274,7 +296,10 @@ class PrunedMLPClassifier(BasePrunedClassifier):
         fine_tune_schedule: str = "auto",
         n_rounds: int | str = 5,
         rewind_step: int = 0,
-        density_distribution: str = "erk",
+        exclude_layers: Sequence[str] = (),
+        min_kept: float = 0,
+        distribution: str = "auto",
+        pattern: str = "none",
         device: str = "auto",
         precision: str = "auto",
         memory: Any = None,
@@ -315,7 +340,10 @@ class PrunedMLPClassifier(BasePrunedClassifier):
         self.fine_tune_schedule = fine_tune_schedule
         self.n_rounds = n_rounds
         self.rewind_step = rewind_step
-        self.density_distribution = density_distribution
+        self.exclude_layers = exclude_layers
+        self.min_kept = min_kept
+        self.distribution = distribution
+        self.pattern = pattern
         self.device = device
         self.precision = precision
         self.memory = memory

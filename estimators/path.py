@@ -15,7 +15,7 @@ from .engine import check, check_layers, check_rewinding, choices_of, evaluator_
 from .fitted import copy_data_attributes, fitted_clone, warn_if_disconnected
 from .fitting import make_pruner, prune
 from .messages import PruningWarning, warn_caller
-from .parameters import OF_PRUNING, WAYS, check_sparsities
+from .parameters import OF_PRUNING, WAYS, check_sparsities, extreme_sparsities
 from .presets import ORIGINAL_SPARSITIES
 from .pruning.allocation import Allocation
 from .pruning.connectivity import connectivity
@@ -179,7 +179,8 @@ def _points(
         raise ValueError("X_test and y_test go together: give both or neither")
     pruned_as = [clone_with(estimator, **variant) for variant in variants]
     for variant in pruned_as:
-        check(variant, max(sparsities))
+        for sparsity in extreme_sparsities(sparsities):
+            check(variant, sparsity)
     trained = pruned_as[0]
     prepared = prepare(trained, X, y, sample_weight)
     for variant in pruned_as:

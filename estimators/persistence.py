@@ -6,6 +6,7 @@ import math
 import numbers
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -27,7 +28,7 @@ from .files import (
 )
 from .fitted import Fitted, PrunedAs, pruned_as_of, publish
 from .networks.mlp import name_tensors
-from .parameters import STORED, check_value
+from .parameters import STORED, check_value, with_present_names
 from .pruning.allocation import Choices
 from .registry import entry_of_class
 from .validation import check_parameters
@@ -176,7 +177,7 @@ def _restored(cls: type[Classifier], file: ArrayFile, path: str | os.PathLike[st
 
 def _restore(cls: type[Classifier], header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Classifier:
     classifier = cls()
-    parameters = dict(header["parameters"])
+    parameters = with_present_names(header["parameters"])
     if parameters.pop("memory", None) is not None:  # version 1 stored it as null
         raise ValueError("it names a folder for memory=, which a model file may not do")
     unknown = parameters.keys() - set(_stored(classifier.get_params(deep=False)))
@@ -329,7 +330,7 @@ def _to_json(value: Any) -> Any:
         value = value.item()
     if isinstance(value, float) and np.isinf(value):
         return {"float": str(value)}
-    if isinstance(value, dict):  # its keys are labels, which may be numbers: JSON has only strings for keys
+    if isinstance(value, Mapping):  # its keys are labels, which may be numbers: JSON has only strings for keys
         return {"pairs": [[_to_json(key), _to_json(item)] for key, item in value.items()]}
     if isinstance(value, (list, tuple, np.ndarray)):
         return [_to_json(item) for item in value]

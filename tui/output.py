@@ -24,7 +24,7 @@ Row = dict[str, Any]
 #: Columns that distinguish curves; the first is the name of a curve if nothing varies.
 LABELS = (
     "granularity", "schedule", "criterion", "scope", "norm", "order", "normalize", "reduce", "control",
-    "fine_tune_schedule",
+    "fine_tune_schedule", "distribution", "pattern",
 )  # fmt: skip
 
 #: Of those, the columns that a command's table has only if they vary.

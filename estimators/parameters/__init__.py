@@ -36,7 +36,9 @@ __all__ = [
     "check_value",
     "conflicts",
     "defaults_of",
+    "extreme_sparsities",
     "records_of",
+    "with_present_names",
 ]
 
 #: Every record by its name.
@@ -83,6 +85,23 @@ def conflicts(parameters: Mapping[str, Any], estimator: str = "mlp") -> dict[str
     from .rules import conflicts_among  # loads NumPy
 
     return conflicts_among({**defaults_of(estimator), **parameters})
+
+
+def with_present_names(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters that an earlier version stored, by the names that they have now.
+
+    Earlier versions had `density_distribution`, which only "set" and "rigl" used; its default is now part of "auto".
+    """
+    present = dict(parameters)
+    earlier = present.pop("density_distribution", "erk")
+    if earlier != "erk":
+        present.setdefault("distribution", earlier)
+    return present
+
+
+def extreme_sparsities(sparsities: Sequence[float]) -> list[float]:
+    """The largest and the smallest above 0: if both go with the other parameters, so do those between them."""
+    return sorted({max(sparsities), min((value for value in sparsities if value > 0), default=0.0)})
 
 
 def check_sparsities(sparsities: Sequence[float]) -> list[float]:

@@ -8,6 +8,8 @@ from typing import Any
 from ..backend import PRECISIONS
 from ..pruning.catalogue import (
     CRITERION_SUMMARIES,
+    DISTRIBUTION_SUMMARIES,
+    DISTRIBUTIONS,
     GRANULARITIES,
     NORMALIZATION_SUMMARIES,
     NORMALIZATIONS,
@@ -17,21 +19,26 @@ from ..pruning.catalogue import (
     REDUCTIONS,
     SCOPES,
 )
+from ..pruning.patterns import MAX_EXTENT, USUAL_PATTERNS, parse_pattern
 from ..schedules.catalogue import CONTROL_SUMMARIES, CONTROLS, SCHEDULE_RECORDS, SCHEDULES, USED_BY
 from .record import Parameter
 from .values import (
     MAX_WIDTH,
+    at_least,
     class_weights,
     device,
     flag,
     folder,
+    layers,
     norm,
     number,
     one_of,
     or_name,
     or_none,
+    pattern,
     sample_shape,
     seed,
+    sparsity,
     tolerance,
     verbosity,
     whole,
@@ -39,7 +46,6 @@ from .values import (
 )
 
 SOLVERS = ("adam", "sgd")
-DENSITY_DISTRIBUTIONS = ("uniform", "erk")
 INITS = ("uniform", "glorot")
 LEARNING_RATES = ("constant", "cosine")
 PADDINGS = ("valid", "same")
@@ -75,6 +81,10 @@ def _matters_to_units(values: Mapping[str, Any]) -> bool:
 
 def _is_retrained(values: Mapping[str, Any]) -> bool:
     return values.get("fine_tune_iter") != 0
+
+
+def _is_of_weights_by_layer(values: Mapping[str, Any]) -> bool:
+    return values["granularity"] == ("weight",) and values["scope"] == ("layer",)
 
 
 def _is_used(name: str):
@@ -296,7 +306,7 @@ TRAINING = (
 )
 
 PRUNING = (
-    Parameter("sparsity", 0.0, number(0, 1), "pruning", is_of_run=False),
+    Parameter("sparsity", 0.0, sparsity(), "pruning", is_of_run=False),
     Parameter(
         "schedule",
         "one-shot",
@@ -399,7 +409,7 @@ PRUNING = (
         "pruning",
         "rank the weights into each unit by themselves, as wanda's paper",
         label="rank per unit",
-        matters=lambda values: values["granularity"] == ("weight",) and values["scope"] == ("layer",),
+        matters=_is_of_weights_by_layer,
     ),
     Parameter(
         "prune_output",
@@ -476,13 +486,48 @@ PRUNING = (
         matters=_is_used("rewind_step"),
     ),
     Parameter(
-        "density_distribution",
-        "erk",
-        one_of(DENSITY_DISTRIBUTIONS),
+        "exclude_layers",
+        (),
+        layers(),
         "pruning",
-        "uniform or erk, for set and rigl",
-        label="density",
-        matters=_is_used("density_distribution"),
+        "layers that are not pruned, such as hidden1,conv1",
+        "NAME,...",
+        default_words="none",
+        label="exclude",
+        hint="hidden1 conv1",
+    ),
+    Parameter(
+        "min_kept",
+        0,
+        at_least(),
+        "pruning",
+        "weights or units that every layer keeps at least; below 1: the fraction of them",
+        "N",
+        label="keep at least",
+        hint="a number or fraction",
+    ),
+    Parameter(
+        "distribution",
+        "auto",
+        one_of(DISTRIBUTIONS),
+        "pruning",
+        "how much each layer loses: uniform, or erk: small layers less",
+        spellings=("--density-distribution",),
+        default_words="uniform; set and rigl: erk",
+        label="distribution",
+        notes=DISTRIBUTION_SUMMARIES,
+        matters=lambda values: _is_of_weights_by_layer(values) or _is_used("distribution")(values),
+        is_way=True,
+    ),
+    Parameter(
+        "pattern",
+        "none",
+        pattern(parse_pattern, USUAL_PATTERNS, MAX_EXTENT),
+        "pruning",
+        "of removed weights: N:M, such as 2:4 (2 kept of 4), or blocks of outputs times inputs, such as 4x1",
+        label="pattern",
+        matters=lambda values: values["granularity"] == ("weight",),
+        is_way=True,
     ),
 )
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from ..messages import as_text
+from ..pruning.allocation import PATTERN_TOLERANCE, values_of
 from ..pruning.criteria import SUMMED
+from ..pruning.patterns import NOfM, parse_pattern
 from ..schedules.catalogue import SCHEDULE_RECORDS, SHORT_FOR
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 NOTHING_TO_PRUNE = "prune_output must be True without hidden layers: there is nothing else to prune"
 
@@ -19,7 +19,14 @@ NOTHING_TO_PRUNE = "prune_output must be True without hidden layers: there is no
 def conflicts_among(given: Mapping[str, Any]) -> dict[str, str]:
     """A sentence for each parameter that would have to change; `given` has all parameters of the estimator."""
     found: dict[str, str] = {}
-    for conflicts_of in (_schedule_conflicts, _ranking_conflicts, _control_conflicts, _retraining_conflicts):
+    for conflicts_of in (
+        _schedule_conflicts,
+        _ranking_conflicts,
+        _control_conflicts,
+        _retraining_conflicts,
+        _allocation_conflicts,
+        _pattern_conflicts,
+    ):
         for name, sentence in conflicts_of(given).items():
             found.setdefault(name, sentence)
     return found
@@ -27,7 +34,7 @@ def conflicts_among(given: Mapping[str, Any]) -> dict[str, str]:
 
 def _schedule_conflicts(given: Mapping[str, Any]) -> dict[str, str]:
     schedule, found = given["schedule"], {}
-    if given["sparsity"] > 0 and not has_prunable_layers(given):
+    if max(values_of(given["sparsity"]), default=0) > 0 and not has_prunable_layers(given):
         found["prune_output"] = NOTHING_TO_PRUNE
     if schedule == "one-shot":
         return found
@@ -139,3 +146,59 @@ def _retraining_conflicts(given: Mapping[str, Any]) -> dict[str, str]:
             f"repeats the last epochs' rates, got {given['fine_tune_iter']}"
         )
     return found
+
+
+def _allocation_conflicts(given: Mapping[str, Any]) -> dict[str, str]:
+    """What does not go with a sparsity for each layer, or with shares of the layers."""
+    found: dict[str, str] = {}
+    distribution = given["distribution"]
+    if isinstance(given["sparsity"], Mapping):
+        if given["scope"] == "global":
+            found["sparsity"] = "sparsity must be one number with scope='global', where the ranking divides it"
+        if given["prune_output"] == "half":
+            found["prune_output"] = (
+                "prune_output must be True or False with a sparsity for each layer, the output layer included"
+            )
+        if distribution != "auto":
+            found["distribution"] = "distribution must be 'auto' with a sparsity for each layer"
+    elif distribution != "auto" and "distribution" not in SCHEDULE_RECORDS[given["schedule"]].parameters:
+        if given["scope"] == "global":
+            found["distribution"] = "distribution must be 'auto' with scope='global', where the ranking decides"
+        elif distribution == "erk" and given["granularity"] != "weight":
+            found["distribution"] = "distribution='erk' divides weights, and goes with granularity='weight' only"
+    return found
+
+
+def _pattern_conflicts(given: Mapping[str, Any]) -> dict[str, str]:
+    """What does not go with weights that are removed in a pattern."""
+    pattern, named = parse_pattern(given["pattern"]), f"pattern={as_text(given['pattern'])}"
+    if pattern is None:
+        return {}
+    schedule = given["schedule"]
+    shuffles = schedule == "rewind-shuffle" or SCHEDULE_RECORDS[schedule].of_weights
+    wrong = {
+        "granularity='unit'": given["granularity"] == "unit",
+        "per_output=True": bool(given["per_output"]),
+        f"schedule={as_text(schedule)}": shuffles,
+        "control='shuffle'": given["control"] == "shuffle",
+        "criterion='synflow'": given["criterion"] == "synflow",
+    }
+    if isinstance(pattern, NOfM):
+        wrong |= {
+            "scope='global'": given["scope"] == "global",
+            "min_kept": given["min_kept"] > 0,
+            f"distribution={as_text(given['distribution'])}": given["distribution"] != "auto",
+            "prune_output='half'": given["prune_output"] == "half",
+        }
+    for other, is_so in wrong.items():
+        if is_so:
+            return {"pattern": f"{named} does not go with {other}: the pattern decides which single weights remain"}
+    if isinstance(pattern, NOfM):
+        values = [value for value in values_of(given["sparsity"]) if value > 0]
+        if any(abs(value - pattern.sparsity) > PATTERN_TOLERANCE for value in values):
+            return {
+                "sparsity": f"sparsity must be 0 or {pattern.sparsity:.6g} with {named}, which fixes what it removes"
+            }
+    elif given["reduce"] == "norm" and given["criterion"] in SUMMED:
+        return {"reduce": f"reduce must be 'sum' or 'auto' with criterion={as_text(given['criterion'])} and {named}"}
+    return {}

@@ -6,12 +6,15 @@ import math
 import numbers
 import os
 import re
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 #: Wider layers are no network that a machine could hold, and overflow NumPy's arithmetic of sizes.
 MAX_WIDTH = 10**9
+
+#: The name of a layer, or of its tensor of weights.
+_LAYER = re.compile(r"[A-Za-z_][\w.]{0,99}")
 
 
 @dataclass(frozen=True)
@@ -199,6 +202,64 @@ def class_weights() -> Values:
     weight = number(0)
     words = "None, 'balanced' or a dict from labels to numbers of at least 0"
     return Values(accepts, words, read, lambda value: "none" if value is None else str(value))
+
+
+def sparsity() -> Values:
+    """A fraction, or one for each of some layers."""
+    fraction = number(0, 1)
+
+    def accepts(value: Any) -> bool:
+        if not isinstance(value, Mapping):
+            return fraction.accepts(value)
+        return all(isinstance(name, str) and fraction.accepts(part) for name, part in value.items())
+
+    words = f"{fraction.words}, or a dict from names of layers to such numbers"
+    return Values(accepts, words, fraction.read, fraction.show)
+
+
+def layers() -> Values:
+    """Names of some layers."""
+
+    def accepts(value: Any) -> bool:
+        if not isinstance(value, (list, tuple)):
+            return False
+        return all(isinstance(name, str) and _LAYER.fullmatch(name) for name in value) and len(set(value)) == len(value)
+
+    return Values(
+        accepts,
+        "a list of different names of layers, such as ['hidden1']",
+        lambda text: () if text.strip().lower() in ("", "none") else tuple(re.split(r"[\s,;]+", text.strip(" ,;"))),
+        lambda value: " ".join(value) or "none",
+    )
+
+
+def at_least() -> Values:
+    """A number of entries of a layer, or a fraction of them."""
+    count, part = whole(0), number(0, 1, open_low=True, open_high=True)
+
+    def read(text: str) -> float:
+        return read_number(text) if "." in text or "e" in text.lower() else read_whole(text)
+
+    return Values(
+        lambda value: count.accepts(value) or (not isinstance(value, numbers.Integral) and part.accepts(value)),
+        "a whole number of at least 0, or a fraction between 0 and 1",
+        read,
+        lambda value: str(value) if isinstance(value, numbers.Integral) else f"{value:g}",
+    )
+
+
+def pattern(parse: Callable[[str], Any], usual: Sequence[str], largest: int) -> Values:
+    """A pattern that a function can read; the usual ones are the choices."""
+
+    def accepts(value: Any) -> bool:
+        try:
+            parse(value)
+        except (TypeError, ValueError):
+            return False
+        return True
+
+    words = f"'none', 'N:M' with N < M <= {largest}, such as '2:4', or 'RxC' with R * C <= {largest}, such as '4x1'"
+    return Values(accepts, words, choices=lambda: usual)
 
 
 def verbosity() -> Values:

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     Sparsity = float | Mapping[str, float]
     S = TypeVar("S", bound=Sparsity)
 
-DISTRIBUTIONS = ("auto", "uniform", "erk")
-
 #: A sparsity may be written with this many digits less than exactly, as 0.667 of a pattern that keeps one of three.
 PATTERN_TOLERANCE = 1e-3
 
@@ -48,7 +46,7 @@ class Choices:
     exclude_layers: tuple[str, ...] = ()
     min_kept: float = 0
     distribution: str = "auto"
-    pattern: str | None = None
+    pattern: str = "none"
 
     @property
     def blocks(self) -> Blocks | None:
@@ -62,7 +60,7 @@ class Choices:
 
     @property
     def _pattern(self) -> NOfM | Blocks | None:
-        return None if self.pattern is None else parse_pattern(self.pattern)
+        return parse_pattern(self.pattern)
 
 
 def in_each(function: Callable[[float], float], sparsity: S) -> S:
@@ -229,13 +227,19 @@ class Allocation:
         of_output = (1 - output_sparsity(sparsity)) * math.prod(shapes[-1])
         return [*erdos_renyi_shares(shapes[:-1], sparsity).tolist(), of_output]
 
+    def affected(self, sparsity: Sparsity) -> list[str]:
+        """The names in `shapes` of what a sparsity removes something of; a number, of everything."""
+        if not isinstance(sparsity, Mapping):
+            return list(self.shapes)
+        return [name for name, value in zip(self.shapes, self.fractions(sparsity), strict=True) if value > 0]
+
     def fraction(self, sparsity: Sparsity) -> float:
-        """The part of all weights or units that may be pruned which a sparsity removes; a number is that itself."""
+        """The part of all weights or units of the layers affected that a sparsity removes; a number is that itself."""
         if not isinstance(sparsity, Mapping):
             return sparsity
-        sizes = self.sizes.values()
-        removed = sum(value * n for value, n in zip(self.fractions(sparsity), sizes, strict=True))
-        return removed / max(sum(sizes), 1)
+        pairs = zip(self.fractions(sparsity), self.sizes.values(), strict=True)
+        of_layers = [(value * n, n) for value, n in pairs if value > 0]
+        return sum(removed for removed, _ in of_layers) / max(sum(n for _, n in of_layers), 1)
 
     def kept(self, sparsity: Sparsity) -> dict[str, int]:
         """How many weights each layer keeps where there is no ranking across layers, whatever the scope.

@@ -39,5 +39,12 @@ REDUCTION_SUMMARIES = {
     "sum": "the score of the unit's weights as a group, such as |sum of w * gradient|",
 }
 
+DISTRIBUTION_SUMMARIES = {
+    "auto": "erk for set and rigl, else uniform",
+    "uniform": "the same fraction of every layer",
+    "erk": "less of small layers: density as (inputs + outputs) / (inputs * outputs)",
+}
+
 NORMALIZATIONS = tuple(NORMALIZATION_SUMMARIES)
 REDUCTIONS = tuple(REDUCTION_SUMMARIES)
+DISTRIBUTIONS = tuple(DISTRIBUTION_SUMMARIES)

@@ -11,7 +11,7 @@ from .allocation import Allocation, Choices
 from .criteria import FOR_EACH_SPARSITY, Model, is_summed, normalization, normalized, unit_scores, weight_scores
 from .groups import entries_of_units, masks_of_units
 from .masks import RemovalOrder, removal_scores
-from .patterns import PatternOrder, block_scores, block_sizes, blocks_with_entries, mask_of_blocks
+from .pattern_masks import PatternOrder, block_scores, block_sizes, blocks_with_entries, mask_of_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

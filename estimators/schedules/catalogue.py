@@ -17,7 +17,7 @@ class ScheduleRecord:
     summary : str
         A line for lists and ``--help``.
     parameters : tuple of str
-        Parameters that only some schedules use, this one among them.
+        Parameters that only some schedules use, or use in another way, this one among them.
     of_weights : bool
         Whether it removes single weights only.
     has_criterion : bool
@@ -56,7 +56,7 @@ SCHEDULE_RECORDS = {
     "before-training": ScheduleRecord("before training, by gradients at the first values or by their size"),
     "set": ScheduleRecord(
         "from the start; while training, the smallest weights make room for random new ones",
-        parameters=("density_distribution",),
+        parameters=("distribution",),
         of_weights=True,
         has_criterion=False,
         is_one_ended=True,
@@ -64,7 +64,7 @@ SCHEDULE_RECORDS = {
     ),
     "rigl": ScheduleRecord(
         "from the start; while training, the smallest make room for those with large gradients",
-        parameters=("density_distribution",),
+        parameters=("distribution",),
         of_weights=True,
         has_criterion=False,
         is_one_ended=True,

@@ -71,10 +71,12 @@ class _Shrinkage:
         self._fraction = problem.allocation.fraction(sparsity)
         self._last = int(SPARSE_AT * problem.n_steps)
         self.pruned: Pruned | None = None
-        self._groups = [problem.network.groups[name] for name in problem.shapes] if problem.is_by_unit else []
+        self._names = problem.allocation.affected(sparsity)
+        self._groups = [problem.network.groups[name] for name in self._names] if problem.is_by_unit else []
         self._rate = problem.task.recipe.learning_rate_init
         self._interval = max(1, problem.n_steps // LOOKS)
-        weights = [problem.initial.tensors[name] for name in problem.weight_names]
+        of_groups = [part.tensor for group in self._groups for part in group.of_role("producer")]
+        weights = [problem.initial.tensors[name] for name in of_groups or self._names]
         size = np.mean([np.abs(w).mean() for w in weights]) if weights else 0.0
         self.strength = float(size) / (SLOWLY * self._rate * problem.n_steps)
 
@@ -85,7 +87,7 @@ class _Shrinkage:
             for group in self._groups:
                 shrink_units(group, tensors, self._rate * self.strength)
         else:
-            for name in self._problem.weight_names:
+            for name in self._names:
                 shrink(tensors[name], self._rate * self.strength)
         if step >= self._last:
             arrays = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
@@ -101,7 +103,7 @@ class _Shrinkage:
         if self._groups:
             dead = [(entries_of_units(group, tensors) == 0).all(dim=0) for group in self._groups]
         else:
-            dead = [tensors[name] == 0 for name in self._problem.weight_names]
+            dead = [tensors[name] == 0 for name in self._names]
         return sum(int(d.sum()) for d in dead) / max(sum(d.numel() for d in dead), 1)
 
 
@@ -133,7 +135,8 @@ def l0(problem: Problem, sparsity: Sparsity) -> PrunedModel:
     """
     gated = GatedNetwork(problem, sparsity)
     training = problem.train(problem.initial, None, "training with gates", network=gated)
-    openness = {name: log_alpha.cpu().numpy() for name, log_alpha in gated.log_alphas.items()}
+    openness = {name: np.full(shape, np.inf, np.float32) for name, shape in problem.shapes.items()}
+    openness |= {name: log_alpha.cpu().numpy() for name, log_alpha in gated.log_alphas.items()}
     pruned = problem.pruned_from(Ranking(problem.allocation, openness).masks(sparsity))
     tensors = masked(gated.without_noise(training.tensors), pruned.masks)
     return problem.finish(replace(training, tensors=tensors), pruned)
@@ -152,8 +155,9 @@ class GatedNetwork:
         # The probability that a gate is open is sigmoid(log_alpha - offset).
         self._offset = BETA * np.log(-GAMMA / ZETA)
         start = float(np.log(OPEN_AT_FIRST / (1 - OPEN_AT_FIRST)) + self._offset)
-        self.log_alphas = {n: torch.full(shape, start, device=task.device) for n, shape in problem.shapes.items()}
-        self._groups = [problem.network.groups[name] for name in problem.shapes] if problem.is_by_unit else []
+        gated = {name: problem.shapes[name] for name in problem.allocation.affected(sparsity)}
+        self.log_alphas = {n: torch.full(shape, start, device=task.device) for n, shape in gated.items()}
+        self._groups = [problem.network.groups[name] for name in gated] if problem.is_by_unit else []
         recipe = replace(task.recipe, learning_rate_init=GATE_RATE, alpha=0.0)
         self._optimiser = Adam(self.log_alphas, recipe) if self.log_alphas else None
         self._generator = torch.Generator().manual_seed(task.seed_for("prune"))

@@ -180,11 +180,6 @@ class Problem:
         return self.allocation.is_by_unit
 
     @property
-    def weight_names(self) -> list[str]:
-        """Names of the weights that are pruned."""
-        return self.allocation.weight_names
-
-    @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shapes of what is ranked: of each tensor of weights, or of the units of each group."""
         return self.allocation.shapes

@@ -23,15 +23,15 @@ from prunelab.estimators.interactive import InteractivePruning
 from prunelab.estimators.parameters import DEFAULTS
 from prunelab.estimators.parameters.records import (
     ACTIVATIONS,
-    DENSITY_DISTRIBUTIONS,
     FINE_TUNE_SCHEDULES,
     INITS,
     LEARNING_RATES,
     SOLVERS,
 )
 from prunelab.estimators.persistence import FORMAT, VERSION
-from prunelab.estimators.pruning.catalogue import NORMALIZATIONS, REDUCTIONS
+from prunelab.estimators.pruning.catalogue import DISTRIBUTIONS, NORMALIZATIONS, REDUCTIONS
 from prunelab.estimators.pruning.criteria import criterion_names
+from prunelab.estimators.pruning.patterns import USUAL_PATTERNS
 from prunelab.estimators.schedules.catalogue import CONTROLS, SCHEDULES
 from sklearn.base import clone
 
@@ -56,7 +56,7 @@ VALUES = {
     "class_weight": st.sampled_from([None, "balanced", {0: 2.0, 1: 0.5, 2: 1.0}]),
     "fit_intercept": st.booleans(),
     "init": st.sampled_from(INITS),
-    "sparsity": st.floats(0, 1),
+    "sparsity": st.floats(0, 1) | st.dictionaries(st.sampled_from(["hidden1", "output.weight"]), st.floats(0, 1)),
     "criterion": st.sampled_from(criterion_names()),
     "granularity": st.sampled_from(["weight", "unit"]),
     "scope": st.sampled_from(["layer", "global"]),
@@ -67,7 +67,10 @@ VALUES = {
     "fine_tune_iter": st.integers(0, 5),
     "n_rounds": st.one_of(st.integers(1, 9), st.just("auto")),
     "rewind_step": st.integers(0, 9),
-    "density_distribution": st.sampled_from(DENSITY_DISTRIBUTIONS),
+    "exclude_layers": st.sampled_from([(), ("hidden1",)]),
+    "min_kept": st.sampled_from([0, 3, 0.2]),
+    "distribution": st.sampled_from(DISTRIBUTIONS),
+    "pattern": st.sampled_from(USUAL_PATTERNS),
     "reduce": st.sampled_from(REDUCTIONS),
     "normalize": st.sampled_from(NORMALIZATIONS),
     "per_output": st.booleans(),
@@ -147,6 +150,7 @@ def test_parameters_set_after_the_fit_change_nothing_fitted(fitted, blobs, tmp_p
 def test_pruning_by_hand_starts_from_what_was_fitted(fitted, blobs, tmp_path_factory, parameters):
     way = {"criterion": "magnitude", "granularity": "weight", "scope": "layer", "norm": 2, "order": "smallest"}
     ranking = {"prune_output": True, "per_output": False, "reduce": "auto", "normalize": "auto"}
+    ranking |= {"exclude_layers": (), "min_kept": 0, "distribution": "auto", "pattern": "none"}
     changed = copy.deepcopy(fitted).set_params(**{**parameters, **ranking})
     reference = copy.deepcopy(fitted).set_params(**ranking)
     with warnings.catch_warnings():

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from prunelab.estimators.networks.cnn import CNNNetwork
 from prunelab.estimators.networks.mlp import MLPNetwork
 from prunelab.estimators.pruning.allocation import Choices
-from prunelab.estimators.pruning.patterns import Blocks, NOfM, as_matrix, from_matrix, parse_pattern
+from prunelab.estimators.pruning.pattern_masks import as_matrix, from_matrix
+from prunelab.estimators.pruning.patterns import Blocks, NOfM, parse_pattern
 from prunelab.estimators.pruning.pruner import Pruner
 from torch.ao.pruning import WeightNormSparsifier
 

@@ -47,7 +47,7 @@ def test_the_names_are_those_of_the_parameter():
 @pytest.mark.parametrize("sparsity", [0.3, 0.9, 1.0])
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
 def test_the_sparsity_is_exact_and_what_was_removed_is_zero(schedule, sparsity, solver):
-    classifier = make(schedule, sparsity=sparsity, solver=solver, alpha=0.01, density_distribution="uniform").fit(X, Y)
+    classifier = make(schedule, sparsity=sparsity, solver=solver, alpha=0.01, distribution="uniform").fit(X, Y)
     sizes = [20 * 24, 24 * 16]
     assert removed(classifier) == [*(round(sparsity * n) for n in sizes), 0]
     for coef, mask in zip(classifier.coefs_, weight_masks(classifier), strict=True):
@@ -340,7 +340,7 @@ def test_erdos_renyi_densities_by_hand():
         ({"schedule": "gradual", "early_stopping": True}, "early_stopping"),
         ({"schedule": "sometimes"}, "schedule must be one of"),
         ({"n_rounds": 0}, "n_rounds"),
-        ({"density_distribution": "even"}, "density_distribution"),
+        ({"distribution": "even"}, "distribution"),
     ],
 )
 def test_conflicting_parameters_are_refused(parameters, message):
@@ -536,7 +536,7 @@ def test_controls_have_as_many_weights_in_every_layer_as_the_ticket(control):
 
 @pytest.mark.parametrize("schedule", ALL)
 def test_every_schedule_prunes_the_output_layer_at_half_the_rate(schedule):
-    classifier = make(schedule, sparsity=0.75, prune_output="half", density_distribution="uniform").fit(X, Y)
+    classifier = make(schedule, sparsity=0.75, prune_output="half", distribution="uniform").fit(X, Y)
     assert removed(classifier) == [360, 288, round(output_sparsity(0.75) * 48)]
 
 

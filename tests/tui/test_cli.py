@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import os
 import re
 import signal
@@ -286,6 +287,12 @@ def test_own_file(tmp_path):
         (["sweep", "--sparsities", "0.5,0.5"], "sparsities must all be different"),
         (["sweep", "--seed", "4294967296"], "4,294,967,295"),
         (["sweep", "--layers", ""], "without hidden layers"),
+        (["sweep", "--min-kept", "some"], "must be a"),
+        (["sweep", "--exclude-layers", "2nd"], "exclude_layers must be a list of different names of layers"),
+        (["sweep", "--pattern", "4:2"], "pattern must be"),
+        (["sweep", "--sparsities", "0,0.5", "--pattern", "2:4"], "pattern='2:4' does not go with granularity='unit'"),
+        (["fit", "--pattern", "2:4", "--sparsity", "0.9"], "sparsity must be 0 or 0.5"),
+        (["fit", "--distribution", "erk", "--scope", "global"], "distribution must be 'auto'"),
         (["fit", "--preset", "largest"], "--order smallest or largest"),
         (["fit", "--preset", "global"], "--scope layer or global"),
         (["fit", "--sparsity", "-1"], "from 0 to 1"),
@@ -557,3 +564,31 @@ def test_a_schedule_is_a_way_of_pruning():
     assert result.returncode == 0, result.stderr
     assert len(rows_of(result.stdout)) == 4
     assert len({row["accuracy"] for row in rows_of(result.stdout)}) > 1
+
+
+SINGLE = ["sweep", *QUICK[2:], "--granularity", "weight", "--layers", "16,8", "--csv", "-"]
+
+
+@pytest.mark.parametrize(
+    ("options", "columns"),
+    [
+        (["--distribution", "uniform,erk", "--min-kept", "0.05", "--exclude-layers", "hidden2"], {"distribution": 2}),
+        (["--pattern", "none,2:4,4x1"], {"pattern": 3}),
+    ],
+)
+def test_layers_and_patterns_from_the_command_line(options, columns, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PRUNELAB_HOME", str(tmp_path))
+    assert main([*SINGLE, *options, "--sparsities", "0,0.5"]) == 0
+    rows = rows_of(capsys.readouterr().out)
+    for name, count in columns.items():
+        assert len({row[name] for row in rows}) == count
+    assert {float(row["achieved_sparsity"]) for row in rows if row["sparsity"] != "0.0"} == {0.5}
+    assert len(rows) == 2 * math.prod(columns.values())
+
+
+def test_a_layer_that_there_is_not_is_one_sentence(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PRUNELAB_HOME", str(tmp_path))
+    assert main([*SINGLE, "--exclude-layers", "conv1"]) != 0
+    errors = capsys.readouterr().err
+    assert "'conv1': the layers are hidden1, hidden2, output" in errors
+    assert "Traceback" not in errors

@@ -103,6 +103,22 @@ def test_units_are_still_ranked_across_the_network_by_raw_scores():
         assert RunSpec.from_json(old(ways=other)).is_like(RunSpec.from_json({**old(ways=other), "methods": METHODS}))
 
 
+@pytest.mark.parametrize(("stored", "now"), [({}, "auto"), ("erk", "auto"), ("uniform", "uniform")])
+def test_the_distribution_of_set_and_rigl_has_another_name_now(stored, now):
+    parameters = {"density_distribution": stored} if stored else {}
+    spec = RunSpec.from_json({**old(parameters=parameters, ways={"schedule": ["set"]}), "methods": METHODS})
+    assert {variant.get("distribution", "auto") for variant in spec.variants} == {now}
+    assert spec.parameters == {}
+    assert RunSpec.from_json(spec.to_json()) == spec
+    assert spec.place_of({"seed": 0, "schedule": "set", "sparsity": spec.sparsities[1]}) == 1
+
+
+def test_names_of_layers_are_kept_with_a_run():
+    spec = RunSpec(parameters={"exclude_layers": ("hidden1",), "min_kept": 0.1})
+    assert RunSpec.from_json(spec.to_json()) == spec
+    assert not spec.problems()
+
+
 def test_a_run_that_is_resumed_keeps_the_ranking_it_began_with(tmp_path, monkeypatch):
     monkeypatch.setenv("PRUNELAB_HOME", str(tmp_path))
     written = old(ways={"granularity": ["unit"], "scope": ["global"]}, sparsities=[0.5])

@@ -354,7 +354,7 @@ def test_a_wrong_field_says_so_and_refuses_the_start(size, workers):
 def test_the_form_has_the_fields_that_the_schedule_uses_and_says_what_does_not_go_together():
     async def test(app: PrunelabApp, pilot: Pilot) -> None:
         def seen() -> set[str]:
-            return {name for name in ("n_rounds", "rewind_step", "density_distribution") if field(app, name).display}
+            return {name for name in ("n_rounds", "rewind_step", "distribution") if field(app, name).display}
 
         await pilot.press("n")
         schedule = field(app, "schedule").control
@@ -384,7 +384,7 @@ def test_the_form_has_the_fields_that_the_schedule_uses_and_says_what_does_not_g
         assert form(app).spec.parameters["n_rounds"] == "auto"
         rounds.value = "none"
         await choose("set")
-        assert seen() == {"density_distribution"}
+        assert seen() == {"distribution"}
         assert not field(app, "n_rounds").error
         assert field(app, "granularity").error.startswith("must be 'weight'")
         assert form(app).spec is None

@@ -34,7 +34,7 @@ class Spec(TypedDict):
     """The settings of a run: see `prunelab.tui.runs.spec.RunSpec`."""
 
     dataset: Annotated[str, Meta(max_length=4096)]
-    parameters: dict[Word, Value | tuple[int, ...]]
+    parameters: dict[Word, Value | tuple[int | Word, ...]]
     ways: dict[Word, tuple[Value, ...]]
     sparsities: tuple[float, ...]
     seeds: tuple[Seed, ...]

@@ -25,7 +25,9 @@ from ...estimators.parameters import (
     check_value,
     conflicts,
     defaults_of,
+    extreme_sparsities,
     records_of,
+    with_present_names,
 )
 from ...estimators.presets import BOTH_GRANULARITIES, ORIGINAL_SPARSITIES, variants_of
 from ...estimators.registry import ESTIMATORS, estimator_class
@@ -211,8 +213,8 @@ class RunSpec:
     def _conflicts(self) -> dict[str, str]:
         """Conflicts between values, in any of the ways of pruning."""
         found: dict[str, str] = {}
-        for variant in self.variants:
-            given = {**self.parameters, **variant, "sparsity": max(self.sparsities)}
+        for variant, sparsity in itertools.product(self.variants, extreme_sparsities(self.sparsities)):
+            given = {**self.parameters, **variant, "sparsity": sparsity}
             for name, sentence in conflicts(given, self.estimator).items():
                 found.setdefault(name, sentence)
         return found
@@ -299,8 +301,12 @@ class RunSpec:
         except (msgspec.MsgspecError, RecursionError, TypeError, DatasetError) as error:
             raise SpecError(f"it does not describe a run: {error}") from error
         methods = fields.get("methods", 1)
-        fields["parameters"].pop("memory", None)
-        fields |= {"ways": _ways_then(fields["ways"], methods), "methods": methods}
+        parameters = with_present_names(fields["parameters"])
+        parameters.pop("memory", None)
+        ways = _ways_then(fields["ways"], methods)
+        if "distribution" in parameters:  # earlier versions had one value of it for the run
+            ways.setdefault("distribution", (parameters.pop("distribution"),))
+        fields |= {"parameters": parameters, "ways": ways, "methods": methods}
         spec = cls(**{**fields, "options": options, "pixels": _pixels_of(data)})
         _raise_first(spec._wrong_values())
         return spec
