@@ -52,7 +52,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> Non
     """
     arrays, header = encode_training(checkpoint.training)
     arrays |= _prefixed("best", checkpoint.best or {})
-    header |= {name: getattr(checkpoint, name) for name in (*_INTEGERS, *_FLOATS)}
+    header |= {name: getattr(checkpoint, name) for name in (*_INTEGERS, *_FLOATS, "of")}
     replace_file(path, pack_arrays(arrays, header, FORMAT, VERSION), sync=True)
 
 
@@ -71,7 +71,10 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         training = decode_training(arrays, file.header)
         fields: dict[str, Any] = {name: natural(file.header[name]) for name in _INTEGERS}
         fields |= {name: float_from_json(file.header[name]) for name in _FLOATS}
-        checkpoint = Checkpoint(training, best=_group(arrays, "best") or None, **fields)
+        of = file.header.get("of", "")  # absent from files of earlier versions
+        if not isinstance(of, str):
+            raise TypeError(f"{of!r} is not the name of a training")
+        checkpoint = Checkpoint(training, best=_group(arrays, "best") or None, of=of, **fields)
     except (OSError, *DAMAGE) as error:
         raise CheckpointError(f"{path} is not a checkpoint that can be read: {error}") from error
     warn_if_unverified(file, path)

@@ -18,11 +18,11 @@ from sklearn.model_selection import train_test_split
 
 from .backend import as_tensor, flushed_denormals, prepare_forks
 from .inference import Evaluator
-from .messages import as_text
+from .messages import as_text, warn_caller
 from .pruning.evidence import Evidence
 from .pruning.pruner import Pruned, Pruner
 from .recalibration import recalibrated
-from .training.loop import train
+from .training.loop import first_checkpoint, train
 from .training.state import Data, Recipe, Training
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ def train_dense(
     on_event : callable, optional
         Receives the progress events; a training from the cache has none.
     checkpoint : Checkpoint, optional
-        Of the same training; it goes on from there.
+        It goes on from there. If it is of another training, there is a warning, and it begins from its start.
     monitor : callable, optional
         Told the parameters after every epoch; see `train`.
     """
@@ -288,6 +288,10 @@ def _train(
 ) -> Training:
     if start is None:
         start = Start(Training(task.network.initial(task.seed_for("start"))), {})
+    name = _name_of(task, samples)
+    if checkpoint is not None and checkpoint.of not in ("", name):
+        warn_caller("the checkpoint is of another training, which begins from its start instead")
+        checkpoint = None
     with flushed_denormals():
         return train(
             task.network,
@@ -299,7 +303,7 @@ def _train(
             validation=validation,
             on_event=on_event,
             is_resumable=True,
-            checkpoint=checkpoint,
+            checkpoint=checkpoint or first_checkpoint(start.training, name),
             monitor=monitor,
         )
 
@@ -341,6 +345,12 @@ def on_device(samples: Samples, task: Task) -> Data:
     weights = None if samples.weights is None else as_tensor(samples.weights).to(device)
     inputs = as_tensor(samples.inputs).to(device, getattr(torch, task.precision))
     return Data(inputs, as_tensor(samples.codes).to(device), weights)
+
+
+def _name_of(task: Task, samples: Samples) -> str:
+    """A digest by which checkpoints of different trainings differ, wherever they are computed; quick to compute."""
+    what = task.network, task.recipe, task.seed, task.validation_fraction, samples.inputs.shape
+    return hashlib.sha256(repr(what).encode() + samples.codes.tobytes()).hexdigest()
 
 
 def _key(task: Task, samples: Samples) -> str:

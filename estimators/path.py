@@ -118,7 +118,8 @@ def iter_sparsity_path(
     on_event : callable, optional
         Told the progress.
     checkpoint : Checkpoint, optional
-        From an event of the same path, told before it was interrupted: its training goes on from there.
+        From an event of the same path before it was interrupted: the training goes on from there. A checkpoint of
+        another training is reported by a warning and not used.
     skip : collection of (int, float), default=()
         Points to leave out because they are known already: the number of the variant, from 0, and the sparsity.
     watch : bool, default=False

@@ -155,11 +155,15 @@ def train(
     TrainingDiverged
         When the loss of an epoch is not finite.
     """
-    if checkpoint is None:
-        checkpoint = Checkpoint(replace(start, loss_curve=[], validation_scores=[]), start.n_steps, epoch=0)
+    checkpoint = checkpoint or first_checkpoint(start)
     report = _Reporter(phase, recipe, on_event, is_resumable, checkpoint)
     with torch.no_grad():
         return _Loop(network, checkpoint, data, recipe, seed, masks, validation, report, monitor, controller).run()
+
+
+def first_checkpoint(start: Training, of: str = "") -> Checkpoint:
+    """The state of a training that has not begun."""
+    return Checkpoint(replace(start, loss_curve=[], validation_scores=[]), start.n_steps, epoch=0, of=of)
 
 
 class _Loop:
@@ -309,7 +313,8 @@ class _Loop:
         loss = 0.0 if total_loss is None else float(total_loss)
         best = self._best, self._best_step, self._best_loss  # never changed in place
         report = self._report
-        return Checkpoint(training, self._begin.first_step, epoch, batch, loss, *best, report.samples, report.seconds)
+        begin, figures = self._begin, (report.samples, report.seconds)
+        return Checkpoint(training, begin.first_step, epoch, batch, loss, *best, *figures, of=begin.of)
 
 
 def diverged(when: str, recipe: Recipe) -> str:

@@ -120,6 +120,8 @@ class Checkpoint:
         Samples trained on so far.
     seconds : float
         Time it has taken so far.
+    of : str
+        Which training it is of: the same as that of its other checkpoints. Empty if unknown.
     """
 
     training: Training
@@ -132,3 +134,4 @@ class Checkpoint:
     best_loss: float = math.inf
     samples: int = 0
     seconds: float = 0.0
+    of: str = ""

@@ -96,6 +96,38 @@ def test_going_on_from_a_checkpoint_gives_the_very_same_network(parameters, wher
             assert a.tobytes() == b.tobytes()
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"random_state": 1},
+        {"learning_rate_init": 0.02},
+        {"max_iter": 3},
+        {"hidden_layer_sizes": (5,)},
+        {"fit_intercept": True},
+    ],
+    ids=str,
+)
+def test_a_checkpoint_of_another_training_is_not_gone_on_from(other, tmp_path, monkeypatch):
+    parameters = {"hidden_layer_sizes": (4,), "max_iter": 4, "batch_size": 32, "random_state": 0, "device": "cpu"}
+    checkpoint = interrupted_at(PrunedMLPClassifier(**parameters), in_the_middle, monkeypatch)
+    save_checkpoint(checkpoint, tmp_path / "checkpoint")
+    estimator = PrunedMLPClassifier(**{**parameters, **other})
+    with pytest.warns(UserWarning, match="the checkpoint is of another training"):
+        points = path(estimator, checkpoint=load_checkpoint(tmp_path / "checkpoint"))
+    for point, expected in zip(points, path(estimator), strict=True):
+        np.testing.assert_equal(point.model.tensors, expected.model.tensors)
+
+
+def test_a_checkpoint_of_an_earlier_version_is_gone_on_from(monkeypatch):
+    """It does not know which training it is of."""
+    estimator = PrunedMLPClassifier((4,), max_iter=4, batch_size=32, random_state=0, device="cpu")
+    checkpoint = interrupted_at(estimator, in_the_middle, monkeypatch)
+    checkpoint.of = ""
+    epochs = []
+    path(estimator, checkpoint=checkpoint, on_event=lambda event: epochs.append(getattr(event, "epoch", 3)))
+    assert min(epochs) == 3
+
+
 def test_patience_is_remembered(monkeypatch):
     classifier = PrunedMLPClassifier(
         (10,), max_iter=50, learning_rate_init=1e-9, n_iter_no_change=4, random_state=0, device="cpu"
