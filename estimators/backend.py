@@ -109,7 +109,7 @@ def resolve_precision(precision: str, device: torch.device, work: float) -> str:
     Parameters
     ----------
     precision : {"auto", "float32", "bfloat16"}
-        What was asked for; anything but "auto" is returned as it is.
+        The requested device; anything but "auto" is returned unchanged.
     device : torch.device
         Where the products are computed.
     work : float
@@ -147,7 +147,7 @@ def as_tensor(array: NDArray[Any]) -> torch.Tensor:
 def memory_errors() -> Iterator[None]:
     """Raise MemoryError, with a sentence on what to do, where memory of the machine or of a GPU runs out.
 
-    Torch raises RuntimeError then, and NumPy an error that does not say what to do.
+    Torch raises RuntimeError then, and NumPy an error without advice.
     """
     try:
         yield

@@ -48,7 +48,7 @@ _DESCRIPTOR = re.compile(r"/dev/(?:(stdout)|(stderr)|fd/(\d+))|/proc/self/fd/(\d
 
 
 class FileError(OSError):
-    """A file is not of the kind or size that can be read; the message says why."""
+    """A file is not a regular file, or too large; the message names the reason."""
 
 
 # Writing ------------------------------------------------------------------------------------------------

@@ -309,7 +309,7 @@ def _train(
 
 
 def hold_out(task: Task, samples: Samples) -> tuple[Samples, Validation | None]:
-    """The samples to train on, and those that tell when to stop, if the recipe wants some."""
+    """The samples to train on, and those for early stopping, if the recipe uses it."""
     if not task.recipe.early_stopping:
         return samples, None
     rows, held_out = _split(task, samples)

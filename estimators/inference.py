@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Arrays = Mapping[str, NDArray[np.float32]]
 
 #: The rows of a block are limited so that its widest activations are at most this many numbers: a block takes a
-#: few hundredths of a second on a CPU, so whoever computes block by block can give up soon.
+#: few hundredths of a second on a CPU, so a computation by blocks can be cancelled soon.
 _BLOCK_ELEMENTS = 2**21
 
 #: Up to this many products (rows times weights) float32 networks are evaluated in float64: it takes no time

@@ -65,7 +65,7 @@ class Cut:
         Which weights and units of every layer lie on such a path.
     model : PrunedModel
     estimator : PrunedMLPClassifier, PrunedCNNClassifier or another pruned classifier
-        Its parameters say how it was pruned.
+        Its parameters describe its pruning.
     """
 
     sparsity: float
@@ -193,7 +193,7 @@ class InteractivePruning:
 
     @memory_errors()
     def prune(self, sparsity: float, **ways: Any) -> Cut:
-        """Remove a fraction of the weights or units, in the classifier's own way but for what `ways` says.
+        """Remove a fraction of the weights or units, in the classifier's own way except for `ways`.
 
         Nothing is retrained, whatever the classifier's schedule. With ``recalibrate=True`` the statistics of batch
         normalisation are measured again, which takes about a prediction of the training data.

@@ -22,7 +22,7 @@ class PrunedMLPClassifier(BasePrunedClassifier):
     """A multi-layer perceptron that is trained, then pruned to a given sparsity.
 
     Four independent choices describe what is removed: `criterion`, `granularity`, `scope` and `order`;
-    `sparsity` says how much. The defaults are the network and the recipe of the experiment "Experiments in
+    `sparsity` is the fraction removed. The defaults are the network and the recipe of the experiment "Experiments in
     Pruning": four hidden layers without biases, Adam, mini-batches of 100; each layer loses its smallest
     weights, the output layer is left alone, and nothing is retrained.
 
@@ -127,10 +127,10 @@ class PrunedMLPClassifier(BasePrunedClassifier):
     fine_tune_learning_rate : float or None, default=None
         The step size of the retraining at first; None is `learning_rate_init`.
     fine_tune_schedule : {"auto", "constant", "cosine", "rewind"}, default="auto"
-        The step size of the retraining afterwards. "auto": as `learning_rate` says, from its beginning. "constant",
-        "cosine": as there. "rewind": the step sizes of the last `fine_tune_iter` epochs of the training, which is
-        learning-rate rewinding (A. Renda, J. Frankle, M. Carbin, "Comparing Rewinding and Fine-tuning in Neural Network
-        Pruning", ICLR 2020) and makes a difference with ``learning_rate="cosine"``.
+        The step size of the retraining afterwards. "auto": the schedule of `learning_rate`, from its beginning.
+        "constant", "cosine": as there. "rewind": the step sizes of the last `fine_tune_iter` epochs of the training,
+        which is learning-rate rewinding (A. Renda, J. Frankle, M. Carbin, "Comparing Rewinding and Fine-tuning in
+        Neural Network Pruning", ICLR 2020) and makes a difference with ``learning_rate="cosine"``.
     n_rounds : int or "auto", default=5
         Rounds of "iterative" and "rewind"; each removes the same part of what is left. "auto": 20 % a round, as
         many rounds as it takes.

@@ -100,12 +100,12 @@ def iter_sparsity_path(
     skip: Collection[tuple[int, float]] = (),
     watch: bool = False,
 ) -> Iterator[PathPoint]:
-    """Train once, then prune to one sparsity after the other, yielding each as it is done.
+    """Train once, then prune to one sparsity after the other, yielding each result.
 
     Parameters
     ----------
     estimator : PrunedMLPClassifier, PrunedCNNClassifier or another pruned classifier
-        Its parameters say how to train and prune; it is not changed.
+        Its parameters define training and pruning; it is not changed.
     X, y, sample_weight : array-like
         Training data.
     sparsities : sequence of float
@@ -116,9 +116,9 @@ def iter_sparsity_path(
     X_test, y_test : array-like, optional
         For accuracy and loss, which are NaN without.
     on_event : callable, optional
-        Told the progress.
+        Called with the events of training.
     checkpoint : Checkpoint, optional
-        From an event of the same path before it was interrupted: the training goes on from there. A checkpoint of
+        From an event of the same path before its interruption: training continues from there. A checkpoint of
         another training is reported by a warning and not used.
     skip : collection of (int, float), default=()
         Points to leave out because they are known already: the number of the variant, from 0, and the sparsity.
@@ -319,7 +319,7 @@ def sparsity_path(
     Parameters
     ----------
     estimator : PrunedMLPClassifier, PrunedCNNClassifier or another pruned classifier
-        Its parameters say how to train and prune; it is not changed, and its `sparsity` is not used.
+        Its parameters define training and pruning; it is not changed, and its `sparsity` is not used.
     X : array-like of shape (n_samples, n_features)
     y : array-like of shape (n_samples,)
     sparsities : sequence of float, default=ORIGINAL_SPARSITIES

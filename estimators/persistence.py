@@ -361,7 +361,7 @@ def _labels_from_json(labels: list, type_name: str) -> np.ndarray:
     match = re.fullmatch(r"[<>=|]?([biufU])\d{1,9}|(object)", type_name)
     if match is None or (match[2] and not all(isinstance(label, str) for label in labels)):
         raise ValueError("its class labels are neither numbers nor strings")
-    # Strings become as wide as they are, whatever the file says.
+    # Strings get their actual width, not the one declared in the file.
     classes = np.array(labels, dtype="U" if match[1] == "U" else type_name)
     if classes.ndim != 1 or len(labels) < 2 or not np.array_equal(np.unique(classes), classes):
         raise ValueError("its class labels are not a sorted list of at least two different ones")

@@ -2,7 +2,7 @@
 
 The names are the digits that ship with scikit-learn and three sets of 28x28 images that torchvision knows
 how to download. The modules `idx` and `userfiles` do the reading.
-Whatever goes wrong is a `DatasetError`: one sentence that says what is wrong and what to do.
+All errors are `DatasetError`: one sentence that names the problem and a remedy.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ _IDX_DATASETS = {
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What `describe_datasets` says about one data set.
+    """The description of one data set by `describe_datasets`.
 
     Attributes
     ----------
@@ -285,7 +285,7 @@ def load_dataset(
         With the attributes
 
         X_train, X_test : ndarray of shape (n_samples, n_features), float32
-            Pixels are scaled as `pixels` says. Other features are standardised on the training data.
+            `pixels` determines the scaling of pixels. Other features are standardised on the training data.
         y_train, y_test : ndarray of shape (n_samples,)
             The codes 0 to 9 as int64 for the named data sets, else the labels in the file.
         image_shape : tuple of int, or None
@@ -314,7 +314,7 @@ def load_dataset(
     Raises
     ------
     DatasetError
-        The data are unknown, missing, damaged, ambiguous or not usable. The message says what to do.
+        The data are unknown, missing, damaged, ambiguous or not usable. The message names a remedy.
     """
     options = DataOptions(
         label=str(label) if isinstance(label, int) else label,

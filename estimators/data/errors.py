@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class DatasetError(ValueError):
-    """A data set that cannot be loaded; the message says why and what to do about it."""
+    """A data set cannot be loaded; the message names the reason and a remedy."""
 
 
 def one_line(error: BaseException) -> str:

@@ -34,7 +34,7 @@ DOWNLOAD_TIMEOUT = 30.0
 """Seconds a download may stay silent before it counts as failed."""
 
 SECONDS_BETWEEN_LOOKS = 0.2
-"""How often the bytes that have arrived are told."""
+"""Seconds between reports of the bytes received."""
 
 State = Literal["ready", "not downloaded", "damaged"]
 
@@ -278,7 +278,7 @@ def _socket_timeout(seconds: float) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _watched(folder: Path, on_bytes: Callable[[int], object]) -> Iterator[None]:
-    """Tell how many bytes of archives are in a folder, as torchvision does not tell anybody else."""
+    """Report the bytes of the archives in a folder, because torchvision reports no progress to callers."""
     done = threading.Event()
 
     def watch() -> None:
@@ -304,7 +304,7 @@ def _make_private(folder: Path) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    """Why a download failed: the first failure, of those that torchvision tells together."""
+    """Why a download failed: the first of the failures that torchvision reports together."""
     network = re.search(r"<urlopen error (?:\[Errno -?\d+\] )?([^>]+)>", str(error))
     return f"no connection: {one_line(OSError(network[1]))}" if network else one_line(error)
 

@@ -65,7 +65,7 @@ class DataOptions:
 
     @property
     def for_files(self) -> list[str]:
-        """The names of the given options that say how to read a file."""
+        """The names of the given options for reading a file."""
         return [name for name in self.given if name != "label_noise"]
 
     @property

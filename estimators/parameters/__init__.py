@@ -61,7 +61,7 @@ DEFAULTS: Mapping[str, Any] = defaults_of("mlp")
 #: Parameters that a file (a model, a run) may set: numbers, flags and names from fixed lists.
 STORED = tuple(record.name for record in RECORDS if record.is_stored)
 
-#: The parameters that tell one way of pruning from another; experiments compare several values of them.
+#: The parameters that define a way of pruning; experiments compare several values of them.
 WAYS = tuple(record.name for record in RECORDS if record.is_way)
 
 #: Parameters that may differ between networks pruned from the same dense training. The sparsity is given apart.

@@ -86,7 +86,7 @@ class Connectivity:
 
 
 def connectivity(network: Network, tensors: Mapping[str, NDArray[np.floating]]) -> Connectivity:
-    """Find what lies on a path from the input to the output.
+    """Find the weights and units on a path from the input to the output.
 
     Parameters
     ----------

@@ -157,10 +157,10 @@ def magnitude(model: Model) -> Scores:
 def lamp(model: Model) -> Scores:
     """``w^2`` over the sum of ``v^2`` of all weights v of the layer that are as large or larger (LAMP).
 
-    It is the share of what is left of the layer when all smaller weights are gone, so the scores of different layers
-    compare, and the largest weight of every layer has the score 1. It is meant for ``scope="global"``, where each layer
-    gets a sparsity of its own and none is emptied while another has two weights. Within a layer the order is that of
-    magnitude.
+    It is the share of the remaining weights of the layer when all smaller weights are removed, so the scores of
+    different layers are comparable, and the largest weight of every layer has the score 1. It is meant for
+    ``scope="global"``, where each layer gets a sparsity of its own and none is emptied while another has two weights.
+    Within a layer the order is that of magnitude.
 
     References
     ----------

@@ -59,7 +59,7 @@ def removal_order(
 ) -> dict[str, Tensor]:
     """When SynFlow removes each weight, or unit: higher numbers later.
 
-    `ROUNDS` rounds remove the smallest flow and compute what is left of it anew; after round k the density is
+    `ROUNDS` rounds remove the smallest flow and recompute the remaining flow; after round k the density is
     ``(1 - sparsity) ** (k / ROUNDS)``. What is left after the last round is ordered by its flow then.
 
     Parameters
@@ -74,7 +74,7 @@ def removal_order(
     by_unit : bool, default=False
         Whether to remove units, whose flow is the sum of their incoming weights'.
     masks : mapping of str to Tensor of bool, optional
-        What an earlier pruning left of the weights; the rest goes first.
+        The masks of an earlier pruning; weights that it removed are ranked first.
 
     Returns
     -------

@@ -39,7 +39,7 @@ _FROM_TRAINED = ("one-shot", "iterative")
 
 
 def carry_out(problem: Problem, sparsity: Sparsity) -> PrunedModel:
-    """Prune as the problem says.
+    """Prune according to the problem.
 
     With nothing to remove, all schedules and controls begin with the dense network. The control "invert" is not seen
     here: it is the other `order` of the choices.

@@ -129,7 +129,7 @@ _RUNGS = (0.0, *(round(1 - 0.8**n, 14) for n in (3, 5, 7, 9, 12, 14)))
 _SMALLER = {"150-50": (150, 50), "75-25": (75, 25), "38-12": (38, 12), "19-6": (19, 6)}
 
 #: The lottery tickets' recipe (J. Frankle, M. Carbin, ICLR 2019, appendix G): 50,000 updates, 55,000 of MNIST's images
-#: to train on and 5,000 to tell when to stop.
+#: to train on and 5,000 for early stopping.
 _OF_THE_PAPER: dict[str, Any] = {
     "n_rounds": "auto",
     "prune_output": "half",
@@ -152,7 +152,7 @@ _AT_FIRST = {
     "scope": ("global",),
     "criterion": ("snip", "grasp", "synflow"),
 }
-#: Ranked globally, initial magnitudes only tell layers apart: they are as large as the layer is narrow.
+#: Ranked globally, initial magnitudes only reflect the layer: narrow layers have larger ones.
 _AT_FIRST_BY_LAYER = {"schedule": ("before-training",), "criterion": ("magnitude", "random")}
 _EARLY = {
     "before training": _AT_FIRST,
@@ -203,7 +203,7 @@ STUDIES: dict[str, Study] = {
         within=("granularity",),
     ),
     "criteria": Study(
-        "Which criterion tells best what can go, without retraining?",
+        "Which criterion is best, without retraining?",
         {"": _mnist("Criteria", {"granularity": _BOTH, "criterion": _ALL_CRITERIA}, _STEEP)},
         baseline="magnitude",
         within=("granularity",),

@@ -141,7 +141,7 @@ def _figures(gaps: np.ndarray, is_accuracy: bool) -> dict[str, Any]:
     if n < MIN_PAIRS or not spread > NO_SPREAD:
         return {**figures, "low": np.nan, "high": np.nan, "p": np.nan}
     low, high = confidence_interval(gaps)
-    if is_accuracy:  # which lies between 0 and 1
+    if is_accuracy:  # a fraction from 0 to 1
         low, high = max(low, -1.0), min(high, 1.0)
     return {**figures, "low": float(low), "high": float(high), "p": float(p_value(gaps))}
 

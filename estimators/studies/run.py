@@ -52,7 +52,7 @@ def sweep(
     Parameters
     ----------
     estimator : PrunedMLPClassifier, PrunedCNNClassifier or another pruned classifier
-        Its parameters say how to train; it is not changed.
+        Its parameters define the training; it is not changed.
     data : Bunch
         From `load_dataset`: training and test data.
     sparsities : sequence of float
@@ -69,7 +69,7 @@ def sweep(
     checkpoint_of : callable, optional
         The checkpoint to go on from, of a seed whose training was interrupted; see `iter_sparsity_path`.
     watch : bool, default=False
-        Whether to tell the accuracy on the test data after every epoch.
+        Whether to report the accuracy on the test data after every epoch.
 
     Yields
     ------
@@ -133,7 +133,7 @@ def run_study(
     n_jobs: int | None = None,
     on_event: Callable[[Event], None] | None = None,
 ) -> Answer:
-    """Run a whole study, and say what it found.
+    """Run a whole study, and return its answer.
 
     Parameters
     ----------

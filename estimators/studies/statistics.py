@@ -25,7 +25,7 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95) -> tuple[float, f
     Returns
     -------
     mean, low, high : float
-        With a single value low and high are NaN (one run says nothing of the spread); with none all three.
+        With a single value low and high are NaN (one run gives no estimate of the spread); with none all three.
     """
     sample = np.asarray(values, dtype=float)
     sample = sample[np.isfinite(sample)]

@@ -250,7 +250,7 @@ def _on_the_original(frame: pd.DataFrame, curves: pd.DataFrame) -> list[str]:
             theirs = knee(list(curve), list(curve.values()))
             distance = np.mean([abs(means[sparsity] - curve[sparsity]) for sparsity in both])
             sentence += (
-                f" (the author's curve at {100 * theirs:.1f} %), and lies {100 * distance:.1f} points from the "
+                f" (the author's curve at {100 * theirs:.1f} %), and is {100 * distance:.1f} points from the "
                 "author's curve in the mean"
             )
         sentences.append(sentence + ".")

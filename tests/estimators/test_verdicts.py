@@ -225,8 +225,8 @@ def test_the_original_is_compared_with_the_author_on_his_data_only():
         ]
     )
     weight, unit, *_ = verdict(frame.assign(dataset="mnist"), STUDIES["original"])
-    assert "78.4 % (the author's curve at 78.4 %), and lies 0.0 points" in weight
-    assert "67.6 % (the author's curve at 67.6 %), and lies 0.0 points" in unit
+    assert "78.4 % (the author's curve at 78.4 %), and is 0.0 points" in weight
+    assert "67.6 % (the author's curve at 67.6 %), and is 0.0 points" in unit
     for other in (frame, frame.assign(dataset="digits")):
         weight, unit, *_ = verdict(other, STUDIES["original"])
         assert weight == "Pruning by weight has lost two points at 78.4 %."

@@ -654,7 +654,7 @@ def test_a_run_is_stopped_resumed_and_ended(workers, monkeypatch):
         await until(pilot, run.stop_path.exists)
         run.stop_path.unlink()
         workers[0].end("stopped")
-        await until(pilot, lambda: shows(app, "stopped", "0 of 20 points are kept", "u Resume"))
+        await until(pilot, lambda: shows(app, "stopped", "0 of 20 points are finished", "u Resume"))
         await pilot.press("u")
         await until(pilot, lambda: shows(app, "running", "s Stop"))
         assert [worker.run.id for worker in workers] == [run.id, run.id]

@@ -65,8 +65,8 @@ def preset(spec: RunSpec) -> str:
 
 def what(spec: RunSpec) -> str:
     """The preset, else the network and the number of epochs."""
-    if told := preset(spec):
-        return told
+    if name := preset(spec):
+        return name
     epochs = spec.parameter("max_iter")
     return f"{widths(spec)}, {epochs} epoch{'s' * (epochs != 1)}"
 

@@ -1,4 +1,4 @@
-"""The fields of the lab's form as data: what each is called, what it can hold, and how that is read and written."""
+"""The fields of the lab's form as data: labels, valid values, and conversion from and to text."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_SEEDS = 1000
 
 RECORDS = records_of("mlp")
 
-#: As many seeds as may be follow it.
+#: The largest first seed: the maximum number of seeds must still follow it.
 LARGEST_SEED = 2**32 - 1 - MAX_SEEDS
 
 #: Stands for the path of a file among the names of the data sets.
@@ -43,7 +43,7 @@ class TextEntry:
 
 @dataclass(frozen=True)
 class ChoiceEntry:
-    """A field with a few values to choose from: pairs of a value and its name, and what is to be said about a name."""
+    """A field with a few values to choose from: pairs of a value and its name, and descriptions by name."""
 
     name: str
     label: str
@@ -58,9 +58,9 @@ Entry = TextEntry | ChoiceEntry
 
 
 def _sparsities(text: str) -> tuple[float, ...]:
-    """Fractions; percents if there is a % among them, which then goes for all."""
+    """Fractions; all numbers are percentages if any of them has a %."""
     unit = 100 if "%" in text else 1
-    try:  # in decimals: what is shown is read as what it was
+    try:  # decimal arithmetic: the text of a number gives the same number
         values = tuple(float(Decimal(word) / unit) for word in re.split(r"[\s,;%]+", text) if word)
     except (ArithmeticError, ValueError):
         raise ValueError("must be numbers, such as 0 50 90 % or 0 0.5 0.9") from None
@@ -125,7 +125,7 @@ def _entry(record: Parameter) -> Entry:
 
 
 def training_entries() -> list[Entry]:
-    """What is trained, and on what."""
+    """The fields of the data and the training."""
     names = dataset_names()
     return [
         ChoiceEntry(
@@ -134,17 +134,17 @@ def training_entries() -> list[Entry]:
             [(name, preset.title) for name, preset in EXPERIMENTS.items()],
             {preset.title: preset.description for preset in EXPERIMENTS.values()},
         ),
-        ChoiceEntry("dataset", "data", [*((name, name) for name in names), (FILE, "a file of yours")]),
+        ChoiceEntry("dataset", "data", [*((name, name) for name in names), (FILE, "your own file")]),
         TextEntry("path", "path", str.strip, str, "a .npz or .csv file"),
         ChoiceEntry("pixels", "pixels", PIXEL_OPTIONS),
         *_parameter_entries("network", "training"),
         TextEntry("seed", "seed", _seed, str),
-        TextEntry("n_seeds", "seeds in all", _n_seeds, str),
+        TextEntry("n_seeds", "seeds", _n_seeds, str),
     ]
 
 
 def pruning_entries() -> list[Entry]:
-    """How it is pruned, and how that is computed."""
+    """The fields of the pruning and the machine."""
     return [
         *_parameter_entries("pruning"),
         TextEntry("sparsities", "sparsities", _sparsities, _show_sparsities, "0 50 90 %"),
@@ -156,7 +156,7 @@ def pruning_entries() -> list[Entry]:
 
 
 def values_of(spec: RunSpec) -> dict[str, Any]:
-    """What the fields hold for an experiment."""
+    """The values of the fields for an experiment."""
     named = spec.dataset in dataset_names()
     values = {name: spec.parameter(name) for name in PARAMETERS}
     values.update(all_ways(spec))
@@ -171,20 +171,20 @@ def values_of(spec: RunSpec) -> dict[str, Any]:
     }
 
 
-#: When a field makes a difference, by the values of the others.
+#: When a field has an effect, by the values of the others.
 _MATTERS = {record.name: record.matters for record in RECORDS if record.label and record.matters is not None}
 
-#: The fields that are there only while they make a difference.
+#: The fields that are shown only while they have an effect.
 CONDITIONAL = tuple(_MATTERS)
 
 
 def is_used(name: str, values: Mapping[str, Any]) -> bool:
-    """Whether a field makes a difference, by the values of the others."""
+    """Whether a field has an effect, by the values of the others."""
     return name not in _MATTERS or _MATTERS[name](values)
 
 
 def spec_of(values: Mapping[str, Any], like: RunSpec) -> RunSpec:
-    """The experiment that the fields describe; what has no field is as in `like`."""
+    """The experiment that the fields describe; settings without a field are those of `like`."""
     parameters = {name: value for name, value in like.parameters.items() if name not in PARAMETERS}
     ways = {name: values.get(name, of_like) for name, of_like in all_ways(like).items()}
     used = {name: value for name, value in {**values, **ways}.items() if is_used(name, {**values, **ways})}
@@ -206,7 +206,7 @@ def spec_of(values: Mapping[str, Any], like: RunSpec) -> RunSpec:
     return dataclasses.replace(spec, preset=preset_of(spec))
 
 
-#: Stand in for what cannot be read, while the rest is checked.
+#: Replace invalid values while the others are checked.
 STANDBY: Mapping[str, Any] = {
     **{name: DEFAULTS[name] for name in PARAMETERS},
     "path": "",
@@ -217,7 +217,7 @@ STANDBY: Mapping[str, Any] = {
 
 
 def data_problem(dataset: str, root: str | None) -> str:
-    """Why these data cannot be loaded, in a sentence; empty if they can, as far as a quick look shows."""
+    """Why these data cannot be loaded, in a sentence; empty if they can, as far as a quick check shows."""
     for info in describe_datasets(root):
         if info.name == dataset:
             if info.state == "not downloaded":

@@ -93,12 +93,12 @@ def _speed(view: RunView) -> str:
 
 def _outcome(view: RunView) -> str:
     dense = view.dense_accuracy
-    told = f"; dense {100 * dense:.2f} %" if dense is not None and math.isfinite(dense) else ""
+    text = f"; dense {100 * dense:.2f} %" if dense is not None and math.isfinite(dense) else ""
     found = view.knees()
     if len(found) > 2:  # too many for the heading; the plot shows them
-        return told
+        return text
     knees = ", ".join(f"{name} {100 * value:.0f} %" for name, value in found.items())
-    return told + (f"; knee at {knees}" if knees else "")
+    return text + (f"; knee at {knees}" if knees else "")
 
 
 def _phase(view: RunView) -> str:
@@ -131,10 +131,10 @@ def _epochs(view: RunView) -> tuple[str, float, str]:
         trained = bool(view.curves) and view.curves[-1].seed == view.seed and bool(view.sizes)
         return "epochs", float(trained), f"{'trained' if trained else '':>{_WIDTH}}"
     label = "epochs" if batch["phase"] == "training" else str(batch["phase"])
-    told = f"{batch['epoch']}/{batch['epochs']}"
+    text = f"{batch['epoch']}/{batch['epochs']}"
     if "batch" in batch:
-        told += f", batch {batch['batch']}/{batch['batches']}"
-    return label, view.epochs_done / batch["epochs"], f"{told:>{_WIDTH}}"
+        text += f", batch {batch['batch']}/{batch['batches']}"
+    return label, view.epochs_done / batch["epochs"], f"{text:>{_WIDTH}}"
 
 
 # Points -------------------------------------------------------------------------------------------------
