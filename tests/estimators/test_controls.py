@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from prunelab.estimators import PrunedMLPClassifier, iter_sparsity_path, sparsity_path
-from prunelab.estimators.parameters import ONE_ENDED, conflicts
+from prunelab.estimators.parameters import conflicts
 from prunelab.estimators.presets import variants_of
-from prunelab.estimators.schedules.catalogue import SCHEDULES, SHORT_FOR
+from prunelab.estimators.schedules.catalogue import SCHEDULE_RECORDS, SCHEDULES, SHORT_FOR
 from prunelab.estimators.training.events import EpochEnded
 
 from .lists import listed, unit_masks, weight_masks
 
 ALL = [name for name in SCHEDULES if name not in SHORT_FOR]
+ONE_ENDED = [name for name, record in SCHEDULE_RECORDS.items() if record.is_one_ended]
 TWO_ENDED = [name for name in ALL if name not in ONE_ENDED]
 FROM_START = [name for name in ALL if name not in ("one-shot", "iterative")]
 
