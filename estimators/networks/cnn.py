@@ -24,6 +24,7 @@ from .layers import (
     patches_of_maps,
     uniform,
 )
+from .shapes import map_shapes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,21 +92,7 @@ class CNNNetwork(Network):
     @cached_property
     def _map_shapes(self) -> list[tuple[tuple[int, int], tuple[int, int]]]:
         """The shapes of each convolution's maps before and after pooling."""
-        height, width = self.sample_shape[1:]
-        shapes = []
-        for i in range(len(self.channels)):
-            if self.padding == "valid":
-                height, width = height - self.kernel_size + 1, width - self.kernel_size + 1
-            before = height, width
-            height, width = height // self.pooling, width // self.pooling
-            if min(height, width) < 1:
-                raise ValueError(
-                    f"convolution {i + 1} of {len(self.channels)} has no outputs left for images of "
-                    f"{self.sample_shape[1]}x{self.sample_shape[2]}: use fewer of them, a smaller kernel_size or "
-                    "pooling, or padding='same'"
-                )
-            shapes.append((before, (height, width)))
-        return shapes
+        return map_shapes(self.sample_shape[1:], len(self.channels), self.kernel_size, self.pooling, self.padding)
 
     @property
     def _convolutions(self) -> list[str]:

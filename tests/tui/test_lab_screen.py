@@ -264,7 +264,7 @@ def test_a_preset_fills_the_form_and_an_edit_makes_it_custom():
         assert quick is not None
         assert quick.preset == "quick"
         assert quick.parameters["hidden_layer_sizes"] == (300, 100)
-        await pilot.press("down", "down", "down", *"20")
+        await pilot.press(*["down"] * 4, *"20")
         edited = form(app).spec
         assert edited is not None
         assert edited.preset == ""
@@ -281,9 +281,9 @@ def test_many_values_are_chosen_from_a_list_that_explains_them():
         await pilot.press("n")
         seen, preset = form(app), field(app, "preset").control
         await pilot.press("space")
-        await until(pilot, lambda: shows(app, "Study tickets", "The original network and pruning on the small"))
+        await until(pilot, lambda: shows(app, "Study criteria", "The original network and pruning on the small"))
         await pilot.press("q")  # no preset begins with it, and it does not quit
-        await pilot.press("s", "s")
+        await pilot.press("s", "s", "s")
         await until(pilot, lambda: shows(app, "by which norm of its weights a unit is"))
         await pilot.press("enter")
         await until(pilot, lambda: seen.spec is None or seen.spec.preset == "study norms")
@@ -325,7 +325,7 @@ def test_the_mouse_goes_through_values_by_the_arrows_and_to_the_list_between_the
         await pilot.click(preset, offset=(0, 0))
         assert values(app, "preset") == "digits"
         await pilot.click(preset, offset=(5, 0))
-        await until(pilot, lambda: shows(app, "Study tickets"))
+        await until(pilot, lambda: shows(app, "Study criteria"))
         await pilot.click(OptionList, offset=(5, 2))
         await until(pilot, lambda: preset.value == "quick")
 
@@ -335,7 +335,7 @@ def test_the_mouse_goes_through_values_by_the_arrows_and_to_the_list_between_the
 @pytest.mark.parametrize("size", SIZES)
 def test_a_wrong_field_says_so_and_refuses_the_start(size, workers):
     async def test(app: PrunelabApp, pilot: Pilot) -> None:
-        await pilot.press("n", *["down"] * 5, "x")
+        await pilot.press("n", *["down"] * 6, "x")
         await until(pilot, lambda: shows(app, "must be a whole number"))
         await pilot.press("up", "f7")
         assert app.focused is field(app, "max_iter").control
@@ -543,7 +543,7 @@ def test_the_screen_follows_the_size_of_the_terminal():
 
     async def test(app: PrunelabApp, pilot: Pilot) -> None:
         await until(pilot, lambda: shows(app, "finished", "40.00"))
-        await pilot.press("n", "down", "down", "down", *"77")
+        await pilot.press("n", *["down"] * 4, *"77")
         for width, height in [(200, 60), (60, 16), (130, 24), (80, 24)]:
             await pilot.resize_terminal(width, height)
             await until(pilot, lambda: shows(app, "77"))

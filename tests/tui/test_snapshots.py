@@ -170,7 +170,7 @@ def test_form(seat: Seat, runs, size):
 
 @pytest.mark.parametrize("size", SIZES[:2])
 def test_list_of_criteria(seat: Seat, runs, size):
-    keys = ["n", *["down"] * 11, "space", "w"]
+    keys = ["n", *["down"] * 12, "space", "w"]
     seat.look(size, keys, "all of them", "times the norm of its input", first=["20 points in"], run=runs[-1])
 
 

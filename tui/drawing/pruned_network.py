@@ -53,9 +53,12 @@ def draw_figures(
     heading.append((" " * (width - width_of(heading) - len(right)) + right, _GREY))
     lines.append(paint_line(heading, width, colour))
     arrow = "-" if ascii_only else "→"
+    names = [f"{name} " for name in network.layer_names] or [""] * len(network.widths)
     bars = [
-        (f"{n_in}{arrow}{n_out}", kept / max(total, 1), f"{_percent(kept, total):>6} {units[0]:>5,}")
-        for (n_in, n_out), (kept, total), units in zip(network.widths, figures.layers, figures.units, strict=False)
+        (f"{name}{n_in}{arrow}{n_out}", kept / max(total, 1), f"{_percent(kept, total):>6} {units[0]:>5,}")
+        for name, (n_in, n_out), (kept, total), units in zip(
+            names, network.widths, figures.layers, figures.units, strict=False
+        )
     ]
     lines += draw_bars(bars, width=width, colour=colour, ascii_only=ascii_only).split("\n")
     return "\n".join(_cut(lines, height, "layers", width))

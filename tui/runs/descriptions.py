@@ -52,6 +52,17 @@ def widths(spec: RunSpec) -> str:
     return with_estimator(spec, "-".join(map(str, sizes)) or "no hidden layer")
 
 
+def layer_names(spec: RunSpec) -> list[str]:
+    """What the layers with weights are called, if they are of different kinds; empty where their numbers are enough."""
+    if spec.estimator != "cnn":
+        return []
+    counts = [
+        (kind, len(value) if isinstance(value := spec.parameter(name), (list, tuple)) else 1)
+        for kind, name in (("conv", "channels"), ("hidden", "hidden_layer_sizes"))
+    ]
+    return [*(f"{kind}{i}" for kind, count in counts for i in range(1, count + 1)), "output"]
+
+
 def with_estimator(spec: RunSpec, text: str) -> str:
     """A text about a network after the abbreviation of its kind, if it is no multi-layer perceptron."""
     return text if spec.estimator == "mlp" else f"{REGISTRY[spec.estimator].short} {text}"

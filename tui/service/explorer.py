@@ -21,7 +21,7 @@ import base64
 import os
 import sys
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from sklearn.utils import Bunch
 
     from ...estimators.interactive import Cut, InteractivePruning, Scores
+    from ...estimators.networks.base import Network as PrunedNetwork
     from .server import Answer, Request
 
 
@@ -59,6 +60,8 @@ class Network:
     accuracy, loss : float
     class_accuracy : list of float
         NaN for a class without test data.
+    layer_names : list of str
+        What the layers are called, if they are of different kinds; else empty.
     """
 
     sizes: list[int]
@@ -71,6 +74,7 @@ class Network:
     accuracy: float
     loss: float
     class_accuracy: list[float]
+    layer_names: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -275,6 +279,7 @@ class _Subject:
         self.network = Network(
             sizes=classifier.network_.widths,
             widths=classifier.network_.layer_widths,
+            layer_names=_layer_names(classifier.network_),
             classes=data.classes,
             n_test=interactive.n_test,
             has_images=data.has_images,
@@ -309,6 +314,11 @@ class _Subject:
             shape=list(pixels.shape),
             pixels=base64.b64encode(pixels.tobytes()).decode("ascii"),
         )
+
+
+def _layer_names(network: PrunedNetwork) -> list[str]:
+    """The names of the groups of units, where there are convolutions among them."""
+    return list(network.groups) if any(len(record.shape) > 2 for record in network.weights) else []
 
 
 def _figures(cut: Cut, scores: Scores) -> Figures:

@@ -13,15 +13,16 @@ from typing import Any
 
 from ...estimators.data.datasets import dataset_names, describe_datasets
 from ...estimators.data.source import DataOptions
-from ...estimators.parameters import DEFAULTS, WAYS, Parameter, records_of
+from ...estimators.networks.shapes import map_shapes
+from ...estimators.parameters import DEFAULTS, PARAMETERS, WAYS, Parameter, defaults_of
+from ...estimators.parameters.records import RECORDS
 from ...estimators.parameters.values import read_whole
-from ...estimators.presets import ORIGINAL_SPARSITIES
+from ...estimators.presets import ORIGINAL_SPARSITIES, PRESETS
+from ...estimators.registry import ESTIMATORS, REGISTRY
 from ...estimators.studies.catalogue import EXPERIMENTS
 from ..runs.spec import RunSpec, all_ways, preset_of
 
 MAX_SEEDS = 1000
-
-RECORDS = records_of("mlp")
 
 #: The largest first seed: the maximum number of seeds must still follow it.
 LARGEST_SEED = 2**32 - 1 - MAX_SEEDS
@@ -101,7 +102,7 @@ PIXEL_OPTIONS = (("auto", "automatic"), ("signed", "-1 to 1"), ("unit", "0 to 1"
 _EVERY = {2: "both", 3: "all three", 4: "all four"}
 
 #: The parameters that have a field, those of ways apart.
-PARAMETERS = tuple(record.name for record in RECORDS if record.label and not record.is_way)
+WITH_FIELD = tuple(record.name for record in RECORDS if record.label and not record.is_way)
 
 
 def _parameter_entries(*kinds: str) -> list[Entry]:
@@ -137,6 +138,7 @@ def training_entries() -> list[Entry]:
         ChoiceEntry("dataset", "data", [*((name, name) for name in names), (FILE, "your own file")]),
         TextEntry("path", "path", str.strip, str, "a .npz or .csv file"),
         ChoiceEntry("pixels", "pixels", PIXEL_OPTIONS),
+        ChoiceEntry("estimator", "network", [(name, entry.short) for name, entry in REGISTRY.items()]),
         *_parameter_entries("network", "training"),
         TextEntry("seed", "seed", _seed, str),
         TextEntry("n_seeds", "seeds", _n_seeds, str),
@@ -158,10 +160,11 @@ def pruning_entries() -> list[Entry]:
 def values_of(spec: RunSpec) -> dict[str, Any]:
     """The values of the fields for an experiment."""
     named = spec.dataset in dataset_names()
-    values = {name: spec.parameter(name) for name in PARAMETERS}
+    values = {**STANDBY, **{name: spec.parameter(name) for name in _with_field(spec.estimator)}}
     values.update(all_ways(spec))
     return {
         **values,
+        "estimator": spec.estimator,
         "dataset": spec.dataset if named else FILE,
         "pixels": spec.pixels,
         "path": "" if named else spec.dataset,
@@ -171,24 +174,41 @@ def values_of(spec: RunSpec) -> dict[str, Any]:
     }
 
 
-#: When a field has an effect, by the values of the others.
-_MATTERS = {record.name: record.matters for record in RECORDS if record.label and record.matters is not None}
-
-#: The fields that are shown only while they have an effect.
-CONDITIONAL = tuple(_MATTERS)
+#: The fields that are there only while they make a difference.
+CONDITIONAL = tuple(
+    record.name for record in RECORDS if record.label and (record.matters or record.estimators != ESTIMATORS)
+)
 
 
 def is_used(name: str, values: Mapping[str, Any]) -> bool:
-    """Whether a field has an effect, by the values of the others."""
-    return name not in _MATTERS or _MATTERS[name](values)
+    """Whether the estimator has a parameter that makes a difference, by the values of the other fields."""
+    if name not in PARAMETERS:
+        return True
+    record = PARAMETERS[name]
+    return values["estimator"] in record.estimators and (record.matters is None or record.matters(values))
+
+
+def _with_field(estimator: str) -> list[str]:
+    return [name for name in WITH_FIELD if estimator in PARAMETERS[name].estimators]
+
+
+def network_for(estimator: str, dataset: str) -> dict[str, Any]:
+    """What the fields of the network hold when the user turns to an estimator: that of a preset with the same data."""
+    presets = (preset for preset in PRESETS.values() if (preset.estimator, preset.dataset) == (estimator, dataset))
+    preset = next(presets, None)
+    values = {**defaults_of(estimator), **(preset.parameters if preset else {})}
+    return {name: values[name] for name in _with_field(estimator) if PARAMETERS[name].kind == "network"}
 
 
 def spec_of(values: Mapping[str, Any], like: RunSpec) -> RunSpec:
-    """The experiment that the fields describe; settings without a field are those of `like`."""
-    parameters = {name: value for name, value in like.parameters.items() if name not in PARAMETERS}
+    """The experiment that the fields describe; what has no field is as in `like`."""
+    estimator = values["estimator"]
+    defaults, with_field = defaults_of(estimator), _with_field(estimator)
+    kept = like.with_estimator(estimator).parameters
+    parameters = {name: value for name, value in kept.items() if name not in WITH_FIELD}
     ways = {name: values.get(name, of_like) for name, of_like in all_ways(like).items()}
     used = {name: value for name, value in {**values, **ways}.items() if is_used(name, {**values, **ways})}
-    parameters.update({name: used[name] for name in PARAMETERS if name in used and used[name] != DEFAULTS[name]})
+    parameters.update({name: used[name] for name in with_field if name in used and used[name] != defaults[name]})
     ways = {
         name: used[name] for name in WAYS if name in used and (name == "granularity" or used[name] != (DEFAULTS[name],))
     }
@@ -202,18 +222,34 @@ def spec_of(values: Mapping[str, Any], like: RunSpec) -> RunSpec:
         pixels=values["pixels"],
         options=like.options if dataset == like.dataset else DataOptions(),
         data_root=like.data_root,
+        estimator=estimator,
     )
     return dataclasses.replace(spec, preset=preset_of(spec))
 
 
 #: Replace invalid values while the others are checked.
 STANDBY: Mapping[str, Any] = {
-    **{name: DEFAULTS[name] for name in PARAMETERS},
+    **{name: PARAMETERS[name].default for name in WITH_FIELD},
     "path": "",
     "seed": 0,
     "n_seeds": 1,
     "sparsities": ORIGINAL_SPARSITIES,
 }
+
+
+def network_problem(spec: RunSpec) -> str:
+    """Why the network cannot be built for a known data set, in a sentence; empty if it can, or if that is not known."""
+    shapes = {info.name: info.image_shape for info in describe_datasets(spec.data_root)}
+    shape = spec.parameter("sample_shape") or shapes.get(spec.dataset) if spec.estimator == "cnn" else None
+    if shape is None:
+        return ""
+    channels = spec.parameter("channels")
+    sizes = [spec.parameter(name) for name in ("kernel_size", "pooling", "padding")]
+    try:
+        map_shapes(shape[-2:], len(channels) if isinstance(channels, Sequence) else 1, *sizes)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def data_problem(dataset: str, root: str | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, ClassVar, cast
 
 from textual import events
@@ -17,12 +18,14 @@ from ..runs.spec import RunSpec, preset_of
 from .entries import (
     CONDITIONAL,
     FILE,
-    PARAMETERS,
     STANDBY,
+    WITH_FIELD,
     ChoiceEntry,
     Entry,
     data_problem,
     is_used,
+    network_for,
+    network_problem,
     pruning_entries,
     spec_of,
     training_entries,
@@ -113,14 +116,16 @@ class RunForm(VerticalScroll, can_focus=False):
         """Set the fields to the settings of an experiment."""
         self._like = dataclasses.replace(spec, data_root=spec.data_root or self._data_root)
         with self.prevent(Input.Changed):
-            values = values_of(spec)
-            for name in self._entries.keys() & values.keys():
-                entry, control, value = self._entries[name], self._fields[name].control, values[name]
-                if isinstance(entry, ChoiceEntry):
-                    cast("Cycle", control).value = value
-                else:
-                    cast("Input", control).value = entry.show(value)
+            self._show(values_of(spec))
         self.check()
+
+    def _show(self, values: Mapping[str, Any]) -> None:
+        for name in self._entries.keys() & values.keys():
+            entry, control, value = self._entries[name], self._fields[name].control, values[name]
+            if isinstance(entry, ChoiceEntry):
+                cast("Cycle", control).value = value
+            else:
+                cast("Input", control).value = entry.show(value)
 
     def describes(self, spec: RunSpec) -> bool:
         """Whether the fields describe an experiment, apart from settings without a field."""
@@ -145,6 +150,8 @@ class RunForm(VerticalScroll, can_focus=False):
         where = "path" if values["dataset"] == FILE else "dataset"
         if sentence := data_problem(spec.dataset, spec.data_root):
             problems[where] = sentence
+        if not problems and (sentence := network_problem(spec)):
+            problems["channels"] = sentence
         for name, field in self._fields.items():
             field.error = problems.pop(name, "")
         self._fields["path"].display = values["dataset"] == FILE
@@ -211,6 +218,8 @@ class RunForm(VerticalScroll, can_focus=False):
     def on_cycle_changed(self, event: Cycle.Changed) -> None:
         """Validate after a choice; a preset fills in the other fields."""
         event.stop()
+        if event.cycle is self._fields["estimator"].control:
+            self._take_network(event.value)
         if event.cycle is not self._fields["preset"].control:
             self.check()
             return
@@ -219,6 +228,12 @@ class RunForm(VerticalScroll, can_focus=False):
         first = min(self.spec.seeds) if self.spec else 0
         seeds = tuple(range(first, first + len(spec.seeds)))
         self.fill(dataclasses.replace(spec, seeds=seeds, parameters={**spec.parameters, **machine}))
+
+    def _take_network(self, estimator: str) -> None:
+        """Put a network of this kind into the fields: that of a preset with the same data, or its defaults."""
+        dataset = cast("Cycle", self._fields["dataset"].control).value
+        with self.prevent(Input.Changed):
+            self._show(network_for(estimator, dataset))
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         """Run the experiment."""
@@ -240,6 +255,6 @@ def _in_words(spec: RunSpec) -> str:
         (spec.n_points, "pruned network"),
     ]
     words = ", ".join(f"{number:,} {noun}{'s' if number > 1 else ''}" for number, noun in counts)
-    words += "".join(f"; {name} {value}" for name, value in spec.parameters.items() if name not in PARAMETERS)
+    words += "".join(f"; {name} {value}" for name, value in spec.parameters.items() if name not in WITH_FIELD)
     description = f"{EXPERIMENTS[spec.preset].description}.\n" if spec.preset else ""
     return description[:1].upper() + description[1:] + words

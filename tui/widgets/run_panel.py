@@ -15,6 +15,7 @@ from textual.widgets import Static
 from ..curves import CURVE, curve_name, named_rows
 from ..drawing.bars import draw_bars
 from ..drawing.plotting import Series, plot_accuracy_curves, plot_curves
+from ..runs import descriptions
 from ..text import clean, fitted
 from .picture import Picture
 from .plot import Draw, Plot, as_high_as_it_is
@@ -238,7 +239,14 @@ class RunPanel(Vertical, can_focus=True):
         row = view.rows[found[-1]]
         name = f"{curve_name(row, view.spec)}, {100 * row['sparsity']:.10g} % removed"
         self.query_one("#bars", Plot).show(
-            _layers_plot(row, name, view.layers[found[-1]], view.units[found[-1]], view.widths)
+            _layers_plot(
+                row,
+                name,
+                view.layers[found[-1]],
+                view.units[found[-1]],
+                view.widths,
+                descriptions.layer_names(view.spec),
+            )
         )
 
     def _draw_log(self, view: RunView) -> None:
@@ -288,7 +296,12 @@ def _pruning_plot(view: RunView) -> Draw:
 
 
 def _layers_plot(
-    row: Row, name: str, weights: list[list[int]], units: list[list[int]], widths: list[list[int]]
+    row: Row,
+    name: str,
+    weights: list[list[int]],
+    units: list[list[int]],
+    widths: list[list[int]],
+    layers: list[str],
 ) -> Draw:
     """Bars of the weights and of the units, below or beside each other; if neither fits, only of what was pruned."""
     parts = [("weights", weights), ("units", units)]
@@ -300,7 +313,7 @@ def _layers_plot(
         room = width if is_tall or width < 60 else (width - 3) // 2
         blocks = []
         for of, counts in parts:
-            bars = layer_bars(counts, widths, of, is_wide=room >= 60, ascii_only=ascii_only)
+            bars = layer_bars(counts, widths, layers, of, is_wide=room >= 60, ascii_only=ascii_only)
             text = draw_bars(bars, width=room, colour=colour, ascii_only=ascii_only)
             blocks.append([fitted(f"{of} kept", room, ascii_only), *text.splitlines()])
         if is_tall:

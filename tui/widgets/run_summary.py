@@ -164,14 +164,18 @@ def _percent(fraction: float) -> str:
 
 
 def layer_bars(
-    counts: list[list[int]], widths: list[list[int]], of: str, *, is_wide: bool, ascii_only: bool
+    counts: list[list[int]], widths: list[list[int]], names: list[str], of: str, *, is_wide: bool, ascii_only: bool
 ) -> list[tuple[str, float, str]]:
-    """One bar per layer: the fraction of its remaining weights or units, and, if there is room, their number."""
+    """One bar per layer: the fraction of its remaining weights or units, and, if there is room, their number.
+
+    Layers without names are numbered.
+    """
     arrow = "-" if ascii_only else "→"
     bars = []
     for i, (kept, total) in enumerate(counts):
         is_known = of == "weights" and len(widths) > i
-        label = arrow.join(map(str, widths[i])) if is_known else f"layer {i + 1}"
+        name = names[i] if len(names) > i else f"layer {i + 1}"
+        label = arrow.join(map(str, widths[i])) if is_known else name
         part = kept / total if total else 0.0
         percent = f"{100 * part:.1f} %"
         bars.append((label, part, f"{kept:,} of {total:,}, {percent:>7}" if is_wide else percent))

@@ -1,0 +1,36 @@
+"""Sizes of maps, without torch: the lab's form checks them while they are typed."""
+
+from __future__ import annotations
+
+
+def map_shapes(
+    size: tuple[int, int], n_convolutions: int, kernel_size: int, pooling: int, padding: str
+) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """Height and width of the maps of each convolution, before and after its pooling.
+
+    Parameters
+    ----------
+    size : (int, int)
+        Height and width of a sample.
+    n_convolutions, kernel_size, pooling, padding
+        See `prunelab.estimators.networks.cnn.CNNNetwork`.
+
+    Raises
+    ------
+    ValueError
+        If nothing is left of them.
+    """
+    height, width = size
+    shapes = []
+    for i in range(n_convolutions):
+        if padding == "valid":
+            height, width = height - kernel_size + 1, width - kernel_size + 1
+        before = height, width
+        height, width = height // pooling, width // pooling
+        if min(height, width) < 1:
+            raise ValueError(
+                f"convolution {i + 1} of {n_convolutions} has no outputs left for images of {size[0]}x{size[1]}: "
+                "use fewer of them, a smaller kernel_size or pooling, or padding='same'"
+            )
+        shapes.append((before, (height, width)))
+    return shapes
