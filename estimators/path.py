@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -125,9 +126,9 @@ def iter_sparsity_path(
     watch : bool, default=False
         Whether to score the test data after every epoch, for the events alone.
 
-    The rows have the columns `COLUMNS`, and those of `WAYS` in which the variants differ. ``updates`` counts the
-    updates of all trainings behind a network: the dense one where it is pruned from that, every round, and the
-    retraining.
+    The rows have the columns `COLUMNS`, and one for each other parameter in which the variants differ. ``updates``
+    counts the updates of all trainings behind a network: the dense one where it is pruned from that, every round, and
+    the retraining.
     With ``early_stopping="measure"`` and a schedule that trains the pruned network, they have ``epochs_to_dense``:
     after how many epochs that network first was as accurate on the held-out data as the dense one in the end, or NaN.
     With ``early_stopping="measure"`` they have ``early_stop_step``, the updates after which the loss on the
@@ -216,7 +217,9 @@ class _Rows:
 
     def __init__(self, variants: Sequence[BasePrunedClassifier], dense: DenseModel, test: _Test | None):
         self._dense, self._test = dense, test
-        self._varying = [name for name in WAYS if name not in COLUMNS and len({getattr(v, name) for v in variants}) > 1]
+        known = variants[0].get_params(deep=False)
+        others = [*WAYS, *(name for name in OF_PRUNING if name in known and name not in WAYS)]
+        self._varying = [name for name in others if name not in COLUMNS and len(_texts(variants, name)) > 1]
         self._has_retraining = any(variant.fine_tune_iter for variant in variants)
         self._has_early_stop = dense.task.recipe.early_stopping == "measure"
         trains_again = any(variant.schedule != "one-shot" or variant.control == "reinit" for variant in variants)
@@ -270,9 +273,17 @@ def _warn_of_unequal_training(dense: DenseModel, schedules: Sequence[str]) -> No
         )
 
 
+def _texts(variants: Sequence[BasePrunedClassifier], name: str) -> set[str]:
+    """The different values of a parameter as labels."""
+    return {_text(getattr(variant, name)) for variant in variants}
+
+
 def _text(value: Any) -> str:
-    """A way of pruning as a label: also a norm, which may be infinite."""
-    return value if isinstance(value, str) else f"{value:g}"
+    """The value of a parameter as a label: also a norm, which may be infinite, and the names of layers."""
+    if isinstance(value, (list, tuple)):
+        return ",".join(value)
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_))
+    return f"{value:g}" if is_number else str(value)
 
 
 def _early_stop(training: Training | None, network: Network, test: _Test | None) -> dict[str, float]:

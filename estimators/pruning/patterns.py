@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-#: Longer runs of weights, or larger blocks, are no pattern that hardware supports, and no use to anyone.
+#: The largest M of N:M, and the most weights of a block: far above what any hardware supports.
 MAX_EXTENT = 1024
 
 #: The patterns that lists offer.

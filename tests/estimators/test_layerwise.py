@@ -270,6 +270,11 @@ def test_rows_have_columns_for_what_varies():
     rows = [p.row for p in iter_sparsity_path(classifier(), X, Y, sparsities=[0.5], variants=variants)]
     assert [row["distribution"] for row in rows] == ["uniform", "erk"]
     assert "pattern" not in rows[0]
+    variants = [{"min_kept": 0.25, "exclude_layers": ("hidden1",)}, {"min_kept": 3}, {"prune_output": True}]
+    rows = [p.row for p in iter_sparsity_path(classifier(), X, Y, sparsities=[0.5], variants=variants)]
+    assert [row["min_kept"] for row in rows] == ["0.25", "3", "0"]
+    assert [row["exclude_layers"] for row in rows] == ["hidden1", "", ""]
+    assert [row["prune_output"] for row in rows] == ["False", "False", "True"]
 
 
 # -- what does not go together ---------------------------------------------------------------------------
