@@ -248,9 +248,9 @@ def test_keys_of_a_burst_go_where_the_keys_before_them_lead(make_player) -> None
         assert app.screen.query_one(Input).value == "x"  # what was there is selected
 
         app = await player.go("lab")
-        await player.send("n", *["down"] * 4, *"7 8", "tab", "f4", "f2", *"9")
-        texts = [field.value for field in app.screen.query(Input)]
-        assert texts[:3] == ["", "7 8", "9"]  # a field is selected when one comes to it
+        await player.send("n", *["down"] * 4, *"7 8", "tab", "tab", "f4", "f2", *"9")
+        texts = [field.value for field in app.screen.query(Input) if field.region.height]
+        assert texts[:2] == ["7 8", "9"]  # a field is selected when one comes to it
 
     play(test, make_player())
 
