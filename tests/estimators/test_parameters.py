@@ -6,7 +6,9 @@ import inspect
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from prunelab.estimators.engine import prepare
 from prunelab.estimators.parameters import (
     OF_PRUNING,
     PARAMETERS,
@@ -21,6 +23,7 @@ from prunelab.estimators.pruning.catalogue import CRITERION_SUMMARIES
 from prunelab.estimators.pruning.criteria import criterion_names
 from prunelab.estimators.registry import ESTIMATORS, estimator_class
 from prunelab.estimators.schedules.catalogue import CONTROLS, SCHEDULE_RECORDS, SCHEDULES
+from sklearn.base import clone
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
@@ -134,3 +137,25 @@ def test_conflicts_stays_a_function_after_it_was_called():
         "from prunelab.estimators.parameters import conflicts; print(conflicts({}))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "{}\n"
+
+
+#: Values other than the defaults, of parameters whose values are not names from a list.
+OTHERS = {
+    "fine_tune_iter": 2,
+    "fine_tune_learning_rate": 0.01,
+    "n_rounds": 3,
+    "rewind_step": 1,
+    "exclude_layers": ("output",),
+    "min_kept": 1,
+}
+
+
+@pytest.mark.parametrize("name", OF_PRUNING)
+def test_parameters_of_the_pruning_do_not_change_the_dense_training(name):
+    """Paths and caches share one dense training between values of these."""
+    X, y = np.random.default_rng(0).normal(size=(20, 256)).astype(np.float32), np.arange(20) % 2
+    classifier = estimator_class(PARAMETERS[name].estimators[0])(random_state=0)
+    default = PARAMETERS[name].default
+    others = [choice for choice in PARAMETERS[name].values.choices() if choice != default] or [OTHERS[name]]
+    classifiers = [clone(classifier).set_params(**{name: value}) for value in (default, *others)]
+    assert len({repr(prepare(changed, X, y).task) for changed in classifiers}) == 1
