@@ -272,7 +272,7 @@ def test_pairs_of_keys_end_no_screen_and_no_dialog(make_player) -> None:
 
     def choose(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
         final = [pair for pair in pairs if set(pair) <= set(FINAL)]
-        return generator.sample(final, 2) + generator.sample(pairs, 2)
+        return generator.sample(final, 1) + generator.sample(pairs, 1)
 
     play(lambda player: try_pairs(player, choose), make_player())
 
@@ -301,7 +301,7 @@ async def try_bursts(player: Player, count: int, seed: int) -> None:
 @pytest.mark.parametrize(
     ("size", "count"),
     [
-        ((80, 24), 20),
+        ((80, 24), 12),
         *(
             pytest.param(size, count, marks=[mark, pytest.mark.timeout(3600)])
             for size in [(80, 24), (120, 40), (200, 60), (40, 12)]

@@ -519,7 +519,14 @@ def test_a_study_of_several_processes_shows_how_far_each_is(tmp_path):
 def test_a_study_of_several_processes_stops_at_an_interrupt_and_goes_on(tmp_path):
     environment = {**os.environ, "PRUNELAB_HOME": str(tmp_path)}
     command = [sys.executable, "-m", "prunelab.tui.cli", "study", "tickets", "--quick", "--seeds", "2", "--jobs", "2"]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+    )
 
     def points() -> int:  # a command would take as long as the rest of the study
         with contextlib.suppress(RunError):  # a run whose files are being written

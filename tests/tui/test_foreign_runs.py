@@ -359,7 +359,7 @@ def in_app(act: Callable[[Any], Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "n_runs", [12, pytest.param(50, marks=pytest.mark.slow), pytest.param(150, marks=pytest.mark.exhaustive)]
+    "n_runs", [8, pytest.param(50, marks=pytest.mark.slow), pytest.param(150, marks=pytest.mark.exhaustive)]
 )
 def test_the_app_shows_bad_runs_and_goes_on(make_run, n_runs):
     """Each bad run is under the cursor once, and opened once."""
