@@ -56,6 +56,13 @@ def pilot_waits_for_effects(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Pilot, "resize_terminal", resize_and_wait)
 
 
+@pytest.fixture
+def store(tmp_path, monkeypatch) -> RunStore:
+    """The runs of a data home of the test's own."""
+    monkeypatch.setenv("PRUNELAB_HOME", str(tmp_path / "home"))
+    return RunStore()
+
+
 def made_up_row(spec: RunSpec, way: dict[str, Any], sparsity: float, seed: int, better: float = 0.0) -> dict[str, Any]:
     """A point on a curve with a knee; a little different for every seed."""
     ways = {name: way.get(name, DEFAULTS[name]) for name in WAYS}

@@ -12,9 +12,10 @@ from prunelab.estimators.persistence import FORMAT, VERSION
 from prunelab.tui.cli import main
 from prunelab.tui.runs.spec import METHODS, RunSpec
 from prunelab.tui.runs.store import RunStore
-from prunelab.tui.runs.worker import Worker
 from prunelab.tui.service.explorer import OPERATIONS
 from prunelab.tui.service.server import Request
+
+from .working import work
 
 
 @pytest.fixture
@@ -24,14 +25,6 @@ def run(data_folder, tmp_path, monkeypatch):
     store = RunStore()
     shutil.copytree(data_folder / "earlier" / "run", store.folder / "20260101-000000-digits-0000")
     return store.find("earlier")
-
-
-def work(run):
-    worker = Worker(run)
-    try:
-        return worker.work()
-    finally:
-        worker.close()
 
 
 def test_it_can_be_looked_at_and_exported(run, tmp_path, capsys):

@@ -15,8 +15,9 @@ from prunelab.estimators.registry import ESTIMATORS, REGISTRY, estimator_class
 from prunelab.tui.cli import main
 from prunelab.tui.runs import descriptions
 from prunelab.tui.runs.spec import RunSpec, SpecError, preset_of
-from prunelab.tui.runs.store import Run, RunStore
 from prunelab.tui.runs.worker import Worker
+
+from .working import work
 
 TINY: dict[str, Any] = {
     "channels": (3,),
@@ -28,20 +29,6 @@ TINY: dict[str, Any] = {
 }
 CNN = RunSpec(parameters=TINY, estimator="cnn", sparsities=(0.0, 0.5))
 OPTIONS = ["--estimator", "cnn", "--channels", "3", "--kernel-size", "3", "--layers", "6", "--epochs", "1"]
-
-
-@pytest.fixture
-def store(tmp_path, monkeypatch) -> RunStore:
-    monkeypatch.setenv("PRUNELAB_HOME", str(tmp_path / "home"))
-    return RunStore()
-
-
-def work(run: Run, **settings: Any) -> str:
-    worker = Worker(run, **settings)
-    try:
-        return worker.work()
-    finally:
-        worker.close()
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)

@@ -28,25 +28,12 @@ from prunelab.tui.runs.records import write_record
 from prunelab.tui.runs.spec import RunSpec, check_name, parameters_of
 from prunelab.tui.runs.store import Run, RunError, RunStore
 from prunelab.tui.runs.view import watch
-from prunelab.tui.runs.worker import Worker
 from prunelab.tui.widgets.run_details import describe
+
+from .working import work
 
 PARAMETERS_OF_SPEC = {"hidden_layer_sizes": (8,), "max_iter": 1, "device": "cpu"}
 SPEC = RunSpec(parameters=PARAMETERS_OF_SPEC, sparsities=(0.0, 0.5))
-
-
-@pytest.fixture
-def store(tmp_path, monkeypatch) -> RunStore:
-    monkeypatch.setenv("PRUNELAB_HOME", str(tmp_path / "home"))
-    return RunStore()
-
-
-def work(run: Run, **settings: Any) -> str:
-    worker = Worker(run, **settings)
-    try:
-        return worker.work()
-    finally:
-        worker.close()
 
 
 def set_in_file(path: Path, change: Callable[[dict[str, Any]], object]) -> None:

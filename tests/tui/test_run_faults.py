@@ -34,12 +34,6 @@ ERRORS = {
 }
 
 
-@pytest.fixture
-def store(tmp_path, monkeypatch) -> RunStore:
-    monkeypatch.setenv("PRUNELAB_HOME", str(tmp_path / "home"))
-    return RunStore()
-
-
 def work(run: Run, **settings: Any) -> Worker:
     worker = Worker(run, **settings)
     worker.state = worker.work()  # type: ignore[attr-defined]

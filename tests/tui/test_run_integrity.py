@@ -16,7 +16,8 @@ from prunelab.tui.runs.schemas import Status
 from prunelab.tui.runs.spec import RunSpec
 from prunelab.tui.runs.store import Run, RunError, RunStore
 from prunelab.tui.runs.view import watch
-from prunelab.tui.runs.worker import Worker
+
+from .working import work
 
 SPEC = RunSpec(
     parameters={"hidden_layer_sizes": (8,), "max_iter": 2, "device": "cpu"}, sparsities=(0.0, 0.5, 0.9), seeds=(0, 1)
@@ -28,14 +29,6 @@ FLIPS = [
     pytest.param(4000, marks=pytest.mark.slow),
     pytest.param(20_000, marks=pytest.mark.exhaustive),
 ]
-
-
-def work(run: Run) -> str:
-    worker = Worker(run)
-    try:
-        return worker.work()
-    finally:
-        worker.close()
 
 
 @pytest.fixture(scope="module")

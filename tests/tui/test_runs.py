@@ -29,23 +29,11 @@ from prunelab.tui.runs.store import Run, RunError, RunStore
 from prunelab.tui.runs.view import watch
 from prunelab.tui.runs.worker import Worker
 
+from .working import work
+
 PARAMETERS = {"hidden_layer_sizes": (32,), "max_iter": 4, "device": "cpu"}
 SPEC = RunSpec(parameters=PARAMETERS, sparsities=(0.0, 0.5, 0.9))
 LONG = RunSpec(parameters={**PARAMETERS, "max_iter": 100_000, "n_iter_no_change": 100_000}, sparsities=(0.0, 0.5))
-
-
-@pytest.fixture
-def store(tmp_path, monkeypatch) -> RunStore:
-    monkeypatch.setenv("PRUNELAB_HOME", str(tmp_path / "home"))
-    return RunStore()
-
-
-def work(run: Run, **settings) -> str:
-    one = Worker(run, **settings)
-    try:
-        return one.work()
-    finally:
-        one.close()
 
 
 def until(condition, seconds: float = 60.0) -> None:
