@@ -23,17 +23,24 @@ from textual.pilot import Pilot
 
 RunMaker = Callable[..., Run]
 
-SECONDS_TO_RESIZE = 20
+SECONDS_TO_DRAW = SECONDS_TO_RESIZE = 20
 
 
 @pytest.fixture(autouse=True)
 def pilot_waits_for_effects(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a pilot's `press` and `resize_terminal` return when their effect is there.
+    """Let a pilot's `press` and `resize_terminal` return when their effect is there, and `click` hit what is drawn.
 
     Textual's own wait until the process uses little processor time, for at most a second. On a busy machine a process
-    that waits for a processor uses little, too, and a second may not be enough.
+    that waits for a processor uses little, too, and a second may not be enough. `click` looks up where a widget is
+    before a change of the layout that is due, and clicks there after it.
     """
-    press, resize = Pilot.press, Pilot.resize_terminal
+    click, press, resize = Pilot.click, Pilot.press, Pilot.resize_terminal
+
+    async def click_what_is_drawn(pilot: Pilot[Any], *args: Any, **options: Any) -> bool:
+        drawn = asyncio.Event()
+        pilot.app.screen.call_after_refresh(drawn.set)
+        await asyncio.wait_for(drawn.wait(), SECONDS_TO_DRAW)
+        return await click(pilot, *args, **options)
 
     async def press_and_wait(pilot: Pilot[Any], *keys: str) -> None:
         await press(pilot, *keys)
@@ -52,6 +59,7 @@ def pilot_waits_for_effects(monkeypatch: pytest.MonkeyPatch) -> None:
             await pilot.pause(0.02)
         await pilot._wait_for_screen()
 
+    monkeypatch.setattr(Pilot, "click", click_what_is_drawn)
     monkeypatch.setattr(Pilot, "press", press_and_wait)
     monkeypatch.setattr(Pilot, "resize_terminal", resize_and_wait)
 
