@@ -65,7 +65,7 @@ def _width(n: int, round_to: int, size: int) -> int:
 def _removed(network: Network, masks: dict[str, Mask], choices: Choices) -> float:
     """The fraction of what the choices may remove that is masked."""
     if choices.granularity == "unit":
-        groups = prunable_groups(network, choices.prune_output, choices.exclude_layers)
+        groups = prunable_groups(network, choices.prune_output, choices.exclude_layers, choices.prune_residual)
         kept = [has_entries(group, masks) for group in groups]
     else:
         records = prunable_weights(network, choices.prune_output, choices.exclude_layers)

@@ -32,7 +32,8 @@ def recalibrated(
     """The tensors with means and variances measured on the inputs.
 
     Each is the mean, or the (biased) variance, of the values that reach a normalisation in evaluation, over all
-    samples and positions. The layers are measured from input to output, each behind those measured before it.
+    samples and positions. The normalisations are measured in the order of a forward pass, each behind those measured
+    before it.
 
     Parameters
     ----------
@@ -52,14 +53,11 @@ def recalibrated(
     on_device = {name: as_tensor(array).to(device) for name, array in tensors.items()}
     blocks = as_tensor(inputs).split(max(1, _BLOCK_ELEMENTS // network.widest))
     with flushed_denormals(), torch.no_grad():
-        for group in network.groups.values():
-            mean, variance = f"{group.name}.mean", f"{group.name}.variance"
-            if mean not in network.records:
-                continue
-            meter = _Meter(f"{group.name}.weight")
+        for normalisation in network.normalisations.values():
+            meter = _Meter(normalisation.name)
             for block in blocks:
                 meter.measure(network, on_device, block.to(device))
-            for name, values in ((mean, meter.mean), (variance, meter.variance)):
+            for name, values in ((normalisation.mean, meter.mean), (normalisation.variance, meter.variance)):
                 measured[name] = values.to(on_device[name].dtype).cpu().numpy()
                 on_device[name] = values.to(on_device[name])
     return measured
@@ -70,10 +68,10 @@ class _Reached(Exception):  # noqa: N818 (it is not an error)
 
 
 class _Meter:
-    """Adds up the outputs of one layer, before their normalisation, and lets the network go no further."""
+    """Adds up the values that reach one normalisation, and lets the network go no further."""
 
-    def __init__(self, layer: str):
-        self._layer = layer
+    def __init__(self, name: str):
+        self._name = name
         self._count = 0
         self._sum = self._squares = torch.zeros(())
 
@@ -84,19 +82,19 @@ class _Meter:
             return
 
     def layer(self, name: str, values: Tensor, patches: Callable[[Tensor], Tensor], outputs: Tensor) -> Tensor:  # noqa: ARG002
-        if name != self._layer:
-            return outputs
-        count = outputs.numel() // max(outputs.shape[1], 1)
-        axes = [axis for axis in range(outputs.ndim) if axis != 1]
+        return outputs
+
+    def normalised(self, name: str, before: Tensor, values: Tensor) -> Tensor:
+        if name != self._name:
+            return values
+        count = before.numel() // max(before.shape[1], 1)
+        axes = [axis for axis in range(before.ndim) if axis != 1]
         # In two steps: the mean square of large values with a small variance would lose it.
-        variance, mean = (figure.double().cpu() for figure in torch.var_mean(outputs, axes, correction=0))
+        variance, mean = (figure.double().cpu() for figure in torch.var_mean(before, axes, correction=0))
         self._sum = self._sum + count * mean
         self._squares = self._squares + count * (variance + mean**2)
         self._count += count
         raise _Reached
-
-    def normalised(self, group: str, values: Tensor) -> Tensor:  # noqa: ARG002
-        return values
 
     def units(self, group: str, values: Tensor) -> None:
         pass

@@ -61,6 +61,11 @@ class TensorRecord:
         return 1 - self.output_axis
 
     @property
+    def layer(self) -> str:
+        """For weights, the name of the layer."""
+        return self.name.removesuffix(".weight")
+
+    @property
     def size(self) -> int:
         """Number of entries."""
         return int(np.prod(self.shape))
@@ -111,18 +116,50 @@ class Group:
     size : int
         How many units.
     slices : tuple of Slice
+        In the order in which a forward pass uses them: a consumer reads what the producers before it have written.
+        (In a residual stream, others write later.)
     is_output : bool
         Whether the units are the classes, which pruning leaves alone by default.
+    is_residual : bool
+        Whether the units are those of a residual stream, which pruning leaves alone by default, too.
     """
 
     name: str
     size: int
     slices: tuple[Slice, ...]
     is_output: bool = False
+    is_residual: bool = False
 
     def of_role(self, role: str) -> tuple[Slice, ...]:
         """The slices of one role."""
         return tuple(part for part in self.slices if part.role == role)
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """A batch normalisation, and the names of its tensors.
+
+    Attributes
+    ----------
+    name : str
+        Differs from the names of all tensors of weights.
+    mean, variance : str
+        Of the running statistics.
+    scale, shift : str or None
+        None where it only normalises.
+    weight : str or None
+        The tensor of weights whose outputs are normalised; None where something else is, such as a sum.
+    bias : str or None
+        The bias that is added to these outputs before, if there is one.
+    """
+
+    name: str
+    mean: str
+    variance: str
+    scale: str | None = None
+    shift: str | None = None
+    weight: str | None = None
+    bias: str | None = None
 
 
 class Recorder(Protocol):
@@ -149,13 +186,15 @@ class Recorder(Protocol):
         """
         ...
 
-    def normalised(self, group: str, values: Tensor) -> Tensor:
-        """Called with the outputs of a group of units between normalisation and activation, where they are normalised.
+    def normalised(self, name: str, before: Tensor, values: Tensor) -> Tensor:
+        """Called after each batch normalisation.
 
         Parameters
         ----------
-        group : str
-        values : Tensor, shape (n, units, ...)
+        name : str
+            Of the `Normalisation`.
+        before, values : Tensor, shape (n, units, ...)
+            What came in, and what came out.
 
         Returns
         -------
@@ -165,7 +204,10 @@ class Recorder(Protocol):
         ...
 
     def units(self, group: str, values: Tensor) -> None:
-        """Called with the outputs of a group of units after the activation, shape (n, units, ...)."""
+        """Called with the outputs of a group of units after the activation, shape (n, units, ...).
+
+        A residual stream is recorded each time when something has been added to it.
+        """
         ...
 
 
@@ -181,20 +223,33 @@ class Network(ABC):
     def make_groups(self) -> list[Group]:
         """Describe the units, from input to output, those of the output layer last."""
 
+    def make_normalisations(self) -> list[Normalisation]:
+        """Describe the batch normalisations, in the order of a forward pass."""
+        return []
+
     @abstractmethod
     def with_widths(self, widths: Mapping[str, int]) -> Self:
         """Return the same network with other numbers of units; `widths` are by group, those missing stay."""
 
     @abstractmethod
-    def constant_outputs(self, group: str, tensors: Mapping[str, NDArray]) -> NDArray:
-        """Return the output of each unit of a hidden group if all its incoming weights are zero, shape (size,)."""
+    def constant_outputs(self, group: str, reader: str, tensors: Mapping[str, NDArray]) -> NDArray:
+        """Return what weights read of each unit of a hidden group if all its incoming weights are zero, shape (size,).
+
+        Parameters
+        ----------
+        group : str
+        reader : str
+            The tensor of weights that reads the units. (Several layers write a residual stream, and it is activated
+            after each of them, so that readers at different depths see different constants.)
+        tensors : mapping of str to ndarray
+        """
 
     @abstractmethod
-    def fold_target(self, group: str) -> tuple[str, int] | None:
-        """Return the tensor that takes up what constant units of a hidden group add to the next layer, and the sign.
+    def fold_target(self, reader: str) -> tuple[str, int] | None:
+        """Return the tensor that takes up what constant inputs add to the outputs of a layer, and the sign.
 
-        None where that is not exact: through zero padding or through time. The tensor may be one that only
-        `with_biases` has.
+        `reader` is the tensor of weights. None where that is not exact: through zero padding or through time. The
+        tensor may be one that only `with_biases` has.
         """
 
     def with_biases(self) -> Self:
@@ -256,6 +311,15 @@ class Network(ABC):
     @cached_property
     def _groups(self) -> dict[str, Group]:
         return {group.name: group for group in self.make_groups()}
+
+    @property
+    def normalisations(self) -> Mapping[str, Normalisation]:
+        """The batch normalisations, by name, in the order of a forward pass."""
+        return self._normalisations
+
+    @cached_property
+    def _normalisations(self) -> dict[str, Normalisation]:
+        return {normalisation.name: normalisation for normalisation in self.make_normalisations()}
 
     @property
     def weights(self) -> list[TensorRecord]:

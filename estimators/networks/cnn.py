@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from .base import Group, Network, Slice, TensorRecord
+from .base import Group, Network, Normalisation, Slice, TensorRecord
 from .layers import (
     ACTIVATIONS,
-    BATCH_NORM_EPSILON,
     PIECEWISE_LINEAR,
     batch_norm,
+    batch_normalisation,
     channels_last,
     convolve,
     glorot,
     max_pool,
+    normalised_zeros,
     one_position,
     patches_of_maps,
     uniform,
@@ -158,6 +159,9 @@ class CNNNetwork(Network):
             groups.append(Group(layer, width, tuple(slices), is_output=following is None))
         return groups
 
+    def make_normalisations(self) -> list[Normalisation]:  # noqa: D102
+        return [batch_normalisation(layer, f"{layer}.weight") for layer in self._convolutions if self.batch_norm]
+
     def with_widths(self, widths: Mapping[str, int]) -> Self:  # noqa: D102
         sizes = {name: widths.get(name, group.size) for name, group in self.groups.items()}
         return replace(
@@ -166,22 +170,18 @@ class CNNNetwork(Network):
             hidden_sizes=tuple(sizes[name] for name in self._linears[:-1]),
         )
 
-    def constant_outputs(self, group: str, tensors: Mapping[str, NDArray]) -> NDArray:  # noqa: D102
-        if f"{group}.bias" in tensors:
-            values = tensors[f"{group}.bias"]
-        else:
-            scale, shift, mean, variance = (tensors[f"{group}.{n}"] for n in ("scale", "shift", "mean", "variance"))
-            values = shift - mean * scale / np.sqrt(variance + variance.dtype.type(BATCH_NORM_EPSILON))
+    def constant_outputs(self, group: str, reader: str, tensors: Mapping[str, NDArray]) -> NDArray:  # noqa: ARG002, D102
+        has_bias = f"{group}.bias" in tensors
+        values = tensors[f"{group}.bias"] if has_bias else normalised_zeros(tensors, group)
         return ACTIVATIONS[self.activation].of_array(values)
 
-    def fold_target(self, group: str) -> tuple[str, int] | None:  # noqa: D102
-        layers = [*self._convolutions, *self._linears]
-        following = layers[layers.index(group) + 1]
-        if following in self._convolutions:
+    def fold_target(self, reader: str) -> tuple[str, int] | None:  # noqa: D102
+        layer = reader.removesuffix(".weight")
+        if layer in self._convolutions:
             if self.padding != "valid" and self.kernel_size > 1:
                 return None
-            return (f"{following}.mean", -1) if self.batch_norm else (f"{following}.bias", 1)
-        return f"{following}.bias", 1
+            return (f"{layer}.mean", -1) if self.batch_norm else (f"{layer}.bias", 1)
+        return f"{layer}.bias", 1
 
     def initial(self, seed: int) -> dict[str, NDArray[np.float32]]:
         """Draw weights and biases uniformly from -1/sqrt(fan_in) to 1/sqrt(fan_in), as PyTorch's layers do.
@@ -229,9 +229,9 @@ class CNNNetwork(Network):
             if recorder is not None:
                 values = recorder.layer(f"{layer}.weight", before, patches, values)
             if self.batch_norm and not linear:
-                values = batch_norm(values, tensors, layer, training)
+                outputs, values = values, batch_norm(values, tensors, layer, training)
                 if recorder is not None:
-                    values = recorder.normalised(layer, values)
+                    values = recorder.normalised(layer, outputs, values)
             if recorder is not None:
                 values = activate(values)
                 recorder.units(layer, values)

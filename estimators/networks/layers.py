@@ -9,6 +9,8 @@ import torch
 from scipy.special import expit
 from torch.nn import functional
 
+from .base import Normalisation
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -152,3 +154,14 @@ def batch_norm(values: Tensor, tensors: Mapping[str, Tensor], layer: str, traini
     scale, shift, mean, variance = (tensors[f"{layer}.{name}"] for name in ("scale", "shift", "mean", "variance"))
     is_measured = training and values.numel() > channels
     return functional.batch_norm(values, mean, variance, scale, shift, is_measured, eps=BATCH_NORM_EPSILON)
+
+
+def batch_normalisation(layer: str, weight: str) -> Normalisation:
+    """The record of a `batch_norm` of this layer, which normalises the outputs of `weight`."""
+    return Normalisation(layer, f"{layer}.mean", f"{layer}.variance", f"{layer}.scale", f"{layer}.shift", weight)
+
+
+def normalised_zeros(tensors: Mapping[str, NDArray], layer: str) -> NDArray:
+    """What `batch_norm` of this layer makes of channels that are zero, (channels,)."""
+    scale, shift, mean, variance = (tensors[f"{layer}.{name}"] for name in ("scale", "shift", "mean", "variance"))
+    return shift - mean * scale / np.sqrt(variance + variance.dtype.type(BATCH_NORM_EPSILON))

@@ -108,13 +108,13 @@ class MLPNetwork(Network):
             tensors[record.name] = np.zeros(record.shape, np.float32) if is_zero else uniform(rng, record.shape, fan_in)
         return {name: tensors[name] for name in self.records}
 
-    def constant_outputs(self, group: str, tensors: Mapping[str, NDArray]) -> NDArray:  # noqa: D102
+    def constant_outputs(self, group: str, reader: str, tensors: Mapping[str, NDArray]) -> NDArray:  # noqa: ARG002, D102
         width = self.groups[group].size
         bias = tensors.get(f"{group}.bias")
         return ACTIVATIONS[self.activation].of_array(np.zeros(width, np.float32) if bias is None else bias)
 
-    def fold_target(self, group: str) -> tuple[str, int] | None:  # noqa: D102
-        return f"{self.layers[self.layers.index(group) + 1]}.bias", 1
+    def fold_target(self, reader: str) -> tuple[str, int] | None:  # noqa: D102
+        return reader.replace("weight", "bias"), 1
 
     def with_biases(self) -> Self:  # noqa: D102
         return replace(self, fit_intercept=True)

@@ -47,6 +47,7 @@ class Choices:
     min_kept: float = 0
     distribution: str = "auto"
     pattern: str = "none"
+    prune_residual: bool = False
 
     @property
     def blocks(self) -> Blocks | None:
@@ -96,28 +97,34 @@ def prunable_weights(network: Network, output: bool | str = True, excluded: Iter
     return [record for record in records if record.name not in alone]
 
 
-def prunable_groups(network: Network, output: bool | str = True, excluded: Iterable[str] = ()) -> list[Group]:
-    """The groups of units that may be pruned; parameters and errors are those of `prunable_weights`."""
+def prunable_groups(
+    network: Network, output: bool | str = True, excluded: Iterable[str] = (), residual: bool = False
+) -> list[Group]:
+    """The groups of units that may be pruned, with `residual` also those of residual streams.
+
+    The other parameters and errors are those of `prunable_weights`.
+    """
     alone = {group.name for name in excluded for group in groups_of_layer(network, name)}
     groups = [group for group in network.groups.values() if output or not group.is_output]
-    return [group for group in groups if group.name not in alone]
+    return [group for group in groups if group.name not in alone and (residual or not group.is_residual)]
 
 
 def groups_of_layer(network: Network, name: str) -> list[Group]:
     """The groups of units that a layer's name stands for; ValueError if there is no such layer."""
     groups = network.groups.values()
-    found = [g for g in groups if name == g.name or name in (part.tensor for part in g.of_role("producer"))]
+    found = [g for g in groups if name == g.name]
+    found = found or [g for g in groups if {name, f"{name}.weight"} & {part.tensor for part in g.of_role("producer")}]
     if not found:
-        raise ValueError(f"there is no layer {as_text(name)}: the layers are {', '.join(network.groups)}")
+        layers = dict.fromkeys([*network.groups, *(record.layer for record in network.weights)])
+        raise ValueError(f"there is no layer {as_text(name)}: the layers are {', '.join(layers)}")
     return found
 
 
 def weights_of_layer(network: Network, name: str) -> list[TensorRecord]:
     """The records of the weights that a layer's name stands for; ValueError if there is no such layer."""
-    if name in network.records:
-        groups_of_layer(network, name)  # refuses what is no tensor of weights
-        return [network.records[name]]
-    return [network.records[part.tensor] for g in groups_of_layer(network, name) for part in g.of_role("producer")]
+    groups = groups_of_layer(network, name)  # refuses what is no tensor of weights
+    own = [network.records[n] for n in (name, f"{name}.weight") if n in network.records and name not in network.groups]
+    return own or [network.records[part.tensor] for group in groups for part in group.of_role("producer")]
 
 
 @dataclass(frozen=True)
@@ -151,7 +158,8 @@ class Allocation:
     @cached_property
     def groups(self) -> list[Group]:
         """The groups of units that may be pruned."""
-        return prunable_groups(self.network, self.choices.prune_output, self.choices.exclude_layers)
+        choices = self.choices
+        return prunable_groups(self.network, choices.prune_output, choices.exclude_layers, choices.prune_residual)
 
     @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from .groups import clear_units, has_entries, owners, without_units
+from .connectivity import connected_entries
+from .groups import clear_units, entries_of_slice, has_entries, owners, without_units
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,8 +33,9 @@ def compact(network: Network, tensors: Mapping[str, NDArray]) -> Compact:
     """Take out every hidden unit whose output is constant or not used.
 
     A unit whose incoming weights are zero has a constant output. If that is not zero it is added to a tensor of the
-    next layer where this is exact (see `Network.fold_target`), and the unit stays otherwise. A unit whose outgoing
-    weights are zero is not used.
+    layers that read it where this is exact (see `Network.fold_target`), and the unit stays otherwise. A unit is not
+    used if no path leads from it to the output. Units of a residual stream go if that holds for all that write and
+    read it.
 
     Parameters
     ----------
@@ -46,20 +48,11 @@ def compact(network: Network, tensors: Mapping[str, NDArray]) -> Compact:
     Compact
         The network and the arrays passed in themselves where nothing could be taken out.
     """
-    hidden = network.hidden_groups
     tensors = dict(tensors)
     nonzero = {record.name: tensors[record.name] != 0 for record in network.weights}
-    kept: dict[str, NDArray[np.bool_]] = {}
-    for group in hidden:  # forward: constants, and the constants that follow from them
-        alive = has_entries(group, nonzero)
-        if not alive.all():
-            alive |= ~_fold_constants(network, group, tensors, alive)
-            clear_units(group, nonzero, ~alive, "consumer")
-        kept[group.name] = alive
-    for group in reversed(hidden):  # backward: unused, and those that only they used
-        used = has_entries(group, nonzero, "consumer")
-        kept[group.name] &= used
-        clear_units(group, nonzero, ~used, "producer")
+    gone = _take_out_constants(network, tensors, nonzero)
+    used = connected_entries(network, nonzero, "output")
+    kept = {g.name: ~gone[g.name] & has_entries(g, used, "consumer") for g in network.hidden_groups}
     if all(units.all() for units in kept.values()):
         return Compact(network, tensors, kept)
     if tensors.keys() != network.records.keys():  # constants have made a bias necessary
@@ -72,24 +65,48 @@ def compact(network: Network, tensors: Mapping[str, NDArray]) -> Compact:
     return Compact(network.with_widths(widths), smaller, kept)
 
 
+def _take_out_constants(
+    network: Network, tensors: dict[str, NDArray], nonzero: Mapping[str, NDArray[np.bool_]]
+) -> dict[str, NDArray[np.bool_]]:
+    """Move what units without inputs add to others into other tensors; return which units can be taken out.
+
+    Their outgoing weights are marked as zero, so that units behind them lose their inputs in turn.
+    """
+    gone = {group.name: np.zeros(group.size, dtype=bool) for group in network.hidden_groups}
+    is_new = True
+    while is_new:
+        is_new = False
+        for group in network.hidden_groups:
+            dead = ~has_entries(group, nonzero) & ~gone[group.name]
+            if dead.any() and (found := _fold_constants(network, group, tensors, dead)).any():
+                clear_units(group, nonzero, found, "consumer")
+                gone[group.name] |= found
+                is_new = True
+    return gone
+
+
 def _fold_constants(
-    network: Network, group: Group, tensors: dict[str, NDArray], alive: NDArray[np.bool_]
+    network: Network, group: Group, tensors: dict[str, NDArray], dead: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
-    """Move what dead units add to the next layer into one of its tensors; return which units can be taken out."""
-    constants = np.where(alive, 0, network.constant_outputs(group.name, tensors))
-    if not constants.any():
-        return ~alive
-    target = network.fold_target(group.name)
-    if target is None:
-        return ~alive & (constants == 0)
-    name, sign = target
+    """Move what dead units add to layers into tensors of these; return the units for which that is exact."""
+    folds, exact = [], dead.copy()
     for part in group.of_role("consumer"):
+        constants = np.where(dead, network.constant_outputs(group.name, part.tensor, tensors), 0)
+        if not constants.any():
+            continue
+        target = network.fold_target(part.tensor)
+        if target is not None:
+            folds.append((part, constants, *target))
+        else:
+            is_read = entries_of_slice(part, group.size, tensors[part.tensor] != 0).any(axis=0)
+            exact &= (constants == 0) | ~is_read
+    for part, constants, name, sign in folds:
         weight, output_axis = tensors[part.tensor], network.records[part.tensor].output_axis
         owner = owners(part, group.size, weight.shape[part.axis])
-        factors = np.where(owner < 0, 0, constants[owner]).astype(weight.dtype)
+        factors = np.where(owner < 0, 0, np.where(exact, constants, 0)[owner]).astype(weight.dtype)
         other_axes = tuple(axis for axis in range(weight.ndim) if axis not in (part.axis, output_axis))
         summed = weight.sum(axis=other_axes)
         added = factors @ (summed if part.axis < output_axis else summed.T)
         if added.any():
             tensors[name] = tensors.get(name, 0) + np.array(sign, weight.dtype) * added
-    return ~alive
+    return exact

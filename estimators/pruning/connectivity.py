@@ -1,6 +1,7 @@
 """Which weights and units of a network lie on a path from the input to the output.
 
-Only the structure counts: a path is a chain of weights that are not zero, one in each layer. What a weight off
+Only the structure counts: a path is a chain of weights that are not zero, each of which reads a unit that the one
+before has written. What a weight off
 every path is multiplied with never depends on the input, or its product never reaches the output, so it could be
 removed without changing how the logits depend on the input.
 """
@@ -12,14 +13,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .groups import clear_units, has_entries
+from .groups import clear_units, entries_of_slice, has_entries, set_entries
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from numpy.typing import NDArray
 
-    from ..networks.base import Network
+    from ..networks.base import Network, Slice
     from .masks import Mask
 
 
@@ -94,25 +95,62 @@ def connectivity(network: Network, tensors: Mapping[str, NDArray[np.floating]]) 
     tensors : mapping of str to ndarray
         Zeros where pruned.
     """
-    groups = list(network.groups.values())
-    there = {record.name: tensors[record.name] != 0 for record in network.weights}
-    counts = [int(np.count_nonzero(mask)) for mask in there.values()]
-    reached: list[Mask] = []
-    for group in groups:
-        reached.append(has_entries(group, there))
-        clear_units(group, there, ~reached[-1], "consumer")
-    leading: list[Mask] = []
-    for group in reversed(groups):
-        leading.append(np.ones(group.size, dtype=bool) if group.is_output else has_entries(group, there, "consumer"))
-        clear_units(group, there, ~leading[-1], "producer")
+    groups = network.groups.values()
+    nonzero = {record.name: tensors[record.name] != 0 for record in network.weights}
+    reached = connected_entries(network, nonzero, "input")
+    leading = connected_entries(network, nonzero, "output")
+    on_path = {name: mask & leading[name] for name, mask in reached.items()}
+    has_input = [has_entries(group, reached) for group in groups]
+    is_on_path = [has_entries(group, on_path) for group in groups]
     return Connectivity(
-        effective=[int(np.count_nonzero(mask)) for mask in there.values()],
-        nonzero=counts,
+        effective=[int(np.count_nonzero(mask)) for mask in on_path.values()],
+        nonzero=[int(np.count_nonzero(mask)) for mask in nonzero.values()],
         sizes=[record.size for record in network.weights],
         names=[record.name for record in network.weights],
         is_output=[record.is_output for record in network.weights],
-        dead_units=[int(np.count_nonzero(~units)) for units in reached],
+        dead_units=[int(np.count_nonzero(~units)) for units in has_input],
         disconnected_units=[
-            int(np.count_nonzero(units & ~onwards)) for units, onwards in zip(reached, reversed(leading), strict=True)
+            int(np.count_nonzero(units & ~used)) for units, used in zip(has_input, is_on_path, strict=True)
         ],
     )
+
+
+def connected_entries(network: Network, there: Mapping[str, Mask], end: str) -> dict[str, Mask]:
+    """Which of some entries of the weights are connected to one end of the network.
+
+    An entry is connected to the input if the unit or feature that it reads is: features are, and units that a
+    connected entry writes. It is connected to the output likewise, by what it writes. What is written to a residual
+    stream reaches only those that read it later, and of a recurrent cell a unit may be reached through the unit
+    itself, so that units are marked until no more follow.
+
+    Parameters
+    ----------
+    network : Network
+    there : mapping of str to ndarray of bool
+        For every tensor of weights, the entries that count.
+    end : {"input", "output"}
+
+    Returns
+    -------
+    dict of str to ndarray of bool
+        For every tensor of weights.
+    """
+    groups, near, far, step = list(network.groups.values()), "producer", "consumer", 1
+    if end == "output":
+        groups, near, far, step = [g for g in reversed(groups) if not g.is_output], "consumer", "producer", -1
+    connected = {name: mask.copy() for name, mask in there.items()}
+    for group in groups:
+        clear_units(group, connected, np.ones(group.size, dtype=bool), far)
+    marked: dict[tuple[str, Slice], Mask] = {}
+    is_new = True
+    while is_new:
+        is_new = False
+        for group in groups:
+            units = np.zeros(group.size, dtype=bool)
+            for part in group.slices[::step]:
+                if part.role == near:
+                    units |= entries_of_slice(part, group.size, connected[part.tensor]).any(axis=0)
+                elif part.role == far and (units & ~marked.get((group.name, part), False)).any():
+                    set_entries(part, units, connected[part.tensor], there[part.tensor])
+                    marked[group.name, part], is_new = units.copy(), True
+    return connected

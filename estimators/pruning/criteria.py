@@ -17,7 +17,7 @@ layer) is in its docstring.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -59,6 +59,8 @@ class Model:
         What the scores are for, or that of each group ranked; matters to criteria in `FOR_EACH_SPARSITY` only.
     excluded : tuple of str
         Names of layers that are not pruned.
+    residual : bool
+        Whether the units of residual streams are pruned.
     """
 
     network: Network
@@ -69,6 +71,7 @@ class Model:
     make_evidence: Callable[[], Evidence] | None = None
     sparsity: float | Sequence[float] = 0.0
     excluded: tuple[str, ...] = ()
+    residual: bool = False
 
     @property
     def records(self) -> list[TensorRecord]:
@@ -78,7 +81,7 @@ class Model:
     @property
     def groups(self) -> list[Group]:
         """The groups of units that are pruned."""
-        return prunable_groups(self.network, self.output, self.excluded)
+        return prunable_groups(self.network, self.output, self.excluded, self.residual)
 
     @property
     def weights(self) -> Scores:
@@ -220,7 +223,7 @@ def taylor_of_groups(model: Model) -> Scores:
     """``|dL/dg|`` for a gate g, of value one, on the unit's output before the activation: the unit goes as a whole.
 
     That is ``|sum of w * dL/dw|`` over a unit's incoming weights and its bias, or with batch normalisation over its
-    scale and shift.
+    scale and shift. Where several layers write a unit, the gate is on what each of them puts out.
 
     References
     ----------
@@ -229,7 +232,7 @@ def taylor_of_groups(model: Model) -> Scores:
     """
     gradients, scores = model.evidence.gradients, {}
     for group in model.groups:
-        parts = slices_of_output(group, model.network.records)
+        parts = slices_of_output(group, model.network)
         products = (entries_of_slice(p, group.size, model.tensors[p.tensor] * gradients[p.tensor]) for p in parts)
         scores[group.name] = np.abs(sum(product.sum(axis=0) for product in products))
     return scores
@@ -441,7 +444,8 @@ def unit_scores(name: str, model: Model, norm: float = 2, reduce: str = "auto") 
     is_sum = name in SUMMED + GROUPED if reduce == "auto" else reduce == "sum"
     if is_sum and name in GROUP_CRITERIA:
         return GROUP_CRITERIA[name](model)
-    scores = WEIGHT_CRITERIA[name](model)
+    # A layer that is excluded may share its weights with a group that is not.
+    scores = WEIGHT_CRITERIA[name](replace(model, excluded=()))
     entries = {group.name: entries_of_units(group, scores) for group in model.groups}
     if is_sum:
         return {name: entry.sum(axis=0) for name, entry in entries.items()}

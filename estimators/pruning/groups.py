@@ -75,17 +75,27 @@ def entries_of_slice(part: Slice, size: int, array: Any) -> Any:
     return rows.reshape(n, part.blocks, size, part.inner).swapaxes(2, 3).reshape(n * part.blocks * part.inner, size)
 
 
-def slices_of_output(group: Group, records: Mapping[str, TensorRecord]) -> list[Slice]:
-    """The slices that a factor on the units' outputs, before the activation, multiplies.
+def summed_by_unit(figures: Any, part: Slice, group: Group) -> Any:
+    """Figures of each position of a slice's axis, (n, length), summed for each unit of the group, (n, size)."""
+    length = part.blocks * group.size * part.inner
+    own = figures[:, part.start : part.start + length]
+    return own.reshape(len(own), part.blocks, group.size, part.inner).sum((1, 3))
 
-    Scale and shift where the outputs are normalised, and the incoming weights and the bias elsewhere: incoming weights
-    times a factor are normalised to the same outputs.
+
+def slices_of_output(group: Group, network: Network) -> list[Slice]:
+    """The slices that a factor on what layers put out to the units, before the activation, multiplies.
+
+    Scale and shift of a layer whose outputs are normalised, and the incoming weights and the bias of others: incoming
+    weights times a factor are normalised to the same outputs. Where several layers write the units, those of all.
     """
-    normalised = [part for part in group.of_role("rider") if records[part.tensor].kind in ("scale", "shift")]
-    if normalised:
-        return normalised
-    biases = [part for part in group.of_role("rider") if records[part.tensor].kind == "bias"]
-    return [*group.of_role("producer"), *biases]
+    producers = group.of_role("producer")
+    written = {part.tensor for part in producers}
+    normalisations = [n for n in network.normalisations.values() if n.weight in written]
+    behind = {name for n in normalisations for name in (n.scale, n.shift)}
+    before = {name for n in normalisations for name in (n.weight, n.bias)}
+    biases = {record.name for record in network.records.values() if record.kind == "bias"} - before
+    riders = [part for part in group.of_role("rider") if part.tensor in behind | biases]
+    return [*(part for part in producers if part.tensor not in before), *riders]
 
 
 def along_units(group: Group, part: Slice, figures: Any, shape: tuple[int, ...], default: float = 1.0) -> Any:
@@ -210,9 +220,19 @@ def has_entries(group: Group, there: Mapping[str, Mask], role: str = "producer")
 
 def clear_units(group: Group, there: Mapping[str, Mask], units: Mask, role: str) -> None:
     """Mark the entries of some units as not there, in place."""
+    for part in group.of_role(role):
+        set_entries(part, units, there[part.tensor], False)
+
+
+def set_entries(part: Slice, units: Mask, mask: Mask, values: Mask | bool) -> None:
+    """Set the entries of some units, (size,), in one slice to those of another mask or to one value, in place."""
     if not units.any():
         return
-    for part in group.of_role(role):
-        mask = there[part.tensor]
-        owner = owners(part, group.size, mask.shape[part.axis])
-        np.moveaxis(mask, part.axis, 0)[(owner >= 0) & units[owner]] = False  # a view
+    places: slice | Mask
+    if units.all():
+        places = slice(part.start, part.start + part.blocks * len(units) * part.inner)
+    else:
+        owner = owners(part, len(units), mask.shape[part.axis])
+        places = (owner >= 0) & units[owner]
+    along_axis = np.moveaxis(mask, part.axis, 0)  # a view
+    along_axis[places] = values if isinstance(values, bool) else np.moveaxis(values, part.axis, 0)[places]

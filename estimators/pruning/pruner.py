@@ -69,7 +69,16 @@ class Pruner:
         self._choices, self._network, self._before = choices, network, masks
         self._allocation = Allocation(network, choices)
         output, excluded = choices.prune_output, choices.exclude_layers
-        self._model = Model(network, tensors, output, seed, choices.scope, make_evidence, excluded=excluded)
+        self._model = Model(
+            network,
+            tensors,
+            output,
+            seed,
+            choices.scope,
+            make_evidence,
+            excluded=excluded,
+            residual=choices.prune_residual,
+        )
         self._kept_before: dict[str, Mask] | None = None
         if masks is not None and choices.granularity == "unit":
             self._kept_before = {

@@ -189,15 +189,17 @@ class GatedNetwork:
         """For every gated tensor of weights, its gates in a shape that broadcasts against it."""
         if not self._groups:
             return dict(gates)
-        return {
-            part.tensor: along_units(group, part, gates[group.name], tensors[part.tensor].shape)
-            for group in self._groups
-            for part in self._gated(group)
-        }
+        factors: dict[str, Tensor] = {}
+        for group in self._groups:
+            for part in self._gated(group):
+                of_group = along_units(group, part, gates[group.name], tensors[part.tensor].shape)
+                of_others = factors.get(part.tensor)  # groups that share the tensor
+                factors[part.tensor] = of_group if of_others is None else of_group * of_others
+        return factors
 
     def _gated(self, group: Group) -> list[Slice]:
         """What the gate of a unit multiplies: its incoming weights, or scale and shift where it is normalised."""
-        return [part for part in slices_of_output(group, self.records) if self.records[part.tensor].kind != "bias"]
+        return [part for part in slices_of_output(group, self._network) if self.records[part.tensor].kind != "bias"]
 
     def _gradients(
         self,

@@ -79,8 +79,6 @@ class _Microglia:
         self._alive = {name: torch.ones(shape, dtype=torch.bool) for name, shape in problem.shapes.items()}
         samples = problem.samples
         self._silence = torch.from_numpy(silence(samples.inputs, samples.weights))
-        groups = problem.network.groups.items()
-        self._producers = {part.tensor: name for name, group in groups for part in group.of_role("producer")}
 
     def after_step(self, step: int, tensors: dict[str, Tensor], batch: Batch) -> Masks | None:
         if step not in self._rounds:
@@ -111,7 +109,7 @@ class _Microglia:
         record = trace(network, working, inputs)
         for name in self._alive:
             before = record.active_inputs(name, self._silence.to(inputs.device)).float()
-            behind = by_position(record.activities[self._producers[name]].float().abs())
+            behind = by_position(record.behind(name).float().abs())
             now = tensors[name].abs() * as_weights(mean_products(before, behind, shares), records[name])
             if name in self._activity:
                 now = ACTIVITY_MEMORY * self._activity[name] + (1 - ACTIVITY_MEMORY) * now

@@ -381,9 +381,9 @@ def test_multiply_adds_are_the_outputs_times_the_inputs_of_each(network):
             sizes[name] = outputs.numel(), patches(values).shape
             return outputs
 
-        def normalised(self, group, values):
-            assert network.batch_norm
-            assert values.shape[1] == network.groups[group].size
+        def normalised(self, name, before, values):
+            assert before.shape == values.shape
+            assert values.shape[1] == network.records[network.normalisations[name].mean].size
             return values
 
         def units(self, group, values):

@@ -27,7 +27,8 @@ class Activity(NamedTuple):
     input_activity, input_nonzero : dict of str to ndarray, each (fan_in,)
         Their mean activity, and how often they are active, 0 to 1.
     unit_activity, unit_nonzero : dict of str to ndarray, each (size,)
-        For every group, the mean absolute output of each unit, and how often it is not zero (1 - APoZ).
+        For every group, the mean absolute output of each unit, and how often it is not zero (1 - APoZ). Of a residual
+        stream, the means over its states after each addition.
     coactivity : dict of str to ndarray, each shaped as the weights
         For every weight, the mean of the activity before it times the activity behind it.
     """
@@ -45,22 +46,22 @@ def activity(sample: Sample) -> Activity:
     """Measure everything in one pass over the sample."""
     network, new = sample.network, sample.inputs.new_zeros
     layers = {record.name: record for record in network.weights}
-    producers = {part.tensor: name for name, group in network.groups.items() for part in group.of_role("producer")}
     squares, active_in, nonzero_in = ({name: new(record.fan_in) for name, record in layers.items()} for _ in range(3))
     active, nonzero = ({name: new(group.size) for name, group in network.groups.items()} for _ in range(2))
     together = {name: torch.zeros_like(weight) for name, weight in sample.weights.items()}
     for inputs, _, shares in sample.batches():
         trace = sample.trace(inputs)
-        behind = {name: by_position(values.abs()) for name, values in trace.activities.items()}
-        for name, values in behind.items():
-            active[name] += shares @ values.mean(1)
-            nonzero[name] += shares @ (values != 0).to(shares).mean(1)
+        for name, states in trace.activities.items():
+            outputs = [by_position(values) for values in states]
+            active[name] += shares @ torch.stack([values.abs().mean(1) for values in outputs]).mean(0)
+            nonzero[name] += shares @ torch.stack([(values != 0).to(shares).mean(1) for values in outputs]).mean(0)
         for name, record in layers.items():
             before = trace.active_inputs(name, sample.silence)
             squares[name] += shares @ (trace.inputs(name) ** 2).mean(1)
             active_in[name] += shares @ before.mean(1)
             nonzero_in[name] += shares @ (before > 0).to(shares).mean(1)
-            together[name] += as_weights(mean_products(before, behind[producers[name]], shares), record)
+            behind = by_position(trace.behind(name).abs())
+            together[name] += as_weights(mean_products(before, behind, shares), record)
     norms = {name: square.sqrt() for name, square in squares.items()}
     return Activity(*map(arrays, (norms, active_in, nonzero_in, active, nonzero, together)))
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from ..groups import summed_by_unit
 from .sample import arrays, as_weights, by_position
 
 if TYPE_CHECKING:
@@ -77,7 +78,8 @@ def group_fisher(sample: Sample) -> dict[str, NDArray]:
 
     The gate, of value one, multiplies the unit's output before the activation, and after normalisation if there is
     one. The derivative is the output there times its error, summed over positions: without normalisation this is the
-    sum of ``w * dL/dw`` over the incoming weights and the bias.
+    sum of ``w * dL/dw`` over the incoming weights and the bias. Where several layers write the unit, the gate is on
+    what each of them puts out.
     """
     groups = sample.network.groups
     classes = torch.nn.functional.one_hot(sample.targets, sample.network.n_outputs)
@@ -87,11 +89,12 @@ def group_fisher(sample: Sample) -> dict[str, NDArray]:
         trace = sample.trace(inputs)
         places = {name: trace.places_of_output(group) for name, group in groups.items()}
         delta = torch.softmax(trace.logits, 1) - classes[start : start + len(inputs)]
-        errors = trace.errors(delta, [place for some in places.values() for place in some])
+        errors = trace.errors(delta, dict.fromkeys(place for some in places.values() for place, _ in some))
         start += len(inputs)
-        for name in groups:
+        for name, group in groups.items():
             changes = [
-                (by_position(trace.outputs[place]) * by_position(errors[place])).sum(1) for place in places[name]
+                summed_by_unit((by_position(trace.outputs[place]) * by_position(errors[place])).sum(1), part, group)
+                for place, part in places[name]
             ]
             totals[name] += shares @ sum(changes) ** 2
     return arrays(totals)

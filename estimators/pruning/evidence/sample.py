@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from ...networks.base import Group, Network, TensorRecord
+    from ...networks.base import Group, Network, Slice, TensorRecord
 
     Arrays = Mapping[str, NDArray]
 
@@ -120,9 +120,9 @@ class Trace:
     ----------
     logits : Tensor, shape (n, classes)
     outputs : dict of str to Tensor, each (n, units, ...)
-        Before the activation: by the name of the weights before normalisation, by that of the group after it.
-    activities : dict of str to Tensor, each (n, units, ...)
-        Outputs of every group of units after the activation.
+        Before the activation: by the name of the weights, and after a normalisation by its name.
+    activities : dict of str to list of Tensor, each (n, units, ...)
+        Outputs of every group of units after the activation; of a residual stream, after each addition.
     """
 
     logits: Tensor
@@ -130,7 +130,8 @@ class Trace:
     def __init__(self, network: Network):
         self._network = network
         self.outputs: dict[str, Tensor] = {}
-        self.activities: dict[str, Tensor] = {}
+        self.activities: dict[str, list[Tensor]] = {}
+        self._n_before: dict[str, dict[str, int]] = {}  # how often groups were recorded before a layer
         self._values: dict[str, Tensor] = {}
         self._patches: dict[str, Callable[[Tensor], Tensor]] = {}
         self._probes: dict[str, Tensor] = {}
@@ -138,17 +139,28 @@ class Trace:
     def layer(self, name: str, values: Tensor, patches: Callable[[Tensor], Tensor], outputs: Tensor) -> Tensor:
         """Keep what comes in and out, and add a zero whose gradient is the error of the outputs."""
         self._values[name], self._patches[name] = values.detach(), patches
-        return self.normalised(name, outputs)
+        self._n_before[name] = {group: len(states) for group, states in self.activities.items()}
+        return self._probed(name, outputs)
 
-    def normalised(self, group: str, values: Tensor) -> Tensor:
+    def normalised(self, name: str, before: Tensor, values: Tensor) -> Tensor:  # noqa: ARG002
         """Keep the outputs, and add a zero whose gradient is their error."""
-        self.outputs[group] = values.detach()
-        self._probes[group] = torch.zeros_like(values, requires_grad=True)
-        return values + self._probes[group]
+        return self._probed(name, values)
+
+    def _probed(self, place: str, values: Tensor) -> Tensor:
+        self.outputs[place] = values.detach()
+        self._probes[place] = torch.zeros_like(values, requires_grad=True)
+        return values + self._probes[place]
 
     def units(self, group: str, values: Tensor) -> None:
         """Keep the outputs of the units."""
-        self.activities[group] = values.detach()
+        self.activities.setdefault(group, []).append(values.detach())
+
+    def behind(self, name: str) -> Tensor:
+        """The activities of the units that a layer writes, right after it did so, (n, outputs of the layer, ...)."""
+        groups, n_before = self._network.groups.values(), self._n_before[name]
+        found = [(part.start, g.name) for g in groups for part in g.of_role("producer") if part.tensor == name]
+        states = [self.activities[group][n_before.get(group, 0)] for _, group in sorted(found)]
+        return states[0] if len(states) == 1 else torch.cat(states, 1)
 
     def inputs(self, name: str, change: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """What meets the weights of a layer, shape (n, positions, fan_in); of its inputs after a change, if given."""
@@ -161,9 +173,10 @@ class Trace:
             return self.inputs(name, lambda values: values - silence.reshape(values.shape[1:]))
         return self.inputs(name, torch.abs)
 
-    def places_of_output(self, group: Group) -> list[str]:
-        """Under which names `outputs` has what the units of a group put out right before the activation."""
-        return [group.name] if group.name in self.outputs else [part.tensor for part in group.of_role("producer")]
+    def places_of_output(self, group: Group) -> list[tuple[str, Slice]]:
+        """Where `outputs` has what layers put out to a group, after a normalisation: names, and the slice of each."""
+        behind = {n.weight: n.name for n in self._network.normalisations.values()}
+        return [(behind.get(part.tensor, part.tensor), part) for part in group.of_role("producer")]
 
     def errors(self, delta: Tensor, places: Iterable[str] | None = None) -> dict[str, Tensor]:
         """The gradients at outputs, from those at the logits: (n, units, ...) from (n, classes).
