@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .files import UnverifiedFileWarning
     from .messages import PruningWarning
     from .mlp import PrunedMLPClassifier
+    from .module import PrunedModuleClassifier
     from .path import ORIGINAL_SPARSITIES, iter_sparsity_path, sparsity_path
     from .persistence import ModelFileError, load_model
     from .selection import PrunedClassifierCV, PrunedMLPClassifierCV
@@ -30,6 +31,7 @@ _HOME = {
     "PrunedClassifierCV": "selection",
     "PrunedMLPClassifier": "mlp",
     "PrunedMLPClassifierCV": "selection",
+    "PrunedModuleClassifier": "module",
     "PruningWarning": "messages",
     "SparsityPathDisplay": "display",
     "TrainingDiverged": "training.loop",
@@ -53,6 +55,7 @@ __all__ = [
     "PrunedClassifierCV",
     "PrunedMLPClassifier",
     "PrunedMLPClassifierCV",
+    "PrunedModuleClassifier",
     "PruningWarning",
     "SparsityPathDisplay",
     "TrainingDiverged",

@@ -135,8 +135,8 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
     n_outputs_: int
     n_nonzero_: int
     effective_sparsity_: float
-    dead_units_: list[int]
-    disconnected_units_: list[int]
+    dead_units_: list[int] | None  # None where the paths through the network are not known
+    disconnected_units_: list[int] | None
     classes_: NDArray
     class_weight_: NDArray[np.float64] | None
     sample_shape_: tuple[int, ...]

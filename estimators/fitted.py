@@ -133,8 +133,8 @@ def publish(classifier: BasePrunedClassifier, fitted: Fitted) -> Connectivity:
     classifier.n_nonzero_ = count_cost(fitted.network, fitted.tensors, found).nonzero
     prunable = Allocation(fitted.network, fitted.pruned_as.choices).weight_names
     classifier.effective_sparsity_ = found.effective_sparsity(prunable)
-    classifier.dead_units_ = found.dead_units
-    classifier.disconnected_units_ = found.disconnected_units
+    classifier.dead_units_ = found.dead_units if found.is_known else None
+    classifier.disconnected_units_ = found.disconnected_units if found.is_known else None
     return found
 
 

@@ -245,8 +245,8 @@ class _Rows:
             "compression": cost.compression,
             "macs": cost.macs,
             "speedup": cost.speedup,
-            "dead_units": sum(connected.dead_units),
-            "disconnected_units": sum(connected.disconnected_units),
+            "dead_units": sum(connected.dead_units) if connected.is_known else np.nan,
+            "disconnected_units": sum(connected.disconnected_units) if connected.is_known else np.nan,
             "test_samples": np.nan if test is None else test.n_samples,
             "updates": model.updates,
         }

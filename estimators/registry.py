@@ -47,10 +47,13 @@ REGISTRY = {
 #: The names of the classifiers.
 ESTIMATORS = tuple(REGISTRY)
 
+#: Classifiers for scripts alone: a run cannot name the user's own code.
+SCRIPT_ONLY = {"module": EstimatorEntry("the user's own module", "module", "module", "PrunedModuleClassifier")}
+
 
 def estimator_class(name: str) -> type[BasePrunedClassifier]:
     """The class of this name."""
-    return REGISTRY[name].load()
+    return (REGISTRY | SCRIPT_ONLY)[name].load()
 
 
 def entry_of_class(class_name: str) -> EstimatorEntry | None:

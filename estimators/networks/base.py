@@ -8,6 +8,7 @@ mappings with the same names.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -25,8 +26,12 @@ if TYPE_CHECKING:
     Tensors = Mapping[str, Tensor]
 
 #: Kinds of tensors. Weights are multiplied with inputs, and are what pruning removes; the optimiser's penalty is on
-#: them. Biases and shifts are added, scales multiply a whole unit, and buffers are measured instead of trained.
-KINDS = ("weight", "bias", "scale", "shift", "buffer")
+#: them. Biases and shifts are added, scales multiply a whole unit, and buffers are measured instead of trained. Other
+#: tensors are trained and never pruned, such as the position embeddings of a user's module.
+KINDS = ("weight", "bias", "scale", "shift", "buffer", "other")
+
+#: Kinds of tensors that are cast to the precision of the products; statistics, scales and shifts stay in float32.
+CAST = ("weight", "bias", "other")
 
 
 @dataclass(frozen=True)
@@ -214,6 +219,14 @@ class Recorder(Protocol):
 @dataclass(frozen=True)
 class Network(ABC):
     """A network without its numbers. Implementations are frozen dataclasses of a few plain values."""
+
+    #: Whether `forward` draws from PyTorch's own random numbers in training, which then follow from a seed.
+    is_random = False
+
+    @property
+    def is_connectivity_known(self) -> bool:
+        """Whether the groups are all there is between the layers, so that they show which weights lie on a path."""
+        return True
 
     @abstractmethod
     def make_records(self) -> list[TensorRecord]:
@@ -406,9 +419,18 @@ class Network(ABC):
             leaves = {name: tensors[name].detach().requires_grad_() for name in self.trained}
             logits = self.forward({**tensors, **leaves}, inputs, training=training)
             loss = mean_cross_entropy(logits, targets, weights)
-            gradients = torch.autograd.grad(loss, list(leaves.values()))
+            gradients = torch.autograd.grad(loss, list(leaves.values()), materialize_grads=True)
         stored_alike = [gradient.contiguous() for gradient in gradients]  # fused optimisers rely on it
         return loss.detach(), reversed(list(zip(leaves, stored_alike, strict=True)))
+
+
+@contextmanager
+def drawn_from(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
+    """Let PyTorch's own random numbers follow from a seed, and leave its generators as they were."""
+    device = torch.device(device)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
 
 
 def mean_cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:

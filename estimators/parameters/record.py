@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ..registry import ESTIMATORS
+from ..registry import ESTIMATORS, SCRIPT_ONLY
 from .values import Values
 
 #: What a parameter is about. "network": which tensors there are and what is computed with them. "training": how the
@@ -78,11 +78,16 @@ class Parameter:
     notes: Mapping[Any, str] = field(default_factory=dict)
     field_choices: Sequence[Any] | None = None
     matters: Callable[[Mapping[str, Any]], bool] | None = None
-    estimators: tuple[str, ...] = ESTIMATORS
+    estimators: tuple[str, ...] = (*ESTIMATORS, *SCRIPT_ONLY)
     defaults: Mapping[str, Any] = field(default_factory=dict)
     is_way: bool = False
     is_stored: bool = True
     is_of_run: bool = True
+
+    @property
+    def is_of_every_run(self) -> bool:
+        """Whether every estimator that runs can have has it."""
+        return set(ESTIMATORS) <= set(self.estimators)
 
     @property
     def option(self) -> str:
@@ -98,9 +103,11 @@ class Parameter:
         words = self.default_words
         if words is None:
             words = "" if self.values.is_flag else self._as_argument(self.default)
-            words += "".join(f"; {name}: {self._as_argument(value)}" for name, value in self.defaults.items())
+            others = {name: value for name, value in self.defaults.items() if name in ESTIMATORS}
+            words += "".join(f"; {name}: {self._as_argument(value)}" for name, value in others.items())
         line = f"{self.help} ({words})" if words else self.help
-        return line if self.estimators == ESTIMATORS else f"{', '.join(self.estimators)}: {line}"
+        of_runs = [name for name in self.estimators if name in ESTIMATORS]
+        return line if self.is_of_every_run else f"{', '.join(of_runs)}: {line}"
 
     def _as_argument(self, value: Any) -> str:
         return ",".join(map(str, value)) if isinstance(value, tuple) else self.values.show(value)

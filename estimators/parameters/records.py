@@ -20,6 +20,7 @@ from ..pruning.catalogue import (
     SCOPES,
 )
 from ..pruning.patterns import MAX_EXTENT, USUAL_PATTERNS, parse_pattern
+from ..registry import ESTIMATORS
 from ..schedules.catalogue import CONTROL_SUMMARIES, CONTROLS, SCHEDULE_RECORDS, SCHEDULES, USED_BY
 from .record import Parameter
 from .values import (
@@ -29,7 +30,9 @@ from .values import (
     device,
     flag,
     folder,
+    layer_name,
     layers,
+    module,
     norm,
     number,
     one_of,
@@ -63,6 +66,7 @@ FINE_TUNE_SCHEDULES = tuple(FINE_TUNE_SUMMARIES)
 _ONE_REDUCTION = {"magnitude", "lamp", "random", "activation", "apoz", "activity"}
 
 _CNN = ("cnn",)
+_MODULE = ("module",)
 _LAYERED = ("mlp", "cnn")
 
 
@@ -181,7 +185,7 @@ NETWORK = (
         "height and width of the images in a row, or channels, height and width",
         "N,N",
         default_words="square images",
-        estimators=_CNN,
+        estimators=(*_CNN, *_MODULE),
     ),
     Parameter(
         "init",
@@ -189,6 +193,16 @@ NETWORK = (
         one_of(INITS),
         "network",
         "uniform or glorot: how the weights begin",
+        estimators=ESTIMATORS,
+    ),
+    Parameter("module", None, module(), "network", estimators=_MODULE, is_stored=False, is_of_run=False),
+    Parameter(
+        "output_layer",
+        None,
+        or_none(layer_name(), "None or the name of a layer"),
+        "network",
+        estimators=_MODULE,
+        is_of_run=False,
     ),
 )
 
@@ -547,6 +561,7 @@ MACHINE = (
         "machine",
         "auto, float32 or bfloat16",
         label="precision",
+        defaults={"module": "float32"},
     ),
     Parameter(
         "memory",

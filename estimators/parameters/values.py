@@ -14,7 +14,7 @@ from typing import Any
 MAX_WIDTH = 10**9
 
 #: The name of a layer, or of its tensor of weights.
-_LAYER = re.compile(r"[A-Za-z_][\w.]{0,99}")
+_LAYER = re.compile(r"\w[\w.]{0,99}")
 
 
 @dataclass(frozen=True)
@@ -230,6 +230,21 @@ def layers() -> Values:
         "a list of different names of layers, such as ['hidden1']",
         lambda text: () if text.strip().lower() in ("", "none") else tuple(re.split(r"[\s,;]+", text.strip(" ,;"))),
         lambda value: " ".join(value) or "none",
+    )
+
+
+def layer_name() -> Values:
+    """The name of a layer."""
+    return Values(
+        lambda value: isinstance(value, str) and _LAYER.fullmatch(value) is not None,
+        "the name of a layer",
+    )
+
+
+def module() -> Values:
+    """A network of the user's own, or what makes one."""
+    return Values(
+        lambda value: value is None or callable(value), "a torch.nn.Module or something callable that makes one"
     )
 
 

@@ -48,6 +48,9 @@ class Connectivity:
     disconnected_units : list of int
         Units of each layer that the input reaches, but from which no path leads to the output. In the last layer
         there are none.
+    is_known : bool
+        Whether the paths are known. Where they are not, every weight that is not zero counts as effective, no unit is
+        counted, and `effective_sparsity` is NaN.
     """
 
     effective: list[int]
@@ -57,10 +60,14 @@ class Connectivity:
     is_output: list[bool]
     dead_units: list[int]
     disconnected_units: list[int]
+    is_known: bool = True
 
     @property
     def is_connected(self) -> bool:
-        """Whether a path leads from the input to the output; if not, every input gets the same answer."""
+        """Whether a path leads from the input to the output; if not, every input gets the same answer.
+
+        Where the paths are not known, whether anything is left of the output layer.
+        """
         return any(count > 0 for count, is_output in zip(self.effective, self.is_output, strict=True) if is_output)
 
     @property
@@ -83,6 +90,8 @@ class Connectivity:
         """
         layers = [i for i, name in enumerate(self.names) if name in prunable]
         total = sum(self.sizes[i] for i in layers)
+        if not self.is_known:
+            return float("nan")
         return (total - sum(self.effective[i] for i in layers)) / total if total else 0.0
 
 
@@ -95,6 +104,8 @@ def connectivity(network: Network, tensors: Mapping[str, NDArray[np.floating]]) 
     tensors : mapping of str to ndarray
         Zeros where pruned.
     """
+    if not network.is_connectivity_known:
+        return _unknown(network, [int(np.count_nonzero(tensors[record.name])) for record in network.weights])
     groups = network.groups.values()
     nonzero = {record.name: tensors[record.name] != 0 for record in network.weights}
     reached = connected_entries(network, nonzero, "input")
@@ -154,3 +165,17 @@ def connected_entries(network: Network, there: Mapping[str, Mask], end: str) -> 
                     set_entries(part, units, connected[part.tensor], there[part.tensor])
                     marked[group.name, part], is_new = units.copy(), True
     return connected
+
+
+def _unknown(network: Network, nonzero: list[int]) -> Connectivity:
+    weights = network.weights
+    return Connectivity(
+        effective=nonzero,
+        nonzero=nonzero,
+        sizes=[record.size for record in weights],
+        names=[record.name for record in weights],
+        is_output=[record.is_output for record in weights],
+        dead_units=[],
+        disconnected_units=[],
+        is_known=False,
+    )

@@ -170,6 +170,11 @@ class GatedNetwork:
         return self._network.records
 
     @property
+    def is_random(self) -> bool:
+        """Whether the network draws random numbers, beside those of the gates."""
+        return self._network.is_random
+
+    @property
     def trained(self) -> list[str]:
         """Names of the tensors that the optimiser of the weights changes."""
         return self._network.trained

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..networks.base import CAST
 from ..pruning.masks import RemovalOrder
 from ..training.state import Training
 from .problem import masked, schedule
@@ -100,7 +101,6 @@ class _Rewiring:
 
     def _gradients(self, tensors: dict[str, Tensor], batch: Batch) -> dict[str, NDArray]:
         records = self._network.records
-        kinds = ("weight", "bias")
-        working = {n: t.to(batch[0].dtype) if records[n].kind in kinds else t.clone() for n, t in tensors.items()}
+        working = {n: t.to(batch[0].dtype) if records[n].kind in CAST else t.clone() for n, t in tensors.items()}
         _, gradients = self._network.loss_and_gradients(working, *batch)
         return {name: gradient.float().cpu().numpy() for name, gradient in gradients if name in self.masks}

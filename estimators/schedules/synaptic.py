@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from ..networks.base import CAST
 from ..pruning.allocation import in_each
 from ..pruning.evidence.activity import mean_products
 from ..pruning.evidence.sample import as_weights, by_position, silence, trace
@@ -104,8 +105,8 @@ class _Microglia:
         weights = torch.ones(len(inputs), device=inputs.device) if weights is None else weights
         shares = weights / weights.sum().clamp_min(1e-30)
         network = self._problem.network
-        records, kinds = network.records, ("weight", "bias")
-        working = {n: t.to(inputs.dtype) if records[n].kind in kinds else t for n, t in tensors.items()}
+        records = network.records
+        working = {n: t.to(inputs.dtype) if records[n].kind in CAST else t for n, t in tensors.items()}
         record = trace(network, working, inputs)
         for name in self._alive:
             before = record.active_inputs(name, self._silence.to(inputs.device)).float()

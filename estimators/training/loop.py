@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
@@ -16,12 +17,14 @@ import numpy as np
 import torch
 
 from ..backend import as_tensor
+from ..networks.base import CAST, drawn_from
 from .events import BatchEnded, EpochEnded
 from .optimisers import OPTIMISERS
 from .state import Checkpoint, Training
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -233,13 +236,21 @@ class _Loop:
         for batch, rows in enumerate(batches[skipped:], skipped + 1):
             progress = (epoch + (batch - 1) / len(batches)) / self._recipe.max_iter
             self._optimiser.learning_rate = self._recipe.rate(progress)
-            total_loss.add_(self._step(rows), alpha=len(rows))
+            with self._randomness(epoch, batch):
+                total_loss.add_(self._step(rows), alpha=len(rows))
             self._look(epoch * len(batches) + batch)
             self._report.batch(len(rows), partial(self._state, epoch, batch, total_loss))
         mean_loss = float(total_loss) / len(self._data)
         if not np.isfinite(mean_loss):
             raise TrainingDiverged(diverged(f"in epoch {epoch + 1}", self._recipe))
         return mean_loss
+
+    def _randomness(self, epoch: int, batch: int) -> AbstractContextManager[None]:
+        """Random numbers of the network in a step: a function of the seed and of the step alone."""
+        if not getattr(self._network, "is_random", False):
+            return nullcontext()
+        numbers = [self._seed, self._begin.first_step, epoch, batch]
+        return drawn_from(int(np.random.SeedSequence(numbers).generate_state(1)[0]), self._device)
 
     def _step(self, rows: Tensor) -> Tensor:
         """One update; returns the loss before it."""
@@ -329,8 +340,7 @@ def _in_precision(network: Trainable, tensors: dict[str, Tensor], dtype: torch.d
     """The tensors that products are computed with; statistics, scales and shifts stay in float32."""
     if dtype == torch.float32:
         return tensors
-    kinds = ("weight", "bias")
-    return {name: t.to(dtype) if network.records[name].kind in kinds else t for name, t in tensors.items()}
+    return {name: t.to(dtype) if network.records[name].kind in CAST else t for name, t in tensors.items()}
 
 
 def _arrays(tensors: Mapping[str, Tensor]) -> Arrays:

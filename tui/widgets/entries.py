@@ -18,7 +18,7 @@ from ...estimators.parameters import DEFAULTS, PARAMETERS, WAYS, Parameter, defa
 from ...estimators.parameters.records import RECORDS
 from ...estimators.parameters.values import read_whole
 from ...estimators.presets import ORIGINAL_SPARSITIES, PRESETS
-from ...estimators.registry import ESTIMATORS, REGISTRY
+from ...estimators.registry import REGISTRY
 from ...estimators.studies.catalogue import EXPERIMENTS
 from ..runs.spec import RunSpec, all_ways, preset_of
 
@@ -176,7 +176,7 @@ def values_of(spec: RunSpec) -> dict[str, Any]:
 
 #: The fields that are there only while they make a difference.
 CONDITIONAL = tuple(
-    record.name for record in RECORDS if record.label and (record.matters or record.estimators != ESTIMATORS)
+    record.name for record in RECORDS if record.label and (record.matters or not record.is_of_every_run)
 )
 
 

@@ -62,17 +62,20 @@ def hessian_product(sample: Sample, vectors: Mapping[str, Tensor], temperature: 
     with torch.enable_grad():
         weights = {name: weight.detach().clone().requires_grad_() for name, weight in sample.weights.items()}
         leaves = list(weights.values())
-        gradients = torch.autograd.grad(_loss(sample, weights, temperature), leaves, create_graph=True)
+        gradients = torch.autograd.grad(
+            _loss(sample, weights, temperature), leaves, create_graph=True, materialize_grads=True
+        )
         pairs = zip(gradients, (vectors[name] for name in weights), strict=True)
         product = torch.stack([(gradient * vector).sum() for gradient, vector in pairs]).sum()
-        return dict(zip(weights, torch.autograd.grad(product, leaves), strict=True))
+        return dict(zip(weights, torch.autograd.grad(product, leaves, materialize_grads=True), strict=True))
 
 
 def gradient_flow(sample: Sample, temperature: float = GRASP_TEMPERATURE) -> dict[str, NDArray]:
     """The Hessian times the gradient, both of the loss with logits divided by `temperature` (GraSP)."""
     with torch.enable_grad():
         weights = {name: weight.detach().clone().requires_grad_() for name, weight in sample.weights.items()}
-        gradients = torch.autograd.grad(_loss(sample, weights, temperature), list(weights.values()))
+        loss = _loss(sample, weights, temperature)
+        gradients = torch.autograd.grad(loss, list(weights.values()), materialize_grads=True)
     return arrays(hessian_product(sample, dict(zip(weights, gradients, strict=True)), temperature))
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import torch
 
+from ...networks.base import drawn_from
 from ..groups import summed_by_unit
 from .sample import arrays, as_weights, by_position
 
@@ -112,14 +114,16 @@ def movement(sample: Sample) -> dict[str, NDArray]:
     optimiser = torch.optim.Adam([tensors[name] for name in network.trained], lr=1e-3, fused=True)
     generator = torch.Generator().manual_seed(sample.seed)
     inputs = sample.inputs.float()
-    for rows in torch.randperm(len(inputs), generator=generator).to(inputs.device).split(100):
-        batch = inputs[rows], sample.targets[rows], sample.shares[rows].float()
-        _, gradients = network.loss_and_gradients(tensors, *batch)
-        for name, gradient in gradients:
-            tensors[name].grad = gradient.clone()
-            if name in scores:
-                scores[name] -= tensors[name] * gradient
-        optimiser.step()
-        for name, mask in sample.masks.items():
-            tensors[name].mul_(mask)
+    order = torch.randperm(len(inputs), generator=generator).to(inputs.device)
+    with drawn_from(sample.seed, inputs.device) if network.is_random else nullcontext():
+        for rows in order.split(100):
+            batch = inputs[rows], sample.targets[rows], sample.shares[rows].float()
+            _, gradients = network.loss_and_gradients(tensors, *batch)
+            for name, gradient in gradients:
+                tensors[name].grad = gradient.clone()
+                if name in scores:
+                    scores[name] -= tensors[name] * gradient
+            optimiser.step()
+            for name, mask in sample.masks.items():
+                tensors[name].mul_(mask)
     return arrays(scores)
