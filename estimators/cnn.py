@@ -30,7 +30,7 @@ class PrunedCNNClassifier(BasePrunedClassifier):
     channels : int or sequence of int, default=(20, 50)
         Filters of each convolution.
     kernel_size : int, default=5
-        Height and width of the filters.
+        Height and width of the filters. On samples of one line they are 1 across the line, and so is `pooling`.
     pooling : int, default=2
         Height and width of the windows of max pooling after each convolution; 1 is none.
     padding : {"valid", "same"}, default="valid"

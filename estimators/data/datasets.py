@@ -1,7 +1,7 @@
 """Data to prune on: `load_dataset` by name, or from a file of the user's own.
 
-The names are the digits that ship with scikit-learn and three sets of 28x28 images that torchvision knows
-how to download. The modules `idx` and `userfiles` do the reading.
+The names are the digits that ship with scikit-learn, the sequences of MNIST-1D, which are generated, and three sets of
+28x28 images that torchvision knows how to download. The modules `idx` and `userfiles` do the reading.
 All errors are `DatasetError`: one sentence that names the problem and a remedy.
 """
 
@@ -19,6 +19,7 @@ import numpy as np
 from ..messages import as_text
 from .errors import DatasetError
 from .idx import IdxDataset, State, idx_folder, idx_state, load_idx
+from .mnist1d import LENGTH, N_CLASSES, N_TRAIN, PER_CLASS, make_mnist1d
 from .noise import with_label_noise
 from .scaling import stratified_split
 from .source import FILE_SUFFIXES, PIXELS, DataOptions, DataSource
@@ -102,7 +103,7 @@ class DatasetInfo:
     n_train, n_test : int
         How many images there are.
     image_shape : tuple of int
-        Height and width of an image.
+        Height and width of an image; the length of a sequence.
     n_classes : int
         How many classes there are.
     state : {"ready", "not downloaded", "damaged"}
@@ -119,7 +120,7 @@ class DatasetInfo:
     description: str
     n_train: int
     n_test: int
-    image_shape: tuple[int, int]
+    image_shape: tuple[int, ...]
     n_classes: int
     state: State
     where: str
@@ -129,7 +130,7 @@ class DatasetInfo:
 
 def dataset_names() -> list[str]:
     """List the names that `load_dataset` knows."""
-    return ["digits", *_IDX_DATASETS]
+    return ["digits", *_IDX_DATASETS, "mnist1d"]
 
 
 def describe_datasets(root: str | os.PathLike[str] | None = None) -> list[DatasetInfo]:
@@ -158,7 +159,7 @@ def describe_datasets(root: str | os.PathLike[str] | None = None) -> list[Datase
             where="inside scikit-learn",
             checked="nothing to check",
             download_mb=0,
-        )
+        ),
     ]
     for dataset in _IDX_DATASETS.values():
         folder = idx_folder(dataset, data_folder(root))
@@ -177,6 +178,20 @@ def describe_datasets(root: str | os.PathLike[str] | None = None) -> list[Datase
                 download_mb=dataset.download_mb,
             )
         )
+    infos.append(
+        DatasetInfo(
+            name="mnist1d",
+            description="sequences of 40 numbers",
+            n_train=N_TRAIN,
+            n_test=N_CLASSES * PER_CLASS - N_TRAIN,
+            image_shape=(LENGTH,),
+            n_classes=N_CLASSES,
+            state="ready",
+            where="generated",
+            checked="nothing to check",
+            download_mb=0,
+        )
+    )
     return infos
 
 
@@ -290,6 +305,9 @@ def load_dataset(
             The codes 0 to 9 as int64 for the named data sets, else the labels in the file.
         image_shape : tuple of int, or None
             The shape of one sample; None where the data are not images.
+        sequence_shape : (int, int), or None
+            Steps, and features of each, of one sample; None where the data are not sequences. Sequences are ``mnist1d``
+            and the samples of a `.npz` file with the shape (n_samples, steps, features) that are not images.
         class_names : list of str
             The names of the classes, in the order of the sorted labels.
         name : str
@@ -359,6 +377,8 @@ def _load_clean(
         if name in dataset_names():
             for option in source.options.for_files:
                 raise DatasetError(f"{option} is for files, and {name} is a named data set: leave it out")
+            if name == "mnist1d":
+                return _load_mnist1d(pixels)
             scaling = "signed" if pixels == "auto" else pixels
             if name == "digits":
                 bunch = _load_digits(scaling)
@@ -432,6 +452,35 @@ def _load_digits(scaling: str) -> Bunch:
         class_names=list(_DIGITS),
         name="digits",
         source="the digits that ship with scikit-learn, 360 of the 1797 set aside for testing",
+        assumptions=[],
+        content=None,
+        preprocessing=preprocessing,
+    )
+
+
+def _load_mnist1d(pixels: str) -> Bunch:
+    """Generate MNIST-1D, which is standardised as a whole."""
+    from sklearn.utils import Bunch
+
+    from .preprocessing import Preprocessing
+
+    if pixels != "auto":
+        raise DatasetError(f"pixels={as_text(pixels)} is for images, and mnist1d holds sequences: leave pixels out")
+    X, y = make_mnist1d()
+    preprocessing = Preprocessing("features").fit(X[:N_TRAIN])
+    preprocessing.mean_, preprocessing.scale_ = np.zeros(LENGTH), np.ones(LENGTH)
+    preprocessing.class_names_ = list(_DIGITS)
+    scaled = preprocessing.scale(X)
+    return Bunch(
+        X_train=scaled[:N_TRAIN],
+        y_train=y[:N_TRAIN],
+        X_test=scaled[N_TRAIN:],
+        y_test=y[N_TRAIN:],
+        image_shape=None,
+        sequence_shape=(LENGTH, 1),
+        class_names=list(_DIGITS),
+        name="mnist1d",
+        source="MNIST-1D, generated: 4,000 training and 1,000 test sequences of 40 numbers",
         assumptions=[],
         content=None,
         preprocessing=preprocessing,

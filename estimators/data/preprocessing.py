@@ -9,6 +9,8 @@ import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from ..sequences import sequence_lengths, steps_of
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Self
@@ -33,6 +35,8 @@ class Preprocessing(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     ----------
     scaling : {"features", "signed", "unit", "standard"}, default="features"
         "features" gives every feature mean 0 and standard deviation 1 on the training data; constant features become 0.
+        Of sequences (n_samples, steps, features), these are means over all steps, and NaN marks the steps behind the
+        end of a shorter sequence.
         The others scale pixels: to [-1, 1], to [0, 1], or all together to mean 0 and standard deviation 1.
     largest : float, default=255
         The value of a white pixel. Unused for "features".
@@ -84,11 +88,15 @@ class Preprocessing(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             del self.feature_names_in_
         rows = values.reshape(len(values), -1)
         if self.scaling == "features":
+            n_steps = 1
+            if values.ndim == 3:
+                n_steps, rows = values.shape[1], steps_of(values)
             with np.errstate(all="ignore"):
-                self.mean_ = rows.mean(axis=0, dtype=np.float64)
+                mean = rows.mean(axis=0, dtype=np.float64)
                 scale = rows.std(axis=0, dtype=np.float64)
             # The standard deviation of a constant feature is not exactly 0, because its mean is rounded.
-            self.scale_ = np.where(rows.min(axis=0) == rows.max(axis=0), 0.0, scale)
+            scale = np.where(rows.min(axis=0) == rows.max(axis=0), 0.0, scale)
+            self.mean_, self.scale_ = np.tile(mean, n_steps), np.tile(scale, n_steps)
         else:
             low, size = 0.0, 1.0
             if self.scaling == "unit":
@@ -129,7 +137,9 @@ class Preprocessing(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
                 f"{self.n_features_in_} features"
             )
         values = values.reshape(len(values), -1)
-        if not np.isfinite(values).all():
+        if len(self.sample_shape_) == 2 and self.scaling == "features":
+            sequence_lengths(values.reshape(-1, *self.sample_shape_).astype(np.float64, copy=False))
+        elif not np.isfinite(values).all():
             raise ValueError("X has missing (NaN) or infinite values: fill them in or leave these samples out")
         if self.scaling != "features":
             self._check_range(values)
@@ -141,7 +151,7 @@ class Preprocessing(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             constant = self.scale_ == 0
             with np.errstate(all="ignore"):
                 scaled = (values - self.mean_) / np.where(constant, 1.0, self.scale_)
-                scaled[:, constant] = 0
+                scaled[:, constant] = np.where(np.isnan(values[:, constant]), np.nan, 0)
                 return scaled.astype(np.float32, order="C")
         scaled = self._signed(values)
         scaled -= self.mean_

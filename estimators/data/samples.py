@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..sequences import sequence_lengths, steps_of
 from .errors import DatasetError
 from .scaling import MIN_PIXELS, choose_scaling, stratified_split
 from .source import PIXELS
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 TEST_FRACTION = 0.2
 """The part of a user's data that is set aside for testing when neither the file nor the user names a test part."""
+
+LEAST_IMAGE_SIDE = 8
+"""Sequences of at least so many features and steps are shown as images, and others as lines."""
 
 Array = NDArray[Any]
 
@@ -55,15 +59,20 @@ def prepare(
 
     sample_shape = X_train.shape[1:]
     rows = X_train.reshape(len(X_train), -1), X_test.reshape(len(X_test), -1)
-    scaling, largest = choose_scaling(*rows, sample_shape, source.pixels, path)
+    is_padded = any(np.isnan(X).any() for X in rows)
+    if is_padded:
+        notes.add("NaN at the end of sequences kept", "NaN at the end of a sample marks the end of a shorter sequence")
+    given = (steps_of(X_train), steps_of(X_test)) if is_padded else rows
+    scaling, largest = choose_scaling(*given, sample_shape, source.pixels, path, may_be_pixels=not is_padded)
     preprocessing = Preprocessing(scaling, largest).fit(X_train)
     if feature_names is not None:
         preprocessing.feature_names_in_ = np.array(feature_names, dtype=object)
     preprocessing.class_names_ = [str(label) for label in classes]
     scaled = [preprocessing.scale(X) for X in rows]
-    if not all(np.isfinite(X).all() for X in scaled):
+    if not all(np.array_equal(np.isfinite(new), np.isfinite(old)) for new, old in zip(scaled, rows, strict=True)):
         raise DatasetError(f"{path} has numbers too large or too close together to standardise: rescale them")
     is_table = scaling == "features"
+    is_sequence = is_table and len(sample_shape) == 2
     done = "features standardised on the training part"
     if not is_table:
         done = f"pixels scaled from 0..{largest:g} to {PIXELS[scaling]}"
@@ -73,7 +82,8 @@ def prepare(
         y_train=y_train,
         X_test=scaled[1],
         y_test=y_test,
-        image_shape=_image_shape(sample_shape, not is_table),
+        image_shape=_image_shape(sample_shape, not is_table, is_sequence),
+        sequence_shape=sample_shape if is_sequence else None,
         feature_names=feature_names,
         feature_mean=preprocessing.mean_ if is_table else None,
         feature_scale=preprocessing.scale_ if is_table else None,
@@ -103,7 +113,12 @@ def _check_part(part: Part, notes: Notes) -> tuple[Array, Array]:
     if X.size == 0:
         raise DatasetError(f"{what} is empty (shape {X.shape}): there must be samples and features")
     n_bad = X.size - np.count_nonzero(np.isfinite(X))
-    if n_bad:
+    if n_bad and X.ndim == 3:
+        try:
+            sequence_lengths(X, what)
+        except ValueError as error:
+            raise DatasetError(str(error)) from None
+    elif n_bad:
         raise DatasetError(f"{what} has {n_bad} missing (NaN) or infinite values: fill them in or drop them")
     y = _clean_labels(part.y, f"{part.y_name} in {path}", notes)
     if len(X) != len(y):
@@ -195,8 +210,10 @@ def _check_parts_agree(X_train: Array, y_train: Array, X_test: Array, y_test: Ar
         raise DatasetError(f"{path} has the test label {str(unknown[0])!r}, which never occurs in training")
 
 
-def _image_shape(sample_shape: tuple[int, ...], pixels: bool) -> tuple[int, ...] | None:
+def _image_shape(sample_shape: tuple[int, ...], pixels: bool, is_sequence: bool) -> tuple[int, ...] | None:
     """Return the shape of one image: as it was saved, else a square if the pixels fill one, else None."""
+    if is_sequence and min(sample_shape) < LEAST_IMAGE_SIDE:
+        return None
     if len(sample_shape) > 1:
         return sample_shape
     n_features = math.prod(sample_shape)

@@ -38,7 +38,13 @@ def stratified_split(y: NDArray[Any], test_size: int) -> tuple[NDArray[np.intp],
 
 
 def choose_scaling(
-    X_train: NDArray[Any], X_test: NDArray[Any], sample_shape: tuple[int, ...], pixels: str, path: Path
+    X_train: NDArray[Any],
+    X_test: NDArray[Any],
+    sample_shape: tuple[int, ...],
+    pixels: str,
+    path: Path,
+    *,
+    may_be_pixels: bool = True,
 ) -> tuple[str, float]:
     """Return the `scaling` and `largest` of a `Preprocessing`.
 
@@ -50,6 +56,8 @@ def choose_scaling(
     pixels : str
         What the user asked for. "auto" takes for pixels: bytes; other whole numbers from 0 to 255 in enough columns;
         and fractions from 0 to 1 or 0 to 255 where each sample has at least two dimensions.
+    may_be_pixels : bool, default=True
+        Whether "auto" may take the values for pixels.
 
     Raises
     ------
@@ -78,7 +86,7 @@ def choose_scaling(
     else:
         is_image = len(sample_shape) > 1 and math.prod(sample_shape) >= MIN_PIXELS
         are_pixels = bool(largest) and kinds == {"f"} and is_image
-    return ("signed", largest) if are_pixels else ("features", 255.0)
+    return ("signed", largest) if are_pixels and may_be_pixels else ("features", 255.0)
 
 
 def _check_scales(X_train: NDArray[Any], X_test: NDArray[Any], path: Path) -> None:

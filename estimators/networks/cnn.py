@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
@@ -25,7 +26,7 @@ from .layers import (
     patches_of_maps,
     uniform,
 )
-from .shapes import map_shapes
+from .shapes import map_shapes, window
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,9 +54,9 @@ class CNNNetwork(Network):
     channels : tuple of int
         Filters of each convolution.
     kernel_size : int
-        Height and width of the filters.
+        Height and width of the filters; see `kernel_shape`.
     pooling : int
-        Height and width of the windows of max pooling; 1 is none.
+        Height and width of the windows of max pooling; 1 is none. See `pool_shape`.
     padding : {"valid", "same"}
         Whether the convolutions read their inputs only, or zeros around them, which keeps the size of the maps.
     hidden_sizes : tuple of int
@@ -96,6 +97,16 @@ class CNNNetwork(Network):
         return map_shapes(self.sample_shape[1:], len(self.channels), self.kernel_size, self.pooling, self.padding)
 
     @property
+    def kernel_shape(self) -> tuple[int, int]:
+        """Height and width of the filters: `kernel_size`, but 1 across a line of pixels."""
+        return window(self.sample_shape[1:], self.kernel_size)
+
+    @property
+    def pool_shape(self) -> tuple[int, int]:
+        """Height and width of the windows of pooling: `pooling`, but 1 across a line of pixels."""
+        return window(self.sample_shape[1:], self.pooling)
+
+    @property
     def _convolutions(self) -> list[str]:
         return [f"conv{i}" for i in range(1, len(self.channels) + 1)]
 
@@ -127,7 +138,7 @@ class CNNNetwork(Network):
         records = []
         widths = itertools.pairwise([self.sample_shape[0], *self.channels])
         for layer, (n_in, n_out), (before, _) in zip(self._convolutions, widths, self._map_shapes, strict=True):
-            shape = (n_out, n_in, self.kernel_size, self.kernel_size)
+            shape = (n_out, n_in, *self.kernel_shape)
             records.append(TensorRecord(f"{layer}.weight", shape, positions=before[0] * before[1]))
             if self.batch_norm:
                 kinds = {"scale": "scale", "shift": "shift", "mean": "buffer", "variance": "buffer"}
@@ -203,7 +214,7 @@ class CNNNetwork(Network):
                 tensors[name] = np.zeros(record.shape, np.float32)
             else:
                 width = record.shape[record.output_axis]
-                area = self.kernel_size**2 if len(record.shape) == 4 else 1
+                area = math.prod(record.shape[2:])
                 tensors[name] = glorot(rng, record.shape, fan_in, width * area)
         return tensors
 
@@ -221,7 +232,7 @@ class CNNNetwork(Network):
         recorder: Recorder | None = None,
     ) -> Tensor:
         activate = ACTIVATIONS["identity" if linear else self.activation].in_place
-        patches = partial(patches_of_maps, kernel_size=self.kernel_size, padding=self.padding)
+        patches = partial(patches_of_maps, kernel_size=self.kernel_shape, padding=self.padding)
         values = channels_last(inputs.reshape(-1, *self.sample_shape))
         for layer in self._convolutions:
             before, bias = values, None if linear else tensors.get(f"{layer}.bias")
@@ -235,9 +246,9 @@ class CNNNetwork(Network):
             if recorder is not None:
                 values = activate(values)
                 recorder.units(layer, values)
-                values = max_pool(values, self.pooling)
+                values = max_pool(values, self.pool_shape)
             else:  # the same values, and fewer to activate: activations do not change their order
-                values = activate(max_pool(values, self.pooling))
+                values = activate(max_pool(values, self.pool_shape))
         values = values.flatten(1)
         for layer in self._linears:
             weight, before = tensors[f"{layer}.weight"], values

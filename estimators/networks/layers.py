@@ -75,17 +75,16 @@ def one_position(values: Tensor) -> Tensor:
     return values[:, None]
 
 
-def patches_of_maps(values: Tensor, kernel_size: int, padding: str) -> Tensor:
+def patches_of_maps(values: Tensor, kernel_size: tuple[int, int], padding: str) -> Tensor:
     """What meets the weights of a convolution: maps (n, channels, ...) as (n, positions, channels * kernel area)."""
     if padding == "same":
         values = functional.pad(values, _same_pads(kernel_size))
     return functional.unfold(values, kernel_size).mT
 
 
-def _same_pads(kernel_size: int) -> list[int]:
+def _same_pads(kernel_size: tuple[int, int]) -> list[int]:
     """Zeros to the left, right, top and bottom that let a convolution keep the size of its input."""
-    around = kernel_size - 1
-    return [around // 2, around - around // 2] * 2
+    return [pad for length in reversed(kernel_size) for pad in ((length - 1) // 2, length // 2)]
 
 
 def channels_last(values: Tensor) -> Tensor:
@@ -109,25 +108,26 @@ def convolve(values: Tensor, weight: Tensor, bias: Tensor | None, padding: str) 
     bias : Tensor, shape (filters,), optional
     padding : {"valid", "same"}
     """
-    kernel_size, weight = weight.shape[-1], channels_last(weight)
+    height, width = weight.shape[2:]
     if 0 in weight.shape[:2]:
-        lost = kernel_size - 1 if padding == "valid" else 0
-        height, width = (length - lost for length in values.shape[2:])
-        empty = values.new_zeros(len(values), len(weight), height, width)
+        lost = (height - 1, width - 1) if padding == "valid" else (0, 0)
+        size = [length - less for length, less in zip(values.shape[2:], lost, strict=True)]
+        empty = values.new_zeros(len(values), len(weight), *size)
         return empty if bias is None else empty + bias[:, None, None]
-    if padding == "same" and kernel_size % 2:
-        return functional.conv2d(values, weight, bias, padding=kernel_size // 2)
+    weight = channels_last(weight)
+    if padding == "same" and height % 2 and width % 2:
+        return functional.conv2d(values, weight, bias, padding=(height // 2, width // 2))
     if padding == "same":
-        values = functional.pad(values, _same_pads(kernel_size))
+        values = functional.pad(values, _same_pads((height, width)))
     return functional.conv2d(values, weight, bias)
 
 
-def max_pool(values: Tensor, size: int) -> Tensor:
-    """Max pooling over windows of `size` x `size`; also of no channels. What does not fill a window is left out."""
-    if size == 1:
+def max_pool(values: Tensor, size: tuple[int, int]) -> Tensor:
+    """Max pooling over windows of a height and width; also of no channels. What fills no window is left out."""
+    if size == (1, 1):
         return values
     if values.shape[1] == 0:
-        height, width = (length // size for length in values.shape[2:])
+        height, width = (length // window for length, window in zip(values.shape[2:], size, strict=True))
         return values.new_zeros(len(values), 0, height, width)
     if values.dtype == torch.bfloat16 and values.device.type == "cpu":  # the same numbers, in two thirds of the time
         return functional.max_pool2d(values.float(), size).to(values.dtype)

@@ -3,6 +3,22 @@
 from __future__ import annotations
 
 
+def window(size: tuple[int, int], length: int) -> tuple[int, int]:
+    """Height and width of a window on a map: `length`, but 1 along a dimension in which the map has one position.
+
+    So a line of pixels, or a sequence, is convolved and pooled along the line. In a square filter, all weights beside
+    the line would multiply zeros only.
+
+    Parameters
+    ----------
+    size : (int, int)
+        Height and width of the map.
+    length : int
+    """
+    height, width = size
+    return (length if height > 1 else 1, length if width > 1 else 1)
+
+
 def map_shapes(
     size: tuple[int, int], n_convolutions: int, kernel_size: int, pooling: int, padding: str
 ) -> list[tuple[tuple[int, int], tuple[int, int]]]:
@@ -20,13 +36,14 @@ def map_shapes(
     ValueError
         If nothing is left of them.
     """
+    (kernel_height, kernel_width), (pool_height, pool_width) = window(size, kernel_size), window(size, pooling)
     height, width = size
     shapes = []
     for i in range(n_convolutions):
         if padding == "valid":
-            height, width = height - kernel_size + 1, width - kernel_size + 1
+            height, width = height - kernel_height + 1, width - kernel_width + 1
         before = height, width
-        height, width = height // pooling, width // pooling
+        height, width = height // pool_height, width // pool_width
         if min(height, width) < 1:
             raise ValueError(
                 f"convolution {i + 1} of {n_convolutions} has no outputs left for images of {size[0]}x{size[1]}: "

@@ -77,7 +77,7 @@ def sweep(
         Its ``row`` has the columns of `prunelab.estimators.path.COLUMNS`.
     """
     variants = variants_of(BOTH_GRANULARITIES) if variants is None else variants
-    estimator = with_image_shape(estimator, data)
+    estimator = with_sample_shape(estimator, data)
     for seed in seeds:
         skip = {(variant, sparsity) for of, variant, sparsity in done if of == seed}
         if len(skip) == len(variants) * len(sparsities):
@@ -102,15 +102,17 @@ def sweep(
             yield point
 
 
-def with_image_shape(estimator: BasePrunedClassifier, data: Bunch) -> BasePrunedClassifier:
-    """A copy of a classifier of images with the shape of those of the data, unless it has one; others as they are.
+def with_sample_shape(estimator: BasePrunedClassifier, data: Bunch) -> BasePrunedClassifier:
+    """A copy of a classifier with the shape of the data's images or sequences as `sample_shape`, if that is None.
+
+    Classifiers that take none are returned unchanged.
 
     Raises
     ------
     ValueError
         If the images have their channels last.
     """
-    shape = data.get("image_shape")
+    shape = data.get("sequence_shape") or data.get("image_shape")
     parameters = estimator.get_params(deep=False)
     if shape is None or parameters.get("sample_shape", ()) is not None:
         return estimator

@@ -50,7 +50,7 @@ def make(**parameters) -> PrunedCNNClassifier:
 
 
 @parametrize_with_checks(
-    [PrunedCNNClassifier((4,), kernel_size=3, padding="same", pooling=1, hidden_layer_sizes=(16,), device="cpu")],
+    [PrunedCNNClassifier((8,), kernel_size=3, padding="same", pooling=1, hidden_layer_sizes=(16,), device="cpu")],
     expected_failed_checks=lambda estimator: EXPECTED_FAILURES,
     xfail_strict=False,  # within the check's tolerance on some machines
 )
@@ -287,10 +287,29 @@ def test_the_smallest_networks_and_maps(settings, shape, batch_norm, granularity
             np.testing.assert_allclose(classifier.compact().predict_proba(images), probabilities, atol=1e-5)
 
 
-@pytest.mark.parametrize(("pooling", "shape"), [(9, (8, 8)), (2, (1, 64)), (65, (64, 1))])
+@pytest.mark.parametrize(("pooling", "shape"), [(9, (8, 8)), (65, (1, 64)), (65, (64, 1))])
 def test_pooling_of_more_than_there_is_is_refused(pooling, shape):
     with pytest.raises(ValueError, match=r"has no outputs left for images of .* a smaller kernel_size or pooling"):
         make(channels=(3,), pooling=pooling).fit(X.reshape(len(X), *shape), Y)
+
+
+@pytest.mark.parametrize(
+    ("shape", "filters"), [((1, 64), (4, 1, 1, 3)), ((64, 1), (4, 1, 3, 1)), ((8, 8), (4, 1, 3, 3))]
+)
+@pytest.mark.parametrize("padding", ["valid", "same"])
+def test_filters_and_windows_lie_along_a_line(shape, filters, padding):
+    images = X.reshape(len(X), *shape)
+    classifier = make(channels=(4,), padding=padding, max_iter=1).fit(images, Y)
+    assert classifier.tensors_["conv1.weight"].shape == filters
+    weight = torch.from_numpy(classifier.tensors_["conv1.weight"])
+    bias = torch.from_numpy(classifier.tensors_["conv1.bias"])
+    maps = torch.nn.functional.conv2d(torch.from_numpy(images[:, None]), weight, bias, padding=padding).relu()
+    pooled = torch.nn.functional.max_pool2d(maps, [min(2, length) for length in shape]).flatten(1).numpy()
+    for layer in ("hidden1", "output"):
+        pooled = pooled @ classifier.tensors_[f"{layer}.weight"] + classifier.tensors_[f"{layer}.bias"]
+        if layer == "hidden1":
+            pooled = np.maximum(pooled, 0)
+    np.testing.assert_array_equal(classifier.predict(images), classifier.classes_[pooled.argmax(axis=1)])
 
 
 def test_every_parameter_has_a_check():

@@ -25,7 +25,7 @@ def _run(options: argparse.Namespace) -> int:
     from ...estimators.data.datasets import describe_datasets, one_per_class
     from ...estimators.data.source import DataSource
     from ..drawing.images import draw_gallery
-    from ..service.browser import grey_images
+    from ..service.pictures import Pictures
 
     terminal = Terminal.of(sys.stdout)
     if options.dataset is None:
@@ -43,10 +43,11 @@ def _run(options: argparse.Namespace) -> int:
     ascii_only = options.ascii or not can_draw(sys.stdout)
     names = [clean(name, ascii_only) for name in bunch.class_names]
     first = one_per_class(bunch.X_train, bunch.y_train)
-    images = None if bunch.image_shape is None else grey_images(bunch.X_train[first], bunch.image_shape)
+    images = Pictures(bunch).of(bunch.X_train[first])
     if images is None:
         print("classes: " + ", ".join(names))
         return 0
     print()
-    print(draw_gallery(list(images), names, width=terminal.width, colour=terminal.colour, ascii_only=ascii_only))
+    options_of_drawing = {"width": terminal.width, "colour": terminal.colour, "ascii_only": ascii_only}
+    print(draw_gallery(list(images), names, limits=(0, 255), **options_of_drawing))
     return 0

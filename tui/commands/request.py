@@ -110,10 +110,10 @@ def check_here(spec: RunSpec, options: argparse.Namespace) -> Bunch:
 
 def check_network(spec: RunSpec, data: Bunch) -> None:
     """Refuse a network that cannot be built for these data."""
-    from ...estimators.studies.run import with_image_shape
+    from ...estimators.studies.run import with_sample_shape
 
     try:
-        estimator = with_image_shape(spec.make_estimator(), data)
+        estimator = with_sample_shape(spec.make_estimator(), data)
         estimator.make_network(data.X_train.shape[1:], len(data.class_names))
     except ValueError as error:
         hint = "; --preset small-cnn fits the digits" if spec.dataset == "digits" else ""

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from ...estimators.data.datasets import data_folder, load_dataset, load_source
 from ...estimators.data.source import DataSource
+from .pictures import Pictures
 
 if TYPE_CHECKING:
     from sklearn.utils import Bunch
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
     from .server import Answer, Operation, Request
 
 SECONDS_BETWEEN_ANSWERS = 0.25
-
-#: Standardised values beyond this are shown as black or white.
-WIDEST = 3.0
 
 #: Number of data sets kept in memory, as bytes if they are images.
 KEPT = 2
@@ -182,12 +180,11 @@ def _load(request: Request) -> Data:
 def _to_data(bunch: Bunch) -> Data:
     labels = np.unique(bunch.y_train)
     shape, names = None, None
-    parts = {}
+    parts, pictures = {}, Pictures(bunch)
     for name, X, y in (("training", bunch.X_train, bunch.y_train), ("test", bunch.X_test, bunch.y_test)):
-        images = None if bunch.image_shape is None else grey_images(X, bunch.image_shape)
+        images = pictures.of(X)
         if images is not None:
-            shape = images.shape[1], images.shape[2]
-            X = _to_bytes(images, max(float(bunch.X_train.min()), -WIDEST), min(float(bunch.X_train.max()), WIDEST))
+            shape, X = (images.shape[1], images.shape[2]), images
         elif bunch.get("feature_scale") is not None:
             X = X * bunch.feature_scale + bunch.feature_mean
         classes = np.searchsorted(labels, y)
@@ -196,20 +193,6 @@ def _to_data(bunch: Bunch) -> Data:
     if shape is None:
         names = list(bunch.get("feature_names") or (f"x{i}" for i in range(n_features)))
     return Data(bunch.source, bunch.assumptions, n_features, shape, list(map(str, bunch.class_names)), names, parts)
-
-
-def grey_images(X: NDArray[np.float32], image_shape: tuple[int, ...]) -> NDArray[np.float32] | None:
-    """Images of shape (n, height, width), as the mean of the colour channels if there are any; None for other data."""
-    images = X.reshape(-1, *image_shape)
-    if len(image_shape) == 3:
-        axis = next((axis for axis in (3, 1) if images.shape[axis] in (1, 3, 4)), None)
-        images = images if axis is None else images.mean(axis=axis)
-    return images if images.ndim == 3 and min(images.shape[1:]) > 1 else None
-
-
-def _to_bytes(images: NDArray[np.float32], low: float, high: float) -> NDArray[np.uint8]:
-    scale = 255 / (high - low) if high > low else 0.0
-    return np.rint((np.clip(images, low, high) - low) * scale).astype(np.uint8)
 
 
 OPERATIONS: dict[str, Operation] = {

@@ -29,6 +29,7 @@ import numpy as np
 
 from ...estimators.data.datasets import load_source
 from ...estimators.data.source import DataSource
+from .pictures import Pictures
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -253,21 +254,14 @@ class _Data:
     def __init__(self, bunch: Bunch):
         self.bunch = bunch
         self.classes = list(map(str, bunch.class_names))
-        self._low, self._high = float(bunch.X_test.min()), float(bunch.X_test.max())
-        self.has_images = bunch.image_shape is not None and self._grey(0) is not None
+        self._pictures = Pictures(bunch)
+        self.has_images = self._pictures.exist
 
     def pixels(self, index: int) -> NDArray[np.uint8]:
         """A sample as an image of bytes."""
-        image = self._grey(index)
-        assert image is not None
-        return np.rint(255 * (image - self._low) / max(self._high - self._low, 1e-9)).astype(np.uint8)
-
-    def _grey(self, index: int) -> NDArray[np.float32] | None:
-        """A sample as one grey image; None if it is not an image."""
-        image = np.squeeze(self.bunch.X_test[index].reshape(self.bunch.image_shape))
-        if image.ndim == 3 and min(image.shape) in (3, 4):  # colours
-            image = image.mean(axis=int(np.argmin(image.shape)))
-        return image if image.ndim == 2 else None
+        images = self._pictures.of(self.bunch.X_test[index : index + 1])
+        assert images is not None
+        return images[0]
 
 
 class _Subject:

@@ -245,8 +245,9 @@ def network_problem(spec: RunSpec) -> str:
         return ""
     channels = spec.parameter("channels")
     sizes = [spec.parameter(name) for name in ("kernel_size", "pooling", "padding")]
+    sample = tuple(shape) if len(shape) > 1 else (*shape, 1)  # a sequence is a line
     try:
-        map_shapes(shape[-2:], len(channels) if isinstance(channels, Sequence) else 1, *sizes)
+        map_shapes((sample[-2], sample[-1]), len(channels) if isinstance(channels, Sequence) else 1, *sizes)
     except ValueError as error:
         return str(error)
     return ""
