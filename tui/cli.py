@@ -214,6 +214,8 @@ def _add_data(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_study(commands: argparse._SubParsersAction) -> None:
+    from ..estimators.studies.networks import NETWORKS
+
     parser = commands.add_parser(
         "study",
         help="answer a question about pruning with experiments and a statistical test",
@@ -221,6 +223,13 @@ def _add_study(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("study", nargs="?", metavar="NAME", help="the study")
     parser.add_argument("--quick", action="store_true", help="use the digits, a small network and few seeds")
+    parser.add_argument(
+        "--estimator",
+        choices=list(NETWORKS),
+        metavar="NAME",
+        default="mlp",
+        help=f"the networks: {', '.join(NETWORKS)} (mlp; others in studies that do not choose their own)",
+    )
     parser.add_argument(
         "--seeds", type=_positive, metavar="N", help="number of networks to train (default: the study's)"
     )

@@ -56,6 +56,12 @@ class Study:
         Columns in which every method's networks are compared with the dense ones too.
     shows_retraining : bool
         Whether the networks before their retraining are parts of their own.
+    reports_shapes : bool
+        Whether the answer describes each curve (see `prunelab.estimators.studies.shapes`).
+    takes_estimator : bool
+        Whether other networks can be asked the same; see `prunelab.estimators.studies.networks`.
+    quick_parts : mapping of str to Preset, optional
+        The experiments of the quick study, where they are not those of the study on the digits with fewer epochs.
     repeats_original : bool
         Whether the methods are those of the original experiment, whose author's curves are known on MNIST.
     seeds, quick_seeds : int
@@ -70,6 +76,9 @@ class Study:
     counts_as: Mapping[str, float] = field(default_factory=dict)
     against_dense: tuple[str, ...] = ()
     shows_retraining: bool = False
+    reports_shapes: bool = False
+    takes_estimator: bool = False
+    quick_parts: Mapping[str, Preset] | None = None
     repeats_original: bool = False
     seeds: int = 10
     quick_seeds: int = 5
@@ -179,12 +188,14 @@ STUDIES: dict[str, Study] = {
         compares_sparsities=True,
         seeds=30,
         quick_seeds=10,
+        takes_estimator=True,
     ),
     "norms": Study(
         "Does it matter by which norm of its weights a unit is judged?",
         {"": _mnist("Norms", {"granularity": ("unit",), "norm": (1, 2, "inf")})},
         baseline="2",
         seeds=30,
+        takes_estimator=True,
     ),
     "global": Study(
         "Is it better to rank across the whole network than layer by layer?",
@@ -195,18 +206,21 @@ STUDIES: dict[str, Study] = {
         baseline="layer",
         within=("granularity",),
         seeds=30,
+        takes_estimator=True,
     ),
     "largest": Study(
         "What happens if the largest weights or units are deleted?",
         {"": _mnist("Largest", {"granularity": _BOTH, "order": ("smallest", "largest")}, _FEW)},
         baseline="smallest",
         within=("granularity",),
+        takes_estimator=True,
     ),
     "criteria": Study(
         "Which criterion is best, without retraining?",
         {"": _mnist("Criteria", {"granularity": _BOTH, "criterion": _ALL_CRITERIA}, _STEEP)},
         baseline="magnitude",
         within=("granularity",),
+        takes_estimator=True,
     ),
     "noise": Study(
         "Does pruning help a network that has learnt wrong labels?",
@@ -317,6 +331,8 @@ def parts_of(study: Study, quick: bool = False) -> dict[str, Preset]:
     """
     if not quick:
         return dict(study.parts)
+    if study.quick_parts is not None:
+        return dict(study.quick_parts)
     shortest = min(preset.parameters["max_iter"] for preset in study.parts.values())
     return {label: _quick(preset, QUICK_EPOCHS / shortest) for label, preset in study.parts.items()}
 

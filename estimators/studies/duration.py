@@ -6,10 +6,11 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ..mlp import PrunedMLPClassifier
 from ..parameters import DEFAULTS
 from ..presets import variants_of
+from ..registry import estimator_class
 from .catalogue import rounds_of
+from .run import with_sample_shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -79,7 +80,11 @@ def one_of(jobs: int) -> Iterator[None]:
 
 
 def estimated_seconds(
-    parameters: Mapping[str, Any], ways: Mapping[str, Sequence[Any]], sparsities: Sequence[float], data: Bunch
+    parameters: Mapping[str, Any],
+    ways: Mapping[str, Sequence[Any]],
+    sparsities: Sequence[float],
+    data: Bunch,
+    estimator: str = "mlp",
 ) -> float:
     """How long one seed of an experiment takes here, from a training of a few batches.
 
@@ -88,7 +93,8 @@ def estimated_seconds(
     batch = {**DEFAULTS, **parameters}["batch_size"]
     n = min(len(data.y_train), _BATCHES * batch)
     short = {name: value for name, value in parameters.items() if name not in ("early_stopping", "memory")}
-    classifier = PrunedMLPClassifier(**{**short, "max_iter": 1, "random_state": 0})
+    classifier = estimator_class(estimator)(**{**short, "max_iter": 1, "random_state": 0})
+    classifier = with_sample_shape(classifier, data)
     seconds = 0.0
     for _ in range(2):  # the first one starts up threads and libraries
         start = time.perf_counter()

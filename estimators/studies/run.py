@@ -18,6 +18,7 @@ from ..registry import estimator_class
 from ..training.events import PointEnded
 from ..validation import clone_with
 from .catalogue import parts_of
+from .networks import with_estimator
 from .verdicts import Answer, analyse
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ def run_study(
     name: str,
     *,
     quick: bool = False,
+    estimator: str = "mlp",
     seeds: int | None = None,
     dataset: str | DataSource | None = None,
     data_root: str | None = None,
@@ -143,6 +145,8 @@ def run_study(
         One of `prunelab.estimators.studies.catalogue.STUDIES`.
     quick : bool, default=False
         On the digits, with a small network and few seeds.
+    estimator : str, default="mlp"
+        A name in `prunelab.estimators.registry`: the study with these networks, on their usual data.
     seeds : int, optional
         How many networks are trained, if not as many as the study asks for.
     dataset : str or DataSource, optional
@@ -165,7 +169,7 @@ def run_study(
 
     if name not in STUDIES:
         raise ValueError(f"there is no study {name!r}; the studies are {', '.join(STUDIES)}")
-    study = STUDIES[name]
+    study = with_estimator(STUDIES[name], name, estimator)
     parts = parts_of(study, quick)
     n_seeds = seeds or (study.quick_seeds if quick else study.seeds)
     units = [(label, seed) for label in parts for seed in range(n_seeds)]
@@ -218,7 +222,7 @@ def label_rows(
     changes = {"sparsity": study.counts_as[part]} if part in study.counts_as else {}
     labels = {**changes, "dataset": dataset, "part": part}
     labelled = [{**row, **labels, "method": name} for row, name in zip(rows, names, strict=True)]
-    if not study.shows_retraining:
+    if not study.shows_retraining or not any("accuracy_before_fine_tuning" in row for row in rows):
         return labelled
     return [
         *({**row, "accuracy": row["accuracy_before_fine_tuning"], "loss": float("nan")} for row in labelled),

@@ -13,6 +13,7 @@ import numpy as np
 from .catalogue import AUTHORS_CURVES
 from .comparisons import correct, differences_from_dense, groups_of, knees, paired_differences
 from .paired import ALPHA, MIN_PAIRS, MIN_PAIRS_FOR_POWER, NAME, NO_SPREAD, critical_value, wilson_interval
+from .shapes import on_shapes
 from .statistics import knee
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def analyse(study: Study, frame: pd.DataFrame) -> Answer:
     n_tests = sum(int(table["p"].notna().sum()) for table in (differences, *against_dense.values()))
     curves = knees(frame, [*study.within] if study.compares_sparsities else [*study.within, "method"])
     verdict = _on_the_original(frame, curves) if study.repeats_original else []
+    verdict += on_shapes(frame, differences, study.baseline) if study.reports_shapes else []
     verdict += _on_methods(differences, frame, study, n_tests)
     for column, table in against_dense.items():
         verdict += _on_dense(table, _MEASURES[column], n_tests)

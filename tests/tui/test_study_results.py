@@ -69,3 +69,15 @@ def test_a_study_with_a_damaged_point_gives_the_same_answer(finished, copy, capf
     answer = pd.read_csv(io.StringIO(capfd.readouterr().out))
     assert list(answer["accuracy"]) == [row["accuracy"] for row in finished[1]]
     assert len(os.listdir(copy.parent)) == 2  # the damaged run is still there
+
+
+def test_a_study_of_convolutional_networks_is_made_of_their_runs(tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("PRUNELAB_HOME", str(tmp_path))
+    quick = ["--quick", "--seeds", "1", "--jobs", "1", "--device", "cpu", "--quiet", "--csv", "-"]
+    assert main(["study", "norms", "--estimator", "cnn", *quick]) == 0
+    (run,) = RunStore().runs()
+    assert (run.spec.estimator, run.spec.dataset, run.spec.name) == ("cnn", "digits", "norms, cnn (quick)")
+    frame = pd.read_csv(io.StringIO(capfd.readouterr().out))
+    assert set(frame["method"].astype(str)) == {"1", "2", "inf"}
+    assert main(["study", "tickets", "--estimator", "cnn", *quick]) == 2
+    assert "about its own networks" in capfd.readouterr().err

@@ -25,7 +25,7 @@ from ..runs.store import Run, RunError, RunStore, numbers
 from ..streams import print_message
 from ..tables import csv_text, json_text
 from ..text import duration
-from .common import check_can_write, run_safely
+from .common import check_can_write, run_safely, usage_errors
 from .foreground import stopped_by_interrupt
 from .request import check_here, from_anywhere, options_of
 
@@ -94,13 +94,14 @@ def _specs(options: argparse.Namespace) -> dict[str, RunSpec]:
     from ...estimators.data.datasets import dataset_names
     from ..runs.spec import RunSpec
 
-    study = STUDIES[options.study]
+    study = _study(options)
     seeds = options.seeds or (study.quick_seeds if options.quick else study.seeds)
     specs = {}
     for label, preset in parts_of(study, options.quick).items():
         device = {} if options.device == "auto" else {"device": options.device}
         spec = RunSpec(
             dataset=options.dataset or preset.dataset,
+            estimator=preset.estimator,
             pixels=preset.pixels if options.dataset in (None, *dataset_names()) else "auto",
             options=options_of(options, preset.label_noise),
             parameters={**preset.parameters, **device},
@@ -108,10 +109,23 @@ def _specs(options: argparse.Namespace) -> dict[str, RunSpec]:
             sparsities=tuple(preset.sparsities),
             seeds=tuple(range(seeds)),
             data_root=options.data_root,
-            name=f"{options.study}{' (quick)' if options.quick else ''}{': ' + label if label else ''}",
+            name=_run_name(options, label),
         )
         specs[label] = from_anywhere(spec)
     return specs
+
+
+def _study(options: argparse.Namespace) -> Study:
+    """The study, with the networks asked for."""
+    from ...estimators.studies.networks import with_estimator
+
+    with usage_errors():
+        return with_estimator(STUDIES[options.study], options.study, options.estimator)
+
+
+def _run_name(options: argparse.Namespace, label: str) -> str:
+    network = "" if options.estimator == "mlp" else f", {options.estimator}"
+    return f"{options.study}{network}{' (quick)' if options.quick else ''}{': ' + label if label else ''}"
 
 
 def _jobs_that_pay(specs: Collection[RunSpec]) -> int:
@@ -167,7 +181,8 @@ def _timed(
         for share in shares:
             spec = share.spec
             missing = (spec.n_points - share.n_points_done) / spec.points_per_seed
-            of_seed = estimated_seconds(spec.parameters, spec.ways, spec.sparsities, data[_data_key(spec)])
+            found = data[_data_key(spec)]
+            of_seed = estimated_seconds(spec.parameters, spec.ways, spec.sparsities, found, spec.estimator)
             seconds += missing * of_seed
     estimated = duration(seconds / jobs)
     print(f"estimated duration: {estimated}", file=sys.stderr)
@@ -213,7 +228,7 @@ def _answer(options: argparse.Namespace, specs: Mapping[str, RunSpec], shares: M
     from ...estimators.studies.run import label_rows
     from ...estimators.studies.verdicts import analyse
 
-    study = STUDIES[options.study]
+    study = _study(options)
     rows: list[dict[str, Any]] = []
     for label, spec in specs.items():
         of_seed: dict[int, list[dict[str, Any]]] = {}
@@ -227,7 +242,7 @@ def _answer(options: argparse.Namespace, specs: Mapping[str, RunSpec], shares: M
 
 def _show(answer: Answer, options: argparse.Namespace) -> None:
     """Write the answer; only data to standard output unless it is a terminal, and the verdict to standard error."""
-    study = STUDIES[options.study]
+    study = _study(options)
     rows: list[dict[str, Any]] = answer.frame.to_dict("records")  # type: ignore[assignment]
     table, document = csv_text(rows, list(map(str, answer.frame))), _document(answer, study)
     if options.csv not in (None, "-"):
