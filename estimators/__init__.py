@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .module import PrunedModuleClassifier
     from .path import ORIGINAL_SPARSITIES, iter_sparsity_path, sparsity_path
     from .persistence import ModelFileError, load_model
+    from .rnn import PrunedRNNClassifier
     from .selection import PrunedClassifierCV, PrunedMLPClassifierCV
     from .studies.run import run_study, sweep
     from .studies.statistics import knee, mean_interval, summarise
@@ -32,6 +33,7 @@ _HOME = {
     "PrunedMLPClassifier": "mlp",
     "PrunedMLPClassifierCV": "selection",
     "PrunedModuleClassifier": "module",
+    "PrunedRNNClassifier": "rnn",
     "PruningWarning": "messages",
     "SparsityPathDisplay": "display",
     "TrainingDiverged": "training.loop",
@@ -56,6 +58,7 @@ __all__ = [
     "PrunedMLPClassifier",
     "PrunedMLPClassifierCV",
     "PrunedModuleClassifier",
+    "PrunedRNNClassifier",
     "PruningWarning",
     "SparsityPathDisplay",
     "TrainingDiverged",

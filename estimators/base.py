@@ -81,6 +81,7 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
     learning_rate: str
     learning_rate_init: float
     momentum: float
+    max_grad_norm: float | None
     max_iter: int
     tol: float
     n_iter_no_change: int

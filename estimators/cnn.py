@@ -10,6 +10,7 @@ import numpy as np
 from .base import BasePrunedClassifier
 from .messages import PruningWarning, warn_caller
 from .networks.cnn import CNNNetwork
+from .networks.shapes import has_channels_last
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -104,6 +105,7 @@ class PrunedCNNClassifier(BasePrunedClassifier):
         learning_rate: str = "constant",
         learning_rate_init: float = 0.001,
         momentum: float = 0.9,
+        max_grad_norm: float | None = None,
         max_iter: int = 20,
         tol: float = 1e-4,
         n_iter_no_change: int = 10,
@@ -154,6 +156,7 @@ class PrunedCNNClassifier(BasePrunedClassifier):
         self.learning_rate = learning_rate
         self.learning_rate_init = learning_rate_init
         self.momentum = momentum
+        self.max_grad_norm = max_grad_norm
         self.max_iter = max_iter
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
@@ -231,7 +234,7 @@ class PrunedCNNClassifier(BasePrunedClassifier):
         if len(seen) > 1:
             if given is not None and _with_channels(given) != _with_channels(seen):
                 raise ValueError(f"X has samples of shape {seen}, and sample_shape is {given}: leave it at None")
-            if given is None and _has_channels_last(seen):
+            if given is None and has_channels_last(seen):
                 raise ValueError(
                     f"X has samples of shape {seen}, whose channels seem to be last: they must come first, "
                     f"np.moveaxis(X, -1, 1); or set sample_shape={seen} if they do"
@@ -241,7 +244,7 @@ class PrunedCNNClassifier(BasePrunedClassifier):
         if given is not None:
             if math.prod(given) != n_features:
                 raise ValueError(f"sample_shape={given} has {math.prod(given)} pixels, and X has {n_features} features")
-            if _has_channels_last(given):
+            if has_channels_last(given):
                 warn_caller(
                     f"sample_shape={given} is taken for {given[0]} channels of {given[1]}x{given[2]} pixels: channels "
                     "come first",
@@ -261,11 +264,6 @@ class PrunedCNNClassifier(BasePrunedClassifier):
 
 def _widths(value: int | Sequence[int]) -> tuple[int, ...]:
     return tuple(int(width) for width in np.atleast_1d(np.asarray(value, dtype=int)))
-
-
-def _has_channels_last(shape: tuple[int, ...]) -> bool:
-    """Whether it is more likely height, width and channels."""
-    return len(shape) == 3 and shape[2] in (1, 3, 4) and shape[0] not in (1, 3, 4)
 
 
 def _with_channels(shape: tuple[int, ...]) -> tuple[int, int, int]:

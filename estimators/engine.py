@@ -67,7 +67,7 @@ class Prepared:
 def check(classifier: BasePrunedClassifier, sparsity: Sparsity) -> None:
     """Raise ValueError, one sentence, for parameters that are impossible or conflict when this much is removed."""
     check_parameters(classifier)
-    for sentence in conflicts({**classifier.get_params(deep=False), "sparsity": sparsity}).values():
+    for sentence in conflicts({**classifier.get_params(deep=False), "sparsity": sparsity}, None).values():
         raise ValueError(sentence)
 
 
@@ -152,6 +152,7 @@ def task_of(
         n_iter_no_change=int(classifier.n_iter_no_change),
         early_stopping=early_stopping if isinstance(early_stopping, str) else bool(early_stopping),
         learning_rate=classifier.learning_rate,
+        max_grad_norm=None if classifier.max_grad_norm is None else float(classifier.max_grad_norm),
     )
     precision = resolve_precision(classifier.precision, device, n_samples * network.dense_macs)
     fraction = float(classifier.validation_fraction) if early_stopping else 0.0

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from .base import BasePrunedClassifier
     from .fitting import PrunedModel
+    from .networks.base import Network
     from .pruning.allocation import Choices
     from .pruning.connectivity import Connectivity
     from .pruning.pruner import Pruner
@@ -57,12 +58,14 @@ class Cut:
     achieved_sparsity : float
         The fraction of the prunable weights or units removed.
     layers, units : list of [int, int]
-        For every layer, how many weights are left, and how many units with a weight that leads to them; of how many.
+        For every layer, how many weights are left, and for every group of units, how many with a weight that leads to
+        them; of how many.
     cost : Cost
     effective_sparsity : float
         The fraction of the prunable weights that are zero or on no path from the input to the output.
     connectivity : Connectivity
         Which weights and units of every layer lie on such a path.
+    network : Network
     model : PrunedModel
     estimator : PrunedMLPClassifier, PrunedCNNClassifier or another pruned classifier
         Its parameters describe its pruning.
@@ -75,6 +78,7 @@ class Cut:
     cost: Cost
     effective_sparsity: float
     connectivity: Connectivity
+    network: Network
     model: PrunedModel
     estimator: BasePrunedClassifier
 
@@ -220,7 +224,7 @@ class InteractivePruning:
         estimator = clone_with(self.classifier, sparsity=sparsity, **alone, **ways)
         choices = choices_of(estimator)
         fitted = self.classifier.structure(self._network)
-        for sentence in conflicts({**estimator.get_params(deep=False), **fitted}).values():
+        for sentence in conflicts({**estimator.get_params(deep=False), **fitted}, None).values():
             raise ValueError(sentence)
         check_layers(estimator, self._network, sparsity)
         pruned = self._pruner(choices).prune(float(sparsity))
@@ -235,6 +239,7 @@ class InteractivePruning:
             cost=count_cost(network, tensors, connected),
             effective_sparsity=connected.effective_sparsity(Allocation(network, choices).weight_names),
             connectivity=connected,
+            network=network,
             model=model,
             estimator=estimator,
         )

@@ -45,6 +45,9 @@ class PrunedMLPClassifier(BasePrunedClassifier):
         The step size at first.
     momentum : float, default=0.9
         For "sgd", at least 0 and below 1.
+    max_grad_norm : float, optional
+        Scale the gradients of a step down to this norm, of all of them together, where it is larger (R. Pascanu,
+        T. Mikolov, Y. Bengio, "On the difficulty of training recurrent neural networks", ICML 2013).
     max_iter : int, default=20
         Epochs: passes over the data. (The original experiment takes 3 on MNIST.)
     tol : float, default=1e-4
@@ -268,6 +271,7 @@ class PrunedMLPClassifier(BasePrunedClassifier):
         learning_rate: str = "constant",
         learning_rate_init: float = 0.001,
         momentum: float = 0.9,
+        max_grad_norm: float | None = None,
         max_iter: int = 20,
         tol: float = 1e-4,
         n_iter_no_change: int = 10,
@@ -312,6 +316,7 @@ class PrunedMLPClassifier(BasePrunedClassifier):
         self.learning_rate = learning_rate
         self.learning_rate_init = learning_rate_init
         self.momentum = momentum
+        self.max_grad_norm = max_grad_norm
         self.max_iter = max_iter
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change

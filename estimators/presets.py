@@ -112,6 +112,26 @@ PRESETS = {
         },
         estimator="cnn",
     ),
+    "lstm-128": Preset(
+        "LSTM-128, MNIST by rows",
+        "an LSTM of 128 units that reads the rows of MNIST's images as a sequence of 28 steps, 4 epochs",
+        dataset="mnist",
+        parameters={"max_iter": 4, "learning_rate": "cosine", "max_grad_norm": 1.0},
+        estimator="rnn",
+    ),
+    "small-gru": Preset(
+        "Small GRU, on digits",
+        "a GRU of 48 units that reads the rows of the digits: weights and units in a few seconds",
+        dataset="digits",
+        parameters={
+            "cell": "gru",
+            "hidden_size": 48,
+            "batch_size": 50,
+            "learning_rate_init": 0.003,
+            "max_iter": 15,
+        },
+        estimator="rnn",
+    ),
 }
 
 

@@ -42,6 +42,7 @@ class EstimatorEntry:
 REGISTRY = {
     "mlp": EstimatorEntry("multi-layer perceptron", "MLP", "mlp", "PrunedMLPClassifier"),
     "cnn": EstimatorEntry("convolutional network", "CNN", "cnn", "PrunedCNNClassifier"),
+    "rnn": EstimatorEntry("recurrent network", "RNN", "rnn", "PrunedRNNClassifier"),
 }
 
 #: The names of the classifiers.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
+from sklearn.utils import get_tags
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
@@ -33,23 +34,31 @@ def check_inputs(estimator: BaseEstimator, X: ArrayLike, reset: bool = False) ->
 
     Samples of any shape become rows, (n_samples, n_features).
     """
-    rows, shape = _as_rows(X)
-    if not reset:
-        _check_shape(estimator, shape)
-    return cast("Any", validate_data)(estimator, rows, dtype=np.float32, order="C", reset=reset)
+    return _validated(estimator, X, reset)[0][0]
 
 
 def check_labelled(
     estimator: BaseEstimator, X: ArrayLike, y: ArrayLike, reset: bool
 ) -> tuple[NDArray[np.float32], NDArray, tuple[int, ...]]:
     """Validate samples and class labels as scikit-learn does; return rows, labels, and the shape of a sample."""
+    (rows, labels), shape = _validated(estimator, X, reset, y)
+    check_classification_targets(labels)
+    return rows, labels, shape or (rows.shape[1],)
+
+
+def _validated(estimator: BaseEstimator, X: ArrayLike, reset: bool, *y: ArrayLike) -> tuple[list[Any], tuple[int, ...]]:
+    """Rows, and labels if there are any, and the shape of a sample that X shows."""
     rows, shape = _as_rows(X)
     if not reset:
         _check_shape(estimator, shape)
-    rows, y = cast("Any", validate_data)(estimator, rows, y, dtype=np.float32, order="C", reset=reset)
-    check_classification_targets(y)
-    rows = cast("NDArray[np.float32]", rows)
-    return rows, cast("NDArray", y), shape or (rows.shape[1],)
+    has_gaps = get_tags(estimator).input_tags.allow_nan
+    options = {"dtype": np.float32, "order": "C", "ensure_all_finite": "allow-nan" if has_gaps else True}
+    found = cast("Any", validate_data)(estimator, rows, *y, reset=reset, **options)
+    arrays = list(found) if y else [found]
+    if has_gaps and np.isnan(arrays[0]).any():
+        seen = shape or (arrays[0].shape[1],)
+        cast("Any", estimator).check_missing(arrays[0], seen if reset else cast("Any", estimator).sample_shape_)
+    return arrays, shape
 
 
 def _as_rows(X: ArrayLike) -> tuple[ArrayLike, tuple[int, ...]]:

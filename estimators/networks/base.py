@@ -365,6 +365,11 @@ class Network(ABC):
         return [self.n_features, *(group.size for group in self.groups.values())]
 
     @property
+    def layer_names(self) -> list[str]:
+        """What the layers with weights are called; empty where their numbers are enough."""
+        return [record.layer for record in self.weights]
+
+    @property
     def layer_widths(self) -> list[list[int]]:
         """For every tensor of weights, the width of what it reads and of what it computes."""
         return [[record.shape[record.input_axis], record.shape[record.output_axis]] for record in self.weights]
@@ -373,6 +378,11 @@ class Network(ABC):
     def hidden_groups(self) -> list[Group]:
         """The groups of units but those of the output layer, from input to output."""
         return [group for group in self.groups.values() if not group.is_output]
+
+    @property
+    def readers_of_features(self) -> list[str]:
+        """Names of the weights that read the features of the samples."""
+        return [record.name for record in self.weights[:1]]
 
     @property
     def trained(self) -> list[str]:

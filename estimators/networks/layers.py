@@ -70,6 +70,12 @@ def uniform(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int) -> ND
     return (rng.random(shape, dtype=np.float32) * 2 - 1) * bound
 
 
+def orthogonal(rng: np.random.Generator, size: int) -> NDArray[np.float32]:
+    """An orthogonal matrix, (size, size), drawn uniformly."""
+    q, r = np.linalg.qr(rng.standard_normal((size, size)))
+    return (q * np.sign(np.diag(r))).astype(np.float32)
+
+
 def one_position(values: Tensor) -> Tensor:
     """What meets the weights of a linear layer: values (n, n_in) as (n, 1, n_in)."""
     return values[:, None]

@@ -68,6 +68,10 @@ class MLPNetwork(Network):
     def widest(self) -> int:  # noqa: D102
         return max(self.sizes)
 
+    @property
+    def layer_names(self) -> list[str]:  # noqa: D102
+        return []
+
     def make_records(self) -> list[TensorRecord]:  # noqa: D102
         records = []
         for layer, (n_in, n_out) in zip(self.layers, itertools.pairwise(self.sizes), strict=True):

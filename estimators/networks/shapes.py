@@ -1,6 +1,16 @@
-"""Sizes of maps, without torch: the lab's form checks them while they are typed."""
+"""Sizes of maps and sequences, without torch: the lab's form checks them while they are typed."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+#: The gates of the recurrent cells, in the order of their rows.
+GATES = {
+    "lstm": ("input", "forget", "cell", "output"),
+    "gru": ("reset", "update", "new"),
+    "rnn": ("hidden",),
+}
 
 
 def window(size: tuple[int, int], length: int) -> tuple[int, int]:
@@ -51,3 +61,49 @@ def map_shapes(
             )
         shapes.append((before, (height, width)))
     return shapes
+
+
+def has_channels_last(shape: Sequence[int]) -> bool:
+    """Whether the shape of a sample is more likely height, width and channels than channels, height and width."""
+    return len(shape) == 3 and shape[2] in (1, 3, 4) and shape[0] not in (1, 3, 4)
+
+
+def sequence_of(sample_shape: Sequence[int]) -> tuple[int, int]:
+    """The steps of a sample, and the numbers of a step; those of an image are its rows, with all channels.
+
+    Parameters
+    ----------
+    sample_shape : (steps, features) or (channels, height, width)
+    """
+    *channels, steps, features = sample_shape
+    return steps, math.prod(channels) * features
+
+
+def cell_sizes(hidden_size: int | Sequence[int], n_layers: int, bidirectional: bool) -> tuple[int, ...]:
+    """The units of each recurrent layer, with `bidirectional` of each of its directions.
+
+    Parameters
+    ----------
+    hidden_size : int or sequence of int
+        Of all layers, of each layer, or of each layer and direction.
+    n_layers : int
+    bidirectional : bool
+
+    Raises
+    ------
+    ValueError
+        If it has another number of values.
+    """
+    sizes = tuple(map(int, hidden_size if isinstance(hidden_size, Sequence) else [hidden_size]))
+    directions = 2 if bidirectional else 1
+    if len(sizes) == 1:
+        return sizes * n_layers * directions
+    if len(sizes) == n_layers:
+        return tuple(size for size in sizes for _ in range(directions))
+    if len(sizes) == n_layers * directions:
+        return sizes
+    each = "or of each layer and direction" if bidirectional else "such as 128"
+    raise ValueError(
+        f"hidden_size must be the units of all layers, of each of the n_layers={n_layers} layers, {each}, got "
+        f"{len(sizes)} numbers"
+    )

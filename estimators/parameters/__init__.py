@@ -74,8 +74,14 @@ def check_value(name: str, value: Any) -> None:
         raise ValueError(f"{name} must be {PARAMETERS[name].values.description}, got {as_text(value)}")
 
 
-def conflicts(parameters: Mapping[str, Any], estimator: str = "mlp") -> dict[str, str]:
-    """What does not go together, of values each of which is possible; those that are missing are the defaults.
+def conflicts(parameters: Mapping[str, Any], estimator: str | None = "mlp") -> dict[str, str]:
+    """What does not go together, of values each of which is possible.
+
+    Parameters
+    ----------
+    parameters : mapping
+    estimator : str or None
+        Those that are missing are its defaults; None: none is missing.
 
     Returns
     -------
@@ -84,7 +90,7 @@ def conflicts(parameters: Mapping[str, Any], estimator: str = "mlp") -> dict[str
     """
     from .rules import conflicts_among  # loads NumPy
 
-    return conflicts_among({**defaults_of(estimator), **parameters})
+    return conflicts_among({**({} if estimator is None else defaults_of(estimator)), **parameters})
 
 
 def with_present_names(parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from ..registry import ESTIMATORS
 from ..schedules.catalogue import CONTROL_SUMMARIES, CONTROLS, SCHEDULE_RECORDS, SCHEDULES, USED_BY
 from .record import Parameter
 from .values import (
+    MAX_CELLS,
     MAX_WIDTH,
     at_least,
     class_weights,
@@ -36,6 +37,7 @@ from .values import (
     norm,
     number,
     one_of,
+    one_or_several,
     or_name,
     or_none,
     pattern,
@@ -52,6 +54,7 @@ SOLVERS = ("adam", "sgd")
 INITS = ("uniform", "glorot")
 LEARNING_RATES = ("constant", "cosine")
 PADDINGS = ("valid", "same")
+CELLS = ("lstm", "gru", "rnn")
 ACTIVATIONS = ("relu", "tanh", "logistic", "identity")
 
 FINE_TUNE_SUMMARIES = {
@@ -67,6 +70,7 @@ _ONE_REDUCTION = {"magnitude", "lamp", "random", "activation", "apoz", "activity
 
 _CNN = ("cnn",)
 _MODULE = ("module",)
+_RNN = ("rnn",)
 _LAYERED = ("mlp", "cnn")
 
 
@@ -152,6 +156,58 @@ NETWORK = (
         defaults={"cnn": (500,)},
     ),
     Parameter(
+        "cell",
+        "lstm",
+        one_of(CELLS),
+        "network",
+        "lstm, gru or rnn",
+        label="cell",
+        notes={"lstm": "long short-term memory", "gru": "gated recurrent unit", "rnn": "plain cell with tanh"},
+        estimators=_RNN,
+    ),
+    Parameter(
+        "hidden_size",
+        128,
+        one_or_several(),
+        "network",
+        "units of all recurrent layers, or of each layer (and direction)",
+        "N,...",
+        label="hidden units",
+        hint="128",
+        estimators=_RNN,
+    ),
+    Parameter(
+        "n_layers",
+        1,
+        whole(1, MAX_CELLS),
+        "network",
+        "recurrent layers",
+        "N",
+        label="cell layers",
+        estimators=_RNN,
+    ),
+    Parameter(
+        "bidirectional",
+        False,
+        flag(),
+        "network",
+        "also read the sequence from its end",
+        label="bidirectional",
+        estimators=_RNN,
+    ),
+    Parameter(
+        "input_size",
+        None,
+        or_none(whole(1, MAX_WIDTH), f"None or a whole number from 1 to {MAX_WIDTH:,}"),
+        "network",
+        "units of a linear layer before the cells",
+        "N",
+        default_words="no such layer",
+        label="input layer",
+        hint="none",
+        estimators=_RNN,
+    ),
+    Parameter(
         "activation",
         "relu",
         one_of(ACTIVATIONS),
@@ -182,10 +238,10 @@ NETWORK = (
         None,
         sample_shape(),
         "network",
-        "height and width of the images in a row, or channels, height and width",
+        "height and width of the images in a row (steps and features), or channels, height and width",
         "N,N",
         default_words="square images",
-        estimators=(*_CNN, *_MODULE),
+        estimators=(*_CNN, *_RNN, *_MODULE),
     ),
     Parameter(
         "init",
@@ -265,6 +321,15 @@ TRAINING = (
         "training",
         "strength of the L2 penalty",
         "X",
+    ),
+    Parameter(
+        "max_grad_norm",
+        None,
+        or_none(number(0, open_low=True), "None or a number above 0"),
+        "training",
+        "scale the gradients of a step down to this norm",
+        "X",
+        default_words="as they are",
     ),
     Parameter(
         "tol",

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..messages import as_text
+from ..networks.shapes import cell_sizes
 from ..pruning.allocation import PATTERN_TOLERANCE, values_of
 from ..pruning.criteria import SUMMED
 from ..pruning.patterns import NOfM, parse_pattern
@@ -20,6 +21,7 @@ def conflicts_among(given: Mapping[str, Any]) -> dict[str, str]:
     """A sentence for each parameter that would have to change; `given` has all parameters of the estimator."""
     found: dict[str, str] = {}
     for conflicts_of in (
+        _network_conflicts,
         _schedule_conflicts,
         _ranking_conflicts,
         _control_conflicts,
@@ -30,6 +32,15 @@ def conflicts_among(given: Mapping[str, Any]) -> dict[str, str]:
         for name, sentence in conflicts_of(given).items():
             found.setdefault(name, sentence)
     return found
+
+
+def _network_conflicts(given: Mapping[str, Any]) -> dict[str, str]:
+    if "hidden_size" in given:
+        try:
+            cell_sizes(np.atleast_1d(given["hidden_size"]).tolist(), given["n_layers"], given["bidirectional"])
+        except ValueError as error:
+            return {"hidden_size": str(error)}
+    return {}
 
 
 def _schedule_conflicts(given: Mapping[str, Any]) -> dict[str, str]:
@@ -61,7 +72,8 @@ def has_prunable_layers(parameters: Mapping[str, Any]) -> bool:
 
 
 def _has_hidden_layers(parameters: Mapping[str, Any]) -> bool:
-    return np.size(parameters["hidden_layer_sizes"]) + np.size(parameters.get("channels", ())) > 0
+    listed = [parameters[name] for name in ("hidden_layer_sizes", "channels") if name in parameters]
+    return not listed or sum(map(np.size, listed)) > 0
 
 
 def _ranking_conflicts(given: Mapping[str, Any]) -> dict[str, str]:
@@ -84,7 +96,12 @@ def _ranking_conflicts(given: Mapping[str, Any]) -> dict[str, str]:
     if not has_criterion:
         return found
     if criterion == "apoz":
-        if _has_hidden_layers(given) and given["activation"] != "relu":
+        if "cell" in given:
+            found["criterion"] = (
+                f"criterion='apoz' counts zeros, and the outputs of cell={as_text(given['cell'])} are never zero: use "
+                "criterion='activation'"
+            )
+        elif _has_hidden_layers(given) and given.get("activation", "relu") != "relu":
             found["criterion"] = (
                 f"criterion='apoz' counts zeros, and with activation={as_text(given['activation'])} there are none: "
                 "use criterion='activation' or activation='relu'"
@@ -94,6 +111,11 @@ def _ranking_conflicts(given: Mapping[str, Any]) -> dict[str, str]:
                 "prune_output must be False with criterion='apoz' and granularity='unit': "
                 "the units of the output layer are never zero"
             )
+    if criterion == "synflow" and "cell" in given:
+        found["criterion"] = (
+            "criterion='synflow' follows paths of absolute weights, which have no meaning through the gates and steps "
+            f"of cell={as_text(given['cell'])}: use another criterion, such as 'magnitude' or 'snip'"
+        )
     if by_unit and given["reduce"] == "norm" and criterion in SUMMED:
         reason = "the flow through a unit is a sum" if criterion == "synflow" else "a norm would lose the signs"
         found["reduce"] = f"reduce must be 'sum' or 'auto' with criterion={as_text(criterion)}: {reason}"

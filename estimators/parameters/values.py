@@ -13,6 +13,9 @@ from typing import Any
 #: Wider layers are no network that a machine could hold, and overflow NumPy's arithmetic of sizes.
 MAX_WIDTH = 10**9
 
+#: The most recurrent layers: far above what can be trained.
+MAX_CELLS = 100
+
 #: The name of a layer, or of its tensor of weights.
 _LAYER = re.compile(r"\w[\w.]{0,99}")
 
@@ -145,6 +148,20 @@ def widths() -> Values:
         return all(isinstance(width, numbers.Integral) and 0 < int(width) <= MAX_WIDTH for width in value)
 
     return Values(accepts, f"whole numbers from 1 to {MAX_WIDTH:,}, such as (300, 100)", read_widths, _show_widths)
+
+
+def one_or_several() -> Values:
+    """A whole number for all layers, or one for each of some layers."""
+    sizes = widths()
+
+    def accepts(value: Any) -> bool:
+        return sizes.accepts(value) and not (_is_sequence(value) and len(value) == 0)
+
+    def read(text: str) -> int | tuple[int, ...]:
+        values = read_widths(text)
+        return values[0] if len(values) == 1 else values
+
+    return replace(sizes, accepts=accepts, words=f"a whole number from 1 to {MAX_WIDTH:,}, or several", read=read)
 
 
 def sample_shape() -> Values:

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from .connectivity import connected_entries
-from .groups import clear_units, entries_of_slice, has_entries, owners, without_units
+from .groups import (
+    clear_units,
+    entries_of_slice,
+    has_entries,
+    owners,
+    recurrent_tensors,
+    spread_units,
+    without_units,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,12 +85,28 @@ def _take_out_constants(
     while is_new:
         is_new = False
         for group in network.hidden_groups:
-            dead = ~has_entries(group, nonzero) & ~gone[group.name]
+            dead = _without_inputs(network, group, tensors, nonzero) & ~gone[group.name]
             if dead.any() and (found := _fold_constants(network, group, tensors, dead)).any():
                 clear_units(group, nonzero, found, "consumer")
                 gone[group.name] |= found
                 is_new = True
     return gone
+
+
+def _without_inputs(
+    network: Network, group: Group, tensors: Mapping[str, NDArray], nonzero: Mapping[str, NDArray[np.bool_]]
+) -> NDArray[np.bool_]:
+    """The units of a group that nothing leads to. Those of a recurrent cell may lead to each other.
+
+    With biases, the output of such units of a cell changes from step to step: only those that stay zero are among them.
+    """
+    inside = recurrent_tensors(group)
+    if not inside:
+        return ~has_entries(group, nonzero)
+    outside = [part for part in group.of_role("producer") if part.tensor not in inside]
+    moved = [entries_of_slice(part, group.size, nonzero[part.tensor]).any(axis=0) for part in outside]
+    moved += [network.constant_outputs(group.name, name, tensors) != 0 for name in inside]
+    return ~spread_units(group, nonzero, np.logical_or.reduce(moved))
 
 
 def _fold_constants(

@@ -218,6 +218,24 @@ def has_entries(group: Group, there: Mapping[str, Mask], role: str = "producer")
     return np.asarray(entries_of_units(group, there, role).any(axis=0))
 
 
+def spread_units(group: Group, there: Mapping[str, Mask], units: Mask) -> Mask:
+    """Some units, and those of the group that they lead to through recurrent weights, at once or later, (size,)."""
+    inside = recurrent_tensors(group)
+    parts = [part for part in group.of_role("producer") if part.tensor in inside]
+    rows = [np.moveaxis(there[part.tensor], part.axis, 0).reshape(part.blocks, group.size, -1) for part in parts]
+    links = np.concatenate(rows).any(axis=0) if rows else np.zeros((group.size, group.size), bool)
+    grown = units | links[:, units].any(axis=1)  # the rows are units that read others
+    while (grown != units).any():
+        units, grown = grown, grown | links[:, grown].any(axis=1)
+    return units
+
+
+def recurrent_tensors(group: Group) -> set[str]:
+    """The tensors through which the units of a group read each other."""
+    written, read = ({part.tensor for part in group.of_role(role)} for role in ("producer", "consumer"))
+    return written & read
+
+
 def clear_units(group: Group, there: Mapping[str, Mask], units: Mask, role: str) -> None:
     """Mark the entries of some units as not there, in place."""
     for part in group.of_role(role):

@@ -257,6 +257,8 @@ class _Loop:
         data = self._data
         samples = data.inputs[rows], data.targets[rows], None if data.weights is None else data.weights[rows]
         loss, gradients = self._network.loss_and_gradients(self._working, *samples)
+        if self._recipe.max_grad_norm is not None:
+            gradients = clipped(gradients, self._recipe.max_grad_norm)
         waiting: dict[str, Tensor] = {}
         for name, gradient in gradients:
             waiting[name] = gradient
@@ -326,6 +328,14 @@ class _Loop:
         report = self._report
         begin, figures = self._begin, (report.samples, report.seconds)
         return Checkpoint(training, begin.first_step, epoch, batch, loss, *best, *figures, of=begin.of)
+
+
+def clipped(gradients: Iterable[tuple[str, Tensor]], largest: float) -> Iterator[tuple[str, Tensor]]:
+    """Gradients, scaled down together where their norm is larger; nothing waits for it."""
+    found = {name: gradient.float() for name, gradient in gradients}
+    norms = torch.stack([torch.linalg.vector_norm(gradient) for gradient in found.values()])
+    factor = (largest / (torch.linalg.vector_norm(norms) + 1e-6)).clamp_max(1.0)
+    return ((name, gradient * factor) for name, gradient in found.items())
 
 
 def diverged(when: str, recipe: Recipe) -> str:

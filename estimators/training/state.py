@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,7 +33,15 @@ class Recipe:
     n_iter_no_change: int
     early_stopping: bool | str
     learning_rate: str = "constant"
+    max_grad_norm: float | None = None
     last_part: float = field(default=1.0, repr=False)
+
+    def __repr__(self) -> str:
+        """Fields that not all versions have are left out at their defaults: it is part of the keys of trainings."""
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.repr}
+        if self.max_grad_norm is None:
+            del values["max_grad_norm"]
+        return f"Recipe({', '.join(f'{name}={value!r}' for name, value in values.items())})"
 
     @property
     def measures(self) -> bool:

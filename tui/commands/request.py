@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,8 +117,13 @@ def check_network(spec: RunSpec, data: Bunch) -> None:
         estimator = with_sample_shape(spec.make_estimator(), data)
         estimator.make_network(data.X_train.shape[1:], len(data.class_names))
     except ValueError as error:
-        hint = "; --preset small-cnn fits the digits" if spec.dataset == "digits" else ""
+        presets = (name for name, preset in PRESETS.items() if (preset.estimator, preset.dataset) == _network_of(spec))
+        hint = "".join(f"; --preset {name} fits {spec.dataset}" for name in itertools.islice(presets, 1))
         raise UsageError(f"{error}{hint}") from error
+
+
+def _network_of(spec: RunSpec) -> tuple[str, str]:
+    return spec.estimator, spec.dataset
 
 
 def options_of(options: argparse.Namespace, label_noise: float = 0.0) -> DataOptions:

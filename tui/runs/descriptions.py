@@ -8,24 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...estimators.parameters import WAYS, defaults_of
-from ...estimators.registry import REGISTRY
+from ...estimators.structures import STRUCTURES
 from ...estimators.studies.catalogue import EXPERIMENTS
 from .spec import RunSpec, preset_of
 
 if TYPE_CHECKING:
     from .store import Run
 
-#: Parameters that `training` describes separately.
-_DESCRIBED = (
-    "channels",
-    "hidden_layer_sizes",
-    "activation",
-    "fit_intercept",
-    "max_iter",
-    "batch_size",
-    "solver",
-    "learning_rate_init",
-)
+#: Parameters that `training` describes separately, beside those of the network.
+_DESCRIBED = ("max_iter", "batch_size", "solver", "learning_rate_init")
 
 
 def title(run: Run, name: str | None = None) -> str:
@@ -45,27 +36,28 @@ def dataset(spec: RunSpec) -> str:
 
 
 def widths(spec: RunSpec) -> str:
-    """The hidden layers, filters of convolutions first: "300-100", "CNN 20-50-500"."""
-    names = [name for name in ("channels", "hidden_layer_sizes") if name in defaults_of(spec.estimator)]
-    values = [spec.parameter(name) for name in names]
-    sizes = [size for value in values for size in (value if isinstance(value, (list, tuple)) else [value])]
+    """The hidden layers, from the input to the output: "300-100", "CNN 20-50-500", "LSTM 128"."""
+    sizes = STRUCTURES[spec.estimator].widths(_parameters(spec))
     return with_estimator(spec, "-".join(map(str, sizes)) or "no hidden layer")
 
 
 def layer_names(spec: RunSpec) -> list[str]:
     """What the layers with weights are called, if they are of different kinds; empty where their numbers are enough."""
-    if spec.estimator != "cnn":
-        return []
-    counts = [
-        (kind, len(value) if isinstance(value := spec.parameter(name), (list, tuple)) else 1)
-        for kind, name in (("conv", "channels"), ("hidden", "hidden_layer_sizes"))
-    ]
-    return [*(f"{kind}{i}" for kind, count in counts for i in range(1, count + 1)), "output"]
+    return STRUCTURES[spec.estimator].layers(_parameters(spec))
+
+
+def unit_names(spec: RunSpec) -> list[str]:
+    """What the groups of units are called; empty as `layer_names` is."""
+    return STRUCTURES[spec.estimator].units(_parameters(spec))
+
+
+def _parameters(spec: RunSpec) -> dict[str, Any]:
+    return {**defaults_of(spec.estimator), **spec.parameters}
 
 
 def with_estimator(spec: RunSpec, text: str) -> str:
-    """A text about a network after the abbreviation of its kind, if it is no multi-layer perceptron."""
-    return text if spec.estimator == "mlp" else f"{REGISTRY[spec.estimator].short} {text}"
+    """A text about a network after the word for its kind, if it is no multi-layer perceptron."""
+    return f"{STRUCTURES[spec.estimator].kind(_parameters(spec))} {text}".strip()
 
 
 def preset(spec: RunSpec) -> str:
@@ -97,13 +89,13 @@ def ways(spec: RunSpec) -> str:
 
 def training(spec: RunSpec) -> str:
     """Describe the network and its training in a sentence."""
-    has_biases = spec.parameter("fit_intercept") if "fit_intercept" in defaults_of(spec.estimator) else True
+    structure = STRUCTURES[spec.estimator]
     parts = [
-        f"network {widths(spec)} ({spec.parameter('activation')}, {'with' if has_biases else 'no'} biases)",
+        f"network {widths(spec)} ({', '.join(structure.words(_parameters(spec)))})",
         f"{spec.parameter('max_iter')} epochs in batches of {spec.parameter('batch_size')}",
         f"{spec.parameter('solver')} {spec.parameter('learning_rate_init'):g}",
     ]
-    others = {name: value for name, value in spec.parameters.items() if name not in _DESCRIBED}
+    others = {name: value for name, value in spec.parameters.items() if name not in (*structure.described, *_DESCRIBED)}
     return "; ".join([*parts, *(f"{name} {value}" for name, value in others.items())])
 
 

@@ -273,7 +273,7 @@ class _Subject:
         self.network = Network(
             sizes=classifier.network_.widths,
             widths=classifier.network_.layer_widths,
-            layer_names=_layer_names(classifier.network_),
+            layer_names=classifier.network_.layer_names,
             classes=data.classes,
             n_test=interactive.n_test,
             has_images=data.has_images,
@@ -310,9 +310,11 @@ class _Subject:
         )
 
 
-def _layer_names(network: PrunedNetwork) -> list[str]:
-    """The names of the groups of units, where there are convolutions among them."""
-    return list(network.groups) if any(len(record.shape) > 2 for record in network.weights) else []
+def _units_of_layers(network: PrunedNetwork, units: list[list[int]]) -> list[list[int]]:
+    """For every layer of weights, how many of the units that it leads to are left, of how many."""
+    groups = zip(network.groups.values(), units, strict=True)
+    of_layer = {part.tensor: counts for group, counts in groups for part in group.of_role("producer")}
+    return [of_layer[record.name] for record in network.weights]
 
 
 def _figures(cut: Cut, scores: Scores) -> Figures:
@@ -326,7 +328,7 @@ def _figures(cut: Cut, scores: Scores) -> Figures:
         loss=scores.loss,
         class_accuracy=scores.class_accuracy,
         layers=cut.layers,
-        units=cut.units,
+        units=_units_of_layers(cut.network, cut.units),
         parameters=cut.cost.parameters,
         nonzero=cut.cost.nonzero,
         compression=cut.cost.compression,

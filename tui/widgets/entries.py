@@ -13,12 +13,12 @@ from typing import Any
 
 from ...estimators.data.datasets import dataset_names, describe_datasets
 from ...estimators.data.source import DataOptions
-from ...estimators.networks.shapes import map_shapes
 from ...estimators.parameters import DEFAULTS, PARAMETERS, WAYS, Parameter, defaults_of
 from ...estimators.parameters.records import RECORDS
 from ...estimators.parameters.values import read_whole
 from ...estimators.presets import ORIGINAL_SPARSITIES, PRESETS
 from ...estimators.registry import REGISTRY
+from ...estimators.structures import STRUCTURES
 from ...estimators.studies.catalogue import EXPERIMENTS
 from ..runs.spec import RunSpec, all_ways, preset_of
 
@@ -240,17 +240,9 @@ STANDBY: Mapping[str, Any] = {
 def network_problem(spec: RunSpec) -> str:
     """Why the network cannot be built for a known data set, in a sentence; empty if it can, or if that is not known."""
     shapes = {info.name: info.image_shape for info in describe_datasets(spec.data_root)}
-    shape = spec.parameter("sample_shape") or shapes.get(spec.dataset) if spec.estimator == "cnn" else None
-    if shape is None:
-        return ""
-    channels = spec.parameter("channels")
-    sizes = [spec.parameter(name) for name in ("kernel_size", "pooling", "padding")]
-    sample = tuple(shape) if len(shape) > 1 else (*shape, 1)  # a sequence is a line
-    try:
-        map_shapes((sample[-2], sample[-1]), len(channels) if isinstance(channels, Sequence) else 1, *sizes)
-    except ValueError as error:
-        return str(error)
-    return ""
+    parameters = {**defaults_of(spec.estimator), **spec.parameters}
+    shape = parameters.get("sample_shape") or shapes.get(spec.dataset)
+    return "" if shape is None else STRUCTURES[spec.estimator].problem(parameters, shape)
 
 
 def data_problem(dataset: str, root: str | None) -> str:

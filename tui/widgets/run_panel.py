@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from textual import events
@@ -23,6 +24,8 @@ from .results import ResultsTable
 from .run_summary import heading, layer_bars, loss_curve, progress
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ..runs.view import Row, RunView, RunWatcher, TrainingCurve
 
 #: A small panel shows one of these below its plot.
@@ -245,7 +248,7 @@ class RunPanel(Vertical, can_focus=True):
                 view.layers[found[-1]],
                 view.units[found[-1]],
                 view.widths,
-                descriptions.layer_names(view.spec),
+                {"weights": descriptions.layer_names(view.spec), "units": descriptions.unit_names(view.spec)},
             )
         )
 
@@ -301,7 +304,7 @@ def _layers_plot(
     weights: list[list[int]],
     units: list[list[int]],
     widths: list[list[int]],
-    layers: list[str],
+    names: Mapping[str, list[str]],
 ) -> Draw:
     """Bars of the weights and of the units, below or beside each other; if neither fits, only of what was pruned."""
     parts = [("weights", weights), ("units", units)]
@@ -313,13 +316,13 @@ def _layers_plot(
         room = width if is_tall or width < 60 else (width - 3) // 2
         blocks = []
         for of, counts in parts:
-            bars = layer_bars(counts, widths, layers, of, is_wide=room >= 60, ascii_only=ascii_only)
+            bars = layer_bars(counts, widths, names[of], of, is_wide=room >= 60, ascii_only=ascii_only)
             text = draw_bars(bars, width=room, colour=colour, ascii_only=ascii_only)
             blocks.append([fitted(f"{of} kept", room, ascii_only), *text.splitlines()])
         if is_tall:
             lines = blocks[0] + blocks[1]
         elif room < width:
-            lines = [f"{left}   {right}" for left, right in zip(*blocks, strict=True)]
+            lines = [f"{left}   {right}" for left, right in zip_longest(*blocks, fillvalue=" " * room)]
         else:
             lines = blocks[0]
         return "\n".join([fitted(name, width, ascii_only), *lines][:height])

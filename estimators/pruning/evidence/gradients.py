@@ -98,7 +98,8 @@ def group_fisher(sample: Sample) -> dict[str, NDArray]:
                 summed_by_unit((by_position(trace.outputs[place]) * by_position(errors[place])).sum(1), part, group)
                 for place, part in places[name]
             ]
-            totals[name] += shares @ sum(changes) ** 2
+            of_units = [change.reshape(len(change), -1, groups[name].size).sum(1) for change in changes]  # of all gates
+            totals[name] += shares @ sum(of_units) ** 2
     return arrays(totals)
 
 

@@ -98,11 +98,11 @@ class Sample:
 
 
 def silence(inputs: NDArray[np.floating], weights: NDArray[np.floating] | None = None) -> NDArray[np.floating]:
-    """The least value of each feature, (n_features,), over the samples that count.
+    """The least value of each feature, (n_features,), over the samples that count and have it.
 
     The activity of a feature is measured from there: the background of an image is silent.
     """
-    return np.min(inputs if weights is None else inputs[weights > 0], axis=0)
+    return np.fmin.reduce(inputs if weights is None else inputs[weights > 0], axis=0)
 
 
 def trace(network: Network, tensors: Mapping[str, Tensor], inputs: Tensor) -> Trace:
@@ -156,10 +156,17 @@ class Trace:
         self.activities.setdefault(group, []).append(values.detach())
 
     def behind(self, name: str) -> Tensor:
-        """The activities of the units that a layer writes, right after it did so, (n, outputs of the layer, ...)."""
+        """The activities of the units that a layer writes, right after it did so, (n, outputs of the layer, ...).
+
+        All gates of a recurrent cell write its units.
+        """
         groups, n_before = self._network.groups.values(), self._n_before[name]
-        found = [(part.start, g.name) for g in groups for part in g.of_role("producer") if part.tensor == name]
-        states = [self.activities[group][n_before.get(group, 0)] for _, group in sorted(found)]
+        found = [(p.start, g.name, p.blocks) for g in groups for p in g.of_role("producer") if p.tensor == name]
+        states = [
+            state
+            for _, group, blocks in sorted(found)
+            for state in [self.activities[group][n_before.get(group, 0)]] * blocks
+        ]
         return states[0] if len(states) == 1 else torch.cat(states, 1)
 
     def inputs(self, name: str, change: Callable[[Tensor], Tensor] | None = None) -> Tensor:
@@ -169,7 +176,7 @@ class Trace:
 
     def active_inputs(self, name: str, silence: Tensor) -> Tensor:
         """The activities that meet the weights of a layer, shape (n, positions, fan_in); `silence` is of features."""
-        if name == self._network.weights[0].name:
+        if name in self._network.readers_of_features:
             return self.inputs(name, lambda values: values - silence.reshape(values.shape[1:]))
         return self.inputs(name, torch.abs)
 
