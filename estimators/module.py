@@ -93,6 +93,7 @@ class PrunedModuleClassifier(BasePrunedClassifier):
         learning_rate: str = "constant",
         learning_rate_init: float = 0.001,
         momentum: float = 0.9,
+        max_grad_norm: float | None = None,
         max_iter: int = 20,
         tol: float = 1e-4,
         n_iter_no_change: int = 10,
@@ -137,6 +138,7 @@ class PrunedModuleClassifier(BasePrunedClassifier):
         self.learning_rate = learning_rate
         self.learning_rate_init = learning_rate_init
         self.momentum = momentum
+        self.max_grad_norm = max_grad_norm
         self.max_iter = max_iter
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change

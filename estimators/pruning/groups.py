@@ -223,7 +223,7 @@ def spread_units(group: Group, there: Mapping[str, Mask], units: Mask) -> Mask:
     inside = recurrent_tensors(group)
     parts = [part for part in group.of_role("producer") if part.tensor in inside]
     rows = [np.moveaxis(there[part.tensor], part.axis, 0).reshape(part.blocks, group.size, -1) for part in parts]
-    links = np.concatenate(rows).any(axis=0) if rows else np.zeros((group.size, group.size), bool)
+    links = np.asarray(np.concatenate(rows).any(axis=0)) if rows else np.zeros((group.size, group.size), bool)
     grown = units | links[:, units].any(axis=1)  # the rows are units that read others
     while (grown != units).any():
         units, grown = grown, grown | links[:, grown].any(axis=1)

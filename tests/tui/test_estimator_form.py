@@ -1,4 +1,4 @@
-"""The lab with a convolutional network: the form's fields, a run, and its network on the explore screen."""
+"""The lab with other networks than perceptrons: the fields of the form, a run, and its network on the explore screen."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from prunelab.estimators import load_model
 from prunelab.estimators.data.datasets import load_source
 from prunelab.estimators.parameters import PARAMETERS
 from prunelab.estimators.presets import PRESETS
+from prunelab.estimators.registry import ESTIMATORS
 from prunelab.tui.app import PrunelabApp
+from prunelab.tui.runs import descriptions
 from prunelab.tui.runs.spec import RunSpec, preset_of
 from prunelab.tui.runs.store import RunStore
 from prunelab.tui.runs.worker import Worker
@@ -26,6 +28,8 @@ from textual.widgets import Input
 
 TINY = {"channels": (3, 4), "kernel_size": 3, "padding": "same", "hidden_layer_sizes": (6,), "max_iter": 1}
 CNN = RunSpec(parameters=TINY, estimator="cnn", sparsities=(0.0, 0.5))
+CELLS = {"cell": "gru", "hidden_size": (3, 4), "n_layers": 2, "bidirectional": True, "input_size": 5, "max_iter": 1}
+RNN = RunSpec(parameters=CELLS, estimator="rnn", sparsities=(0.0, 0.5))
 
 
 @pytest.fixture(autouse=True)
@@ -90,6 +94,10 @@ def test_the_network_decides_which_fields_there_are():
         assert spec_in(app).parameters["max_iter"] == 7
         assert spec_in(app).parameters["channels"] == PRESETS["small-cnn"].parameters["channels"]
         await pilot.press("right")
+        await until(pilot, lambda: form_of(app).spec is not None and spec_in(app).estimator == "rnn")
+        assert shown(app) == {"cell", "hidden_size", "n_layers", "bidirectional", "input_size"}
+        assert spec_in(app).parameters["cell"] == PRESETS["small-gru"].parameters["cell"]
+        await pilot.press(*["right"] * (len(ESTIMATORS) - 2))
         await until(pilot, lambda: form_of(app).spec is not None and spec_in(app).estimator == "mlp")
         assert shown(app) == {"hidden_layer_sizes", "fit_intercept"}
         assert spec_in(app).parameters == {**before.parameters, "max_iter": 7}
@@ -129,9 +137,15 @@ def test_the_fields_hold_a_preset_without_loss(name):
     assert preset_of(spec_of(values_of(spec), spec)) == name
 
 
-@pytest.mark.parametrize("like", [CNN, RunSpec()], ids=["cnn", "mlp"])
-def test_the_fields_hold_a_network_whatever_the_experiment_before(like):
-    assert spec_of(values_of(CNN), like).is_like(CNN)
+@pytest.mark.parametrize("like", [CNN, RNN, RunSpec()], ids=["cnn", "rnn", "mlp"])
+@pytest.mark.parametrize("spec", [CNN, RNN], ids=["cnn", "rnn"])
+def test_the_fields_hold_a_network_whatever_the_experiment_before(spec, like):
+    assert spec_of(values_of(spec), like).is_like(spec)
+
+
+def test_a_number_of_widths_that_does_not_fit_is_refused_beside_its_field():
+    spec = RunSpec(estimator="rnn", parameters={"hidden_size": (3, 4, 5), "n_layers": 2})
+    assert list(spec.problems()) == ["hidden_size"]
 
 
 def test_the_network_of_a_preset_fits_its_data():
@@ -141,14 +155,27 @@ def test_the_network_of_a_preset_fits_its_data():
     assert "no outputs left" in network_problem(RunSpec(dataset="digits", estimator="cnn"))
 
 
-def test_the_explorer_prunes_and_saves_filters(home, tmp_path):
-    run = RunStore().create(CNN)
+@pytest.mark.parametrize(
+    ("spec", "names", "units"),
+    [
+        (CNN, ["conv1", "conv2", "hidden1", "output"], [3, 4, 6, 10]),
+        (
+            RNN,
+            ["input", *(f"{c}.{p}" for c in ("rnn1", "backward1", "rnn2", "backward2") for p in ("input", "recurrent")),
+             "output"],
+            [5, 3, 3, 3, 3, 4, 4, 4, 4, 10],
+        ),
+    ],
+    ids=["cnn", "rnn"],
+)  # fmt: skip
+def test_the_explorer_prunes_and_saves_units(spec, names, units, home, tmp_path):
+    run = RunStore().create(spec)
     worker = Worker(run)
     assert worker.work() == "finished"
     worker.close()
     request: dict[str, Any] = {
         "model": str(run.model_path(0)),
-        "source": CNN.source.to_json(),
+        "source": spec.source.to_json(),
         "content": None,
         "sparsity": 0.5,
         "ways": {"granularity": "unit"},
@@ -159,14 +186,14 @@ def test_the_explorer_prunes_and_saves_filters(home, tmp_path):
     explorer = Explorer()
     answers = list(explorer.prune(request))
     network = next(Network(**answer["network"]) for answer in answers if "network" in answer)
-    assert network.layer_names == ["conv1", "conv2", "hidden1", "output"]
+    assert network.layer_names == names == descriptions.layer_names(spec)
     exact = answers[-1]
-    assert [total for _, total in exact["figures"]["units"]] == [3, 4, 6, 10]
+    assert [total for _, total in exact["figures"]["units"]] == units
     assert len(exact["gallery"]["pictures"]) == 4
     row = next(row for row in run.points() if (row["granularity"], row["sparsity"]) == ("unit", 0.5))
     assert exact["figures"]["accuracy"] == row["accuracy"]
     list(explorer.save(request))
     saved = load_model(tmp_path / "pruned.safetensors")
     assert saved.sparsity_ == pytest.approx(exact["figures"]["achieved_sparsity"])
-    data = load_source(CNN.source)
+    data = load_source(spec.source)
     assert np.mean(saved.predict(data.X_test) == data.y_test) == pytest.approx(row["accuracy"])

@@ -36,9 +36,12 @@ def test_the_registry_names_classes_and_their_files(name, tmp_path):
     cls = estimator_class(name)
     assert cls.__name__ == REGISTRY[name].class_name
     X, y = np.random.default_rng(0).normal(size=(30, 16)).astype(np.float32), np.arange(30) % 3
-    fitted = cls(max_iter=1, hidden_layer_sizes=(5,), random_state=0)
-    if name == "cnn":
-        fitted.set_params(channels=(2,), kernel_size=3)
+    small = {
+        "mlp": {"hidden_layer_sizes": (5,)},
+        "cnn": {"channels": (2,), "kernel_size": 3, "hidden_layer_sizes": (5,)},
+        "rnn": {"hidden_size": 5},
+    }
+    fitted = cls(max_iter=1, random_state=0, **small[name])
     fitted.fit(X, y).save(tmp_path / "model.safetensors")
     loaded = load_model(tmp_path / "model.safetensors")
     assert type(loaded) is cls
@@ -75,7 +78,7 @@ def test_a_spec_without_an_estimator_is_of_a_perceptron():
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"estimator": "rnn"}, "estimator must be one of 'mlp', 'cnn', got 'rnn'"),
+        ({"estimator": "tree"}, "estimator must be one of 'mlp', 'cnn', .*, got 'tree'"),
         ({"estimator": "mlp"}, "channels is a parameter of estimator 'cnn', and this one is 'mlp'"),
         ({"parameters": {"fit_intercept": True}}, "fit_intercept is a parameter of estimator 'mlp'"),
         ({"parameters": {"kernel_size": 0}}, "kernel_size must be"),
@@ -197,7 +200,9 @@ def test_fit_saves_a_convolutional_network(store, tmp_path, capsys):
         (["--channels", "3"], "--channels is an option of --estimator cnn, and this is --estimator mlp"),
         (["--estimator", "cnn", "--fit-intercept"], "--fit-intercept is an option of --estimator mlp"),
         (["--preset", "small-cnn", "--fit-intercept"], "and this is --estimator cnn"),
-        (["--estimator", "rnn"], "invalid choice: 'rnn'"),
+        (["--estimator", "tree"], "invalid choice: 'tree'"),
+        (["--estimator", "rnn", "--hidden-size", "3,4"], "units of all layers, of each of the n_layers=1 layers"),
+        (["--estimator", "rnn", "--criterion", "synflow"], "no meaning through the gates and steps"),
         (["--estimator", "cnn"], "no outputs left for images of 8x8"),
         (["--estimator", "cnn", "--channels", "x"], "must be the widths"),
     ],
