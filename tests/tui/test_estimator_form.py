@@ -1,4 +1,4 @@
-"""The lab with other networks than perceptrons: the fields of the form, a run, and its network on the explore screen."""
+"""The lab with networks that are no perceptrons: the fields, a run, and the network on the explore screen."""
 
 from __future__ import annotations
 
