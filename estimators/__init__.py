@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .module import PrunedModuleClassifier
     from .path import ORIGINAL_SPARSITIES, iter_sparsity_path, sparsity_path
     from .persistence import ModelFileError, load_model
+    from .resnet import PrunedResNetClassifier
     from .rnn import PrunedRNNClassifier
     from .selection import PrunedClassifierCV, PrunedMLPClassifierCV
     from .studies.run import run_study, sweep
@@ -34,6 +35,7 @@ _HOME = {
     "PrunedMLPClassifierCV": "selection",
     "PrunedModuleClassifier": "module",
     "PrunedRNNClassifier": "rnn",
+    "PrunedResNetClassifier": "resnet",
     "PruningWarning": "messages",
     "SparsityPathDisplay": "display",
     "TrainingDiverged": "training.loop",
@@ -59,6 +61,7 @@ __all__ = [
     "PrunedMLPClassifierCV",
     "PrunedModuleClassifier",
     "PrunedRNNClassifier",
+    "PrunedResNetClassifier",
     "PruningWarning",
     "SparsityPathDisplay",
     "TrainingDiverged",

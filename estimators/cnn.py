@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .base import BasePrunedClassifier
-from .messages import PruningWarning, warn_caller
+from .images import image_shape
 from .networks.cnn import CNNNetwork
-from .networks.shapes import has_channels_last
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,6 +51,11 @@ class PrunedCNNClassifier(BasePrunedClassifier):
         What a row of X is. Not needed where X has the shape (n, height, width) or (n, channels, height, width).
         Without it, rows whose length is a square number are square grey images; other rows are one line of pixels,
         with a warning.
+    augment : {"none", "crop", "crop-flip"}, default="none"
+        Change the images of each update: "crop" surrounds them with an eighth of their height and width (4 pixels of
+        32) of the least value in the data, and takes a random part of the original size; "crop-flip" also mirrors
+        half of them. The changes are drawn from the seed. (K. He et al., "Deep Residual Learning for Image
+        Recognition", CVPR 2016, section 4.2.)
     solver, alpha, batch_size, learning_rate, learning_rate_init, momentum
         As in `PrunedMLPClassifier`; so are all further parameters.
 
@@ -99,6 +102,7 @@ class PrunedCNNClassifier(BasePrunedClassifier):
         activation: str = "relu",
         batch_norm: bool = False,
         sample_shape: Sequence[int] | None = None,
+        augment: str = "none",
         solver: str = "adam",
         alpha: float = 0.0,
         batch_size: int = 100,
@@ -150,6 +154,7 @@ class PrunedCNNClassifier(BasePrunedClassifier):
         self.activation = activation
         self.batch_norm = batch_norm
         self.sample_shape = sample_shape
+        self.augment = augment
         self.solver = solver
         self.alpha = alpha
         self.batch_size = batch_size
@@ -198,7 +203,7 @@ class PrunedCNNClassifier(BasePrunedClassifier):
     def make_network(self, sample_shape: tuple[int, ...], n_classes: int) -> CNNNetwork:
         """See `BasePrunedClassifier.make_network`."""
         network = CNNNetwork(
-            self._image_shape(sample_shape),
+            image_shape(self.sample_shape, sample_shape),
             _widths(self.channels),
             int(self.kernel_size),
             int(self.pooling),
@@ -226,46 +231,6 @@ class PrunedCNNClassifier(BasePrunedClassifier):
             "sample_shape": network.sample_shape,
         }
 
-    def _image_shape(self, seen: tuple[int, ...]) -> tuple[int, int, int]:
-        """Channels, height and width of a sample whose shape in X is `seen`."""
-        given = None if self.sample_shape is None else tuple(map(int, self.sample_shape))
-        if len(seen) > 3:
-            raise ValueError(f"X must have samples of 1 to 3 dimensions, got samples of shape {seen}")
-        if len(seen) > 1:
-            if given is not None and _with_channels(given) != _with_channels(seen):
-                raise ValueError(f"X has samples of shape {seen}, and sample_shape is {given}: leave it at None")
-            if given is None and has_channels_last(seen):
-                raise ValueError(
-                    f"X has samples of shape {seen}, whose channels seem to be last: they must come first, "
-                    f"np.moveaxis(X, -1, 1); or set sample_shape={seen} if they do"
-                )
-            return _with_channels(seen)
-        n_features = math.prod(seen)
-        if given is not None:
-            if math.prod(given) != n_features:
-                raise ValueError(f"sample_shape={given} has {math.prod(given)} pixels, and X has {n_features} features")
-            if has_channels_last(given):
-                warn_caller(
-                    f"sample_shape={given} is taken for {given[0]} channels of {given[1]}x{given[2]} pixels: channels "
-                    "come first",
-                    PruningWarning,
-                )
-            return _with_channels(given)
-        side = math.isqrt(n_features)
-        if side * side == n_features:
-            return 1, side, side
-        warn_caller(
-            f"{n_features} features are no square image, so each sample is taken for one line of pixels: set "
-            "sample_shape to describe a row",
-            PruningWarning,
-        )
-        return 1, 1, n_features
-
 
 def _widths(value: int | Sequence[int]) -> tuple[int, ...]:
     return tuple(int(width) for width in np.atleast_1d(np.asarray(value, dtype=int)))
-
-
-def _with_channels(shape: tuple[int, ...]) -> tuple[int, int, int]:
-    channels = shape[0] if len(shape) == 3 else 1
-    return channels, shape[-2], shape[-1]

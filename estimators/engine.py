@@ -103,6 +103,7 @@ def choices_of(classifier: BasePrunedClassifier) -> Choices:
         min_kept=int(least) if isinstance(least, numbers.Integral) else float(least),
         distribution=classifier.distribution,
         pattern=classifier.pattern,
+        prune_residual=bool(getattr(classifier, "prune_residual", False)),  # only of residual networks
     )
 
 
@@ -153,6 +154,7 @@ def task_of(
         early_stopping=early_stopping if isinstance(early_stopping, str) else bool(early_stopping),
         learning_rate=classifier.learning_rate,
         max_grad_norm=None if classifier.max_grad_norm is None else float(classifier.max_grad_norm),
+        augment=getattr(classifier, "augment", "none"),  # only of images
     )
     precision = resolve_precision(classifier.precision, device, n_samples * network.dense_macs)
     fraction = float(classifier.validation_fraction) if early_stopping else 0.0

@@ -22,6 +22,7 @@ from .messages import as_text, warn_caller
 from .pruning.evidence import Evidence
 from .pruning.pruner import Pruned, Pruner
 from .recalibration import recalibrated
+from .training.augmentation import Augmentation
 from .training.loop import first_checkpoint, train
 from .training.state import Data, Recipe, Training
 
@@ -344,7 +345,11 @@ def on_device(samples: Samples, task: Task) -> Data:
     device = torch.device(task.device)
     weights = None if samples.weights is None else as_tensor(samples.weights).to(device)
     inputs = as_tensor(samples.inputs).to(device, getattr(torch, task.precision))
-    return Data(inputs, as_tensor(samples.codes).to(device), weights)
+    augmentation = None
+    if task.recipe.augment != "none":
+        shape = getattr(task.network, "sample_shape")  # noqa: B009 (only networks of images are augmented)
+        augmentation = Augmentation(shape, float(samples.inputs.min()), flips=task.recipe.augment == "crop-flip")
+    return Data(inputs, as_tensor(samples.codes).to(device), weights, augmentation)
 
 
 def _name_of(task: Task, samples: Samples) -> str:

@@ -132,6 +132,34 @@ PRESETS = {
         },
         estimator="rnn",
     ),
+    "resnet-8": Preset(
+        "ResNet-8, on Fashion-MNIST",
+        "a residual network with 8 layers on photographs of clothes, 4 epochs, measured again after pruning",
+        dataset="fashion-mnist",
+        parameters={
+            "max_iter": 4,
+            "learning_rate": "cosine",
+            "learning_rate_init": 0.005,
+            "recalibrate": True,
+            "prune_residual": True,
+        },
+        estimator="resnet",
+    ),
+    "small-resnet": Preset(
+        "Small ResNet, on digits",
+        "a residual network with 8 layers of 8, 16 and 32 channels on the digits, measured again after pruning",
+        dataset="digits",
+        parameters={
+            "width": 8,
+            "batch_size": 50,
+            "max_iter": 10,
+            "learning_rate": "cosine",
+            "learning_rate_init": 0.01,
+            "recalibrate": True,
+            "prune_residual": True,
+        },
+        estimator="resnet",
+    ),
 }
 
 

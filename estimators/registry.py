@@ -43,6 +43,7 @@ REGISTRY = {
     "mlp": EstimatorEntry("multi-layer perceptron", "MLP", "mlp", "PrunedMLPClassifier"),
     "cnn": EstimatorEntry("convolutional network", "CNN", "cnn", "PrunedCNNClassifier"),
     "rnn": EstimatorEntry("recurrent network", "RNN", "rnn", "PrunedRNNClassifier"),
+    "resnet": EstimatorEntry("residual network", "ResNet", "resnet", "PrunedResNetClassifier"),
 }
 
 #: The names of the classifiers.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .networks.shapes import cell_sizes, map_shapes
+from .networks.shapes import cell_sizes, map_shapes, resnet_groups, resnet_layers
 
 Parameters = Mapping[str, Any]
 
@@ -116,5 +116,17 @@ STRUCTURES = {
             "with biases",
         ],
         described=("cell", "hidden_size", "n_layers", "bidirectional", "input_size"),
+    ),
+    "resnet": Structure(
+        kind=lambda given: f"ResNet-{given['depth']}",
+        widths=lambda given: (
+            [w * 2**i for w in _sizes(given["width"]) for i in range(3)]
+            if len(_sizes(given["width"])) == 1
+            else _sizes(given["width"])
+        ),
+        layers=lambda given: resnet_layers(given["depth"], given["shortcut"]),
+        units=lambda given: resnet_groups(given["depth"]),
+        words=lambda given: [f"{given['shortcut']} shortcuts"],
+        described=("depth", "width", "shortcut"),
     ),
 }

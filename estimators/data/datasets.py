@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..messages import as_text
+from .cifar import IMAGE_SHAPE, CifarDataset, cifar_state, load_cifar
 from .errors import DatasetError
 from .idx import IdxDataset, State, idx_folder, idx_state, load_idx
 from .mnist1d import LENGTH, N_CLASSES, N_TRAIN, PER_CLASS, make_mnist1d
@@ -90,6 +91,9 @@ _IDX_DATASETS = {
 }
 
 
+_CIFAR = CifarDataset()
+
+
 @dataclass(frozen=True)
 class DatasetInfo:
     """The description of one data set by `describe_datasets`.
@@ -130,7 +134,7 @@ class DatasetInfo:
 
 def dataset_names() -> list[str]:
     """List the names that `load_dataset` knows."""
-    return ["digits", *_IDX_DATASETS, "mnist1d"]
+    return ["digits", *_IDX_DATASETS, _CIFAR.name, "mnist1d"]
 
 
 def describe_datasets(root: str | os.PathLike[str] | None = None) -> list[DatasetInfo]:
@@ -178,6 +182,22 @@ def describe_datasets(root: str | os.PathLike[str] | None = None) -> list[Datase
                 download_mb=dataset.download_mb,
             )
         )
+    folder = data_folder(root)
+    state, checked = cifar_state(_CIFAR, folder)
+    infos.append(
+        DatasetInfo(
+            name=_CIFAR.name,
+            description=_CIFAR.description,
+            n_train=_CIFAR.n_train,
+            n_test=_CIFAR.n_per_file,
+            image_shape=IMAGE_SHAPE,
+            n_classes=len(_CIFAR.class_names),
+            state=state,
+            where=str(folder),
+            checked=checked,
+            download_mb=_CIFAR.download_mb,
+        )
+    )
     infos.append(
         DatasetInfo(
             name="mnist1d",
@@ -382,6 +402,8 @@ def _load_clean(
             scaling = "signed" if pixels == "auto" else pixels
             if name == "digits":
                 bunch = _load_digits(scaling)
+            elif name == _CIFAR.name:
+                bunch = load_cifar(_CIFAR, data_folder(source.root), scaling, download, progress, on_bytes)
             else:
                 bunch = load_idx(_IDX_DATASETS[name], data_folder(source.root), scaling, download, progress, on_bytes)
             if scaling != "signed":

@@ -11,13 +11,9 @@ import gzip
 import hashlib
 import math
 import os
-import re
-import socket
 import sys
-import tempfile
-import threading
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -25,16 +21,11 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .downloads import Place, download
 from .errors import DatasetError, one_line
 
 if TYPE_CHECKING:
     from sklearn.utils import Bunch
-
-DOWNLOAD_TIMEOUT = 30.0
-"""Seconds a download may stay silent before it counts as failed."""
-
-SECONDS_BETWEEN_LOOKS = 0.2
-"""Seconds between reports of the bytes received."""
 
 State = Literal["ready", "not downloaded", "damaged"]
 
@@ -226,87 +217,27 @@ def _download(
     progress: Callable[[str], object] | None,
     on_bytes: Callable[[int], object] | None,
 ) -> list[NDArray[np.uint8]]:
-    """Let torchvision download a data set, verify it, put it into its place, and return its arrays.
-
-    The files arrive in a temporary folder beside their place and are moved only when they are verified,
-    so that a download that fails or is interrupted leaves nothing behind.
-    """
-    folder = idx_folder(dataset, root)
-    if progress is not None:
-        progress(f"Downloading {dataset.folder} (about {dataset.download_mb} MB) to {folder}.")
-    try:
-        _make_private(root)
-        with tempfile.TemporaryDirectory(dir=root, prefix=".download-") as temporary:
-            arrived = idx_folder(dataset, Path(temporary))
-            with contextlib.nullcontext() if on_bytes is None else _watched(arrived, on_bytes):
-                _run_torchvision(dataset.folder, Path(temporary))
-            arrays = [_read(dataset, file, arrived) for file in idx_files(dataset)]
-            _make_private(folder)
-            for path in arrived.iterdir():
-                path.replace(folder / path.name)
-    except DatasetError as error:
-        raise DatasetError(
-            f"the files that arrived for {dataset.folder} are not the genuine ones and were thrown away: try "
-            f"again later, {_otherwise(dataset, folder)}"
-        ) from error
-    except Exception as error:  # torchvision and the network raise nearly anything
-        raise DatasetError(
-            f"{dataset.folder} could not be downloaded ({_reason(error)}): check the connection and that "
-            f"{root} can be written, {_otherwise(dataset, folder)}"
-        ) from error
-    return arrays
+    """Let torchvision download a data set, verify it, put it into its place, and return its arrays."""
+    place = Place(dataset.folder, dataset.download_mb, root, idx_folder(dataset, Path()))
+    return download(
+        place,
+        lambda temporary: _run_torchvision(dataset.folder, temporary),
+        lambda arrived: [_read(dataset, file, arrived) for file in idx_files(dataset)],
+        _otherwise(dataset, idx_folder(dataset, root)),
+        progress,
+        on_bytes,
+    )
 
 
 def _run_torchvision(class_name: str, root: Path) -> None:
     """Download with torchvision. Its progress bar goes to standard error, and nothing to standard output."""
     from ..backend import import_torchvision
 
-    with _socket_timeout(DOWNLOAD_TIMEOUT), contextlib.redirect_stdout(sys.stderr):
+    with contextlib.redirect_stdout(sys.stderr):
         getattr(import_torchvision().datasets, class_name)(root, train=True, download=True)
 
 
-@contextlib.contextmanager
-def _socket_timeout(seconds: float) -> Iterator[None]:
-    """Make connections that stay silent fail, because torchvision would wait for ever."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
-
-
-@contextlib.contextmanager
-def _watched(folder: Path, on_bytes: Callable[[int], object]) -> Iterator[None]:
-    """Report the bytes of the archives in a folder, because torchvision reports no progress to callers."""
-    done = threading.Event()
-
-    def watch() -> None:
-        while not done.wait(SECONDS_BETWEEN_LOOKS):
-            on_bytes(sum(path.stat().st_size for path in folder.glob("*.gz")))
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        done.set()
-        watcher.join()
-
-
-def _make_private(folder: Path) -> None:
-    """Create a folder and the missing ones above it, open to their owner only."""
-    for path in (*reversed(folder.parents), folder):
-        path.mkdir(mode=0o700, exist_ok=True)
-
-
 # Messages -----------------------------------------------------------------------------------------------
-
-
-def _reason(error: BaseException) -> str:
-    """Why a download failed: the first of the failures that torchvision reports together."""
-    network = re.search(r"<urlopen error (?:\[Errno -?\d+\] )?([^>]+)>", str(error))
-    return f"no connection: {one_line(OSError(network[1]))}" if network else one_line(error)
 
 
 def _how(dataset: IdxDataset) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
@@ -19,12 +18,11 @@ from .layers import (
     batch_normalisation,
     channels_last,
     convolve,
-    glorot,
+    initial_tensors,
     max_pool,
     normalised_zeros,
     one_position,
     patches_of_maps,
-    uniform,
 )
 from .shapes import map_shapes, window
 
@@ -195,28 +193,8 @@ class CNNNetwork(Network):
         return f"{layer}.bias", 1
 
     def initial(self, seed: int) -> dict[str, NDArray[np.float32]]:
-        """Draw weights and biases uniformly from -1/sqrt(fan_in) to 1/sqrt(fan_in), as PyTorch's layers do.
-
-        With "glorot", the weights are normal with variance 2 / (fan_in + fan_out), and the biases zero. Batch
-        normalisation begins as the identity.
-        """
-        rng = np.random.default_rng(seed)
-        starts = {"scale": 1.0, "shift": 0.0, "mean": 0.0, "variance": 1.0}
-        tensors: dict[str, NDArray[np.float32]] = {}
-        for name, record in self.records.items():
-            kind = name.rpartition(".")[2]
-            fan_in = self.records[f"{name.rpartition('.')[0]}.weight"].fan_in
-            if kind in starts:
-                tensors[name] = np.full(record.shape, starts[kind], np.float32)
-            elif self.init != "glorot":
-                tensors[name] = uniform(rng, record.shape, fan_in)
-            elif kind == "bias":
-                tensors[name] = np.zeros(record.shape, np.float32)
-            else:
-                width = record.shape[record.output_axis]
-                area = math.prod(record.shape[2:])
-                tensors[name] = glorot(rng, record.shape, fan_in, width * area)
-        return tensors
+        """Draw the tensors; see `prunelab.estimators.networks.layers.initial_tensors`."""
+        return initial_tensors(self.records, seed, self.init)
 
     @property
     def is_piecewise_linear(self) -> bool:  # noqa: D102

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from .base import TensorRecord
+
 _aten = torch.ops.aten
 
 #: Added to the variance in batch normalisation (the value of PyTorch).
@@ -76,16 +78,40 @@ def orthogonal(rng: np.random.Generator, size: int) -> NDArray[np.float32]:
     return (q * np.sign(np.diag(r))).astype(np.float32)
 
 
+def initial_tensors(records: Mapping[str, TensorRecord], seed: int, init: str) -> dict[str, NDArray[np.float32]]:
+    """Draw weights and biases uniformly from -1/sqrt(fan_in) to 1/sqrt(fan_in), as PyTorch's layers do.
+
+    With ``init="glorot"``, the weights are normal with variance 2 / (fan_in + fan_out), and the biases zero. Batch
+    normalisation begins as the identity.
+    """
+    rng = np.random.default_rng(seed)
+    starts = {"scale": 1.0, "shift": 0.0, "mean": 0.0, "variance": 1.0}
+    tensors: dict[str, NDArray[np.float32]] = {}
+    for name, record in records.items():
+        layer, _, kind = name.rpartition(".")
+        fan_in = records[f"{layer}.weight"].fan_in
+        if kind in starts:
+            tensors[name] = np.full(record.shape, starts[kind], np.float32)
+        elif init != "glorot":
+            tensors[name] = uniform(rng, record.shape, fan_in)
+        elif kind == "bias":
+            tensors[name] = np.zeros(record.shape, np.float32)
+        else:
+            fan_out = record.shape[record.output_axis] * int(np.prod(record.shape[2:]))
+            tensors[name] = glorot(rng, record.shape, fan_in, fan_out)
+    return tensors
+
+
 def one_position(values: Tensor) -> Tensor:
     """What meets the weights of a linear layer: values (n, n_in) as (n, 1, n_in)."""
     return values[:, None]
 
 
-def patches_of_maps(values: Tensor, kernel_size: tuple[int, int], padding: str) -> Tensor:
+def patches_of_maps(values: Tensor, kernel_size: tuple[int, int], padding: str, stride: int = 1) -> Tensor:
     """What meets the weights of a convolution: maps (n, channels, ...) as (n, positions, channels * kernel area)."""
     if padding == "same":
         values = functional.pad(values, _same_pads(kernel_size))
-    return functional.unfold(values, kernel_size).mT
+    return functional.unfold(values, kernel_size, stride=stride).mT
 
 
 def _same_pads(kernel_size: tuple[int, int]) -> list[int]:
@@ -104,7 +130,7 @@ def channels_last(values: Tensor) -> Tensor:
     return positions.reshape(-1).view(positions.shape).movedim(-1, 1)  # also with one channel, unlike `contiguous`
 
 
-def convolve(values: Tensor, weight: Tensor, bias: Tensor | None, padding: str) -> Tensor:
+def convolve(values: Tensor, weight: Tensor, bias: Tensor | None, padding: str, stride: int = 1) -> Tensor:
     """Convolve in two dimensions; also with no filters or no channels, where PyTorch has no convolution.
 
     Parameters
@@ -113,19 +139,21 @@ def convolve(values: Tensor, weight: Tensor, bias: Tensor | None, padding: str) 
     weight : Tensor, shape (filters, channels, kernel height, kernel width)
     bias : Tensor, shape (filters,), optional
     padding : {"valid", "same"}
+    stride : int, default=1
+        Positions from one output to the next.
     """
     height, width = weight.shape[2:]
     if 0 in weight.shape[:2]:
         lost = (height - 1, width - 1) if padding == "valid" else (0, 0)
-        size = [length - less for length, less in zip(values.shape[2:], lost, strict=True)]
+        size = [(length - less - 1) // stride + 1 for length, less in zip(values.shape[2:], lost, strict=True)]
         empty = values.new_zeros(len(values), len(weight), *size)
         return empty if bias is None else empty + bias[:, None, None]
     weight = channels_last(weight)
     if padding == "same" and height % 2 and width % 2:
-        return functional.conv2d(values, weight, bias, padding=(height // 2, width // 2))
+        return functional.conv2d(values, weight, bias, stride, (height // 2, width // 2))
     if padding == "same":
         values = functional.pad(values, _same_pads((height, width)))
-    return functional.conv2d(values, weight, bias)
+    return functional.conv2d(values, weight, bias, stride)
 
 
 def max_pool(values: Tensor, size: tuple[int, int]) -> Tensor:

@@ -102,11 +102,11 @@ class ModuleNetwork(Network):
     def with_widths(self, widths: Mapping[str, int]) -> Self:  # noqa: D102
         raise NotImplementedError
 
-    def constant_outputs(self, group: str, tensors: Mapping[str, NDArray]) -> NDArray:
+    def constant_outputs(self, group: str, reader: str, tensors: Mapping[str, NDArray]) -> NDArray:
         """See `Network.constant_outputs`; NaN, which is not known, but for units without biases."""
         raise NotImplementedError
 
-    def fold_target(self, group: str) -> None:
+    def fold_target(self, reader: str) -> None:
         """See `Network.fold_target`: what reads a unit of a module need not have a bias."""
 
     def initial(self, seed: int) -> dict[str, NDArray[np.float32]]:

@@ -107,3 +107,25 @@ def cell_sizes(hidden_size: int | Sequence[int], n_layers: int, bidirectional: b
         f"hidden_size must be the units of all layers, of each of the n_layers={n_layers} layers, {each}, got "
         f"{len(sizes)} numbers"
     )
+
+
+def resnet_layers(depth: int, shortcut: str) -> list[str]:
+    """The names of the layers with weights of a residual network; see `prunelab.estimators.networks.resnet`."""
+    per_stage = (depth - 2) // 6
+    names = ["stem"]
+    for i in range(3 * per_stage):
+        names += [f"block{i + 1}.conv1", f"block{i + 1}.conv2"]
+        if shortcut == "projection" and i >= per_stage and i % per_stage == 0:
+            names.append(f"block{i + 1}.projection")
+    return [*names, "output"]
+
+
+def resnet_groups(depth: int) -> list[str]:
+    """The names of the groups of units of a residual network, the output last."""
+    per_stage = (depth - 2) // 6
+    names = ["stream1"]
+    for i in range(3 * per_stage):
+        names.append(f"block{i + 1}.conv1")
+        if i >= per_stage and i % per_stage == 0:
+            names.append(f"stream{i // per_stage + 1}")
+    return [*names, "output"]

@@ -28,6 +28,7 @@ from .values import (
     MAX_WIDTH,
     at_least,
     class_weights,
+    depth,
     device,
     flag,
     folder,
@@ -52,9 +53,11 @@ from .values import (
 
 SOLVERS = ("adam", "sgd")
 INITS = ("uniform", "glorot")
-LEARNING_RATES = ("constant", "cosine")
+LEARNING_RATES = ("constant", "cosine", "step")
 PADDINGS = ("valid", "same")
 CELLS = ("lstm", "gru", "rnn")
+SHORTCUTS = ("projection", "padding")
+AUGMENTATIONS = ("none", "crop", "crop-flip")
 ACTIVATIONS = ("relu", "tanh", "logistic", "identity")
 
 FINE_TUNE_SUMMARIES = {
@@ -71,6 +74,8 @@ _ONE_REDUCTION = {"magnitude", "lamp", "random", "activation", "apoz", "activity
 _CNN = ("cnn",)
 _MODULE = ("module",)
 _RNN = ("rnn",)
+_RESNET = ("resnet",)
+_IMAGES = ("cnn", "resnet")
 _LAYERED = ("mlp", "cnn")
 
 
@@ -85,6 +90,11 @@ def _matters_to_units(values: Mapping[str, Any]) -> bool:
     """Whether it matters how the scores of weights make that of a unit."""
     is_default = values["reduce"] == ("auto",) and set(values["criterion"]) <= _ONE_REDUCTION
     return "unit" in values["granularity"] and not is_default
+
+
+def _is_normalised(values: Mapping[str, Any]) -> bool:
+    """Whether the network has batch normalisation: always, or by a parameter."""
+    return values.get("estimator") in _RESNET or bool(values.get("batch_norm"))
 
 
 def _is_retrained(values: Mapping[str, Any]) -> bool:
@@ -141,6 +151,38 @@ NETWORK = (
         label="padding",
         notes={"valid": "filters stay within the maps, which shrink", "same": "zeros around the maps keep their size"},
         estimators=_CNN,
+    ),
+    Parameter(
+        "depth",
+        8,
+        depth(),
+        "network",
+        "layers with weights: 8, 14, 20 or another 6n+2",
+        "N",
+        label="depth",
+        hint="8, 14, 20, ...",
+        estimators=_RESNET,
+    ),
+    Parameter(
+        "width",
+        16,
+        one_or_several(),
+        "network",
+        "channels of the first stage, which double in the second and third",
+        "N",
+        label="width",
+        hint="16",
+        estimators=_RESNET,
+    ),
+    Parameter(
+        "shortcut",
+        "projection",
+        one_of(SHORTCUTS),
+        "network",
+        "projection, or padding: how a shortcut changes its width",
+        label="shortcut",
+        notes={"projection": "a convolution of 1x1", "padding": "every second position, and zeros in new channels"},
+        estimators=_RESNET,
     ),
     Parameter(
         "hidden_layer_sizes",
@@ -241,7 +283,7 @@ NETWORK = (
         "height and width of the images in a row (steps and features), or channels, height and width",
         "N,N",
         default_words="square images",
-        estimators=(*_CNN, *_RNN, *_MODULE),
+        estimators=(*_IMAGES, *_RNN, *_MODULE),
     ),
     Parameter(
         "init",
@@ -294,7 +336,7 @@ TRAINING = (
         "constant",
         one_of(LEARNING_RATES),
         "training",
-        "constant, or cosine: falls to zero",
+        "constant, cosine: falls to zero, or step: a tenth after 1/2 and 3/4 of the epochs",
     ),
     Parameter(
         "learning_rate_init",
@@ -330,6 +372,20 @@ TRAINING = (
         "scale the gradients of a step down to this norm",
         "X",
         default_words="as they are",
+    ),
+    Parameter(
+        "augment",
+        "none",
+        one_of(AUGMENTATIONS),
+        "training",
+        "none, crop or crop-flip: random parts of the images, or also their mirror images",
+        label="augment",
+        notes={
+            "none": "the images as they are",
+            "crop": "random parts of the images with a border",
+            "crop-flip": "random parts, half of them mirrored",
+        },
+        estimators=_IMAGES,
     ),
     Parameter(
         "tol",
@@ -499,14 +555,24 @@ PRUNING = (
         choice_labels={False: "not pruned", True: "pruned", "half": "at half the rate"},
     ),
     Parameter(
+        "prune_residual",
+        False,
+        flag(),
+        "pruning",
+        "prune the channels of the residual stream, too",
+        label="prune stream",
+        matters=lambda values: "unit" in values["granularity"],
+        estimators=_RESNET,
+    ),
+    Parameter(
         "recalibrate",
         False,
         flag(),
         "pruning",
         "re-estimate the statistics of batch normalisation after pruning",
         label="recalibrate",
-        matters=lambda values: bool(values.get("batch_norm")),
-        estimators=_CNN,
+        matters=_is_normalised,
+        estimators=_IMAGES,
     ),
     Parameter(
         "fine_tune_iter",

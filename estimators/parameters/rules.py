@@ -152,7 +152,7 @@ def _control_conflicts(given: Mapping[str, Any]) -> dict[str, str]:
 
 def _retraining_conflicts(given: Mapping[str, Any]) -> dict[str, str]:
     found = {}
-    if given.get("recalibrate") and not given["batch_norm"]:
+    if given.get("recalibrate") and "batch_norm" in given and not given["batch_norm"]:
         found["recalibrate"] = (
             "recalibrate must be False without batch_norm=True: there are no running statistics to measure again"
         )

@@ -164,6 +164,16 @@ def one_or_several() -> Values:
     return replace(sizes, accepts=accepts, words=f"a whole number from 1 to {MAX_WIDTH:,}, or several", read=read)
 
 
+def depth() -> Values:
+    """Layers of a residual network with three stages of blocks of two."""
+    count = whole(8)
+
+    def accepts(value: Any) -> bool:
+        return count.accepts(value) and (value - 2) % 6 == 0
+
+    return replace(count, accepts=accepts, words="6n+2 with n of at least 1: 8, 14, 20, 26, ...")
+
+
 def sample_shape() -> Values:
     """The height and width of images, perhaps with their channels before them; or None."""
     sizes = widths()

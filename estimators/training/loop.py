@@ -237,7 +237,7 @@ class _Loop:
             progress = (epoch + (batch - 1) / len(batches)) / self._recipe.max_iter
             self._optimiser.learning_rate = self._recipe.rate(progress)
             with self._randomness(epoch, batch):
-                total_loss.add_(self._step(rows), alpha=len(rows))
+                total_loss.add_(self._step(rows, epoch, batch), alpha=len(rows))
             self._look(epoch * len(batches) + batch)
             self._report.batch(len(rows), partial(self._state, epoch, batch, total_loss))
         mean_loss = float(total_loss) / len(self._data)
@@ -252,10 +252,13 @@ class _Loop:
         numbers = [self._seed, self._begin.first_step, epoch, batch]
         return drawn_from(int(np.random.SeedSequence(numbers).generate_state(1)[0]), self._device)
 
-    def _step(self, rows: Tensor) -> Tensor:
+    def _step(self, rows: Tensor, epoch: int, batch: int) -> Tensor:
         """One update; returns the loss before it."""
         data = self._data
-        samples = data.inputs[rows], data.targets[rows], None if data.weights is None else data.weights[rows]
+        inputs = data.inputs[rows]
+        if data.augmentation is not None:
+            inputs = data.augmentation(inputs, _generator(self._seed, self._begin.first_step, epoch, batch))
+        samples = inputs, data.targets[rows], None if data.weights is None else data.weights[rows]
         loss, gradients = self._network.loss_and_gradients(self._working, *samples)
         if self._recipe.max_grad_norm is not None:
             gradients = clipped(gradients, self._recipe.max_grad_norm)
@@ -363,9 +366,13 @@ def _copied(tensors: Mapping[str, Tensor]) -> Arrays:
 
 def _shuffled(n: int, seed: int, n_steps: int, epoch: int, device: torch.device) -> Tensor:
     """The order of the samples in one epoch: a function of its arguments alone, drawn on the CPU."""
-    state = np.random.SeedSequence([seed, n_steps, epoch]).generate_state(2, np.uint32)
-    generator = torch.Generator().manual_seed(int(state[0]) << 31 | int(state[1]) >> 1)
-    return torch.randperm(n, generator=generator).to(device, non_blocking=True)
+    return torch.randperm(n, generator=_generator(seed, n_steps, epoch)).to(device, non_blocking=True)
+
+
+def _generator(*numbers: int) -> torch.Generator:
+    """A generator whose draws are a function of some numbers."""
+    state = np.random.SeedSequence(numbers).generate_state(2, np.uint32)
+    return torch.Generator().manual_seed(int(state[0]) << 31 | int(state[1]) >> 1)
 
 
 def _mask_tensors(masks: Masks, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

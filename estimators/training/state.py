@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from .augmentation import Augmentation
+
     #: Tensors by name, as NumPy arrays.
     Arrays = dict[str, NDArray]
 
@@ -34,14 +36,15 @@ class Recipe:
     early_stopping: bool | str
     learning_rate: str = "constant"
     max_grad_norm: float | None = None
+    augment: str = "none"
     last_part: float = field(default=1.0, repr=False)
 
     def __repr__(self) -> str:
         """Fields that not all versions have are left out at their defaults: it is part of the keys of trainings."""
+        left_out = {"max_grad_norm": None, "augment": "none"}
         values = {field.name: getattr(self, field.name) for field in fields(self) if field.repr}
-        if self.max_grad_norm is None:
-            del values["max_grad_norm"]
-        return f"Recipe({', '.join(f'{name}={value!r}' for name, value in values.items())})"
+        shown = (f"{name}={value!r}" for name, value in values.items() if left_out.get(name, ...) != value)
+        return f"Recipe({', '.join(shown)})"
 
     @property
     def measures(self) -> bool:
@@ -53,16 +56,30 @@ class Recipe:
         progress = 1 - self.last_part * (1 - progress)
         if self.learning_rate == "cosine":
             return self.learning_rate_init / 2 * (1 + math.cos(math.pi * progress))
+        if self.learning_rate == "step":  # as for ResNets: a tenth at epochs 80 and 120 of 160
+            return self.learning_rate_init * 0.1 ** ((progress >= 0.5) + (progress >= 0.75))
         return self.learning_rate_init
 
 
 @dataclass(frozen=True)
 class Data:
-    """Training data on their device: inputs (n, n_features) in the precision of the products, and class indices."""
+    """Training data on their device.
+
+    Attributes
+    ----------
+    inputs : Tensor, shape (n, n_features)
+        In the precision of the products.
+    targets : Tensor of int64, shape (n,)
+        Class indices.
+    weights : Tensor of float32, shape (n,), optional
+    augmentation : Augmentation, optional
+        Changes the inputs of each update.
+    """
 
     inputs: Tensor
     targets: Tensor
     weights: Tensor | None = None
+    augmentation: Augmentation | None = None
 
     def __len__(self) -> int:
         return len(self.targets)

@@ -92,7 +92,7 @@ def test_the_root_comes_from_the_argument_then_the_environment_then_the_home(
 def test_every_name_is_described(tmp_path: Path) -> None:
     rows = describe_datasets(tmp_path)
     assert [row.name for row in rows] == dataset_names()
-    assert [row.state for row in rows] == ["ready"] + ["not downloaded"] * 3 + ["ready"]
+    assert [row.state for row in rows] == ["ready"] + ["not downloaded"] * 4 + ["ready"]
     assert rows[1].where == str(tmp_path / "MNIST" / "raw")
     assert max(len(row.description) for row in rows) <= 34  # or the list of data sets is too wide
 

@@ -12,13 +12,14 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.testing import assert_allclose
 from prunelab.estimators import PrunedMLPClassifier, sparsity_path
 from prunelab.estimators.networks.mlp import MLPNetwork, name_tensors
+from prunelab.estimators.networks.resnet import ResNetNetwork
 from prunelab.estimators.pruning.criteria import FOR_EACH_SPARSITY, Model, criterion_names, unit_scores, weight_scores
 from prunelab.estimators.pruning.evidence import Evidence, curvature
 from prunelab.estimators.pruning.evidence.curvature import gauss_newton_diagonal, hessian_product
 from sklearn.datasets import make_classification
 
 from .lists import listed
-from .small_networks import CNNS, NETWORKS, random_samples, random_tensors
+from .small_networks import CNNS, NETWORKS, RESNETS, random_samples, random_tensors, resnet_logits
 
 SIZES = (6, 5, 4, 3)
 LAYERS = ("hidden1", "hidden2", "output")
@@ -280,6 +281,8 @@ def test_units_are_scored_by_the_sum_of_scores_that_have_signs(name):
 # -- every kind of network -------------------------------------------------------------------------------------
 
 every_network = pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
+CHAINS = {name: network for name, network in NETWORKS.items() if name not in RESNETS}
+every_chain = pytest.mark.parametrize("network", CHAINS.values(), ids=CHAINS)
 N_FEW = 9
 
 
@@ -318,6 +321,8 @@ def test_first_derivatives_are_those_of_the_samples(network):
 
 def gated_logits(network, tensors, inputs, gates):
     """The network, written anew, with a factor on every unit's output before the activation, after normalisation."""
+    if isinstance(network, ResNetNetwork):
+        return resnet_logits(network, tensors, inputs, gates)
     functions = {"relu": torch.relu, "tanh": torch.tanh, "logistic": torch.sigmoid, "identity": lambda x: x}
     activate = functions[network.activation]
     values = inputs.reshape(len(inputs), *getattr(network, "sample_shape", [network.n_features]))
@@ -358,7 +363,7 @@ def test_the_group_forms_are_derivatives_by_a_gate_on_each_unit(network):
         np.testing.assert_allclose(logits.detach(), network.forward(constants, sample[None]), rtol=1e-9, atol=1e-12)
         loss = torch.nn.functional.cross_entropy(logits, target[None])
         rows.append(dict(zip(gates, torch.autograd.grad(loss, list(gates.values())), strict=True)))
-    model = Model(network, tensors, make_evidence=lambda: evidence)
+    model = Model(network, tensors, make_evidence=lambda: evidence, residual=True)
     first, second = unit_scores("taylor", model), unit_scores("fisher", model, reduce="sum")
     assert list(first) == list(second) == list(network.groups)
     for name in network.groups:
@@ -389,7 +394,7 @@ def test_the_gauss_newton_diagonal_is_that_of_jacobians(network):
         assert_allclose(got, expected[name], rtol=1e-8, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["lenet", "batch norm", "same", "no convolution"])
+@pytest.mark.parametrize("name", ["lenet", "batch norm", "same", "no convolution", "resnet"])
 def test_the_hessian_s_diagonal_is_exact_for_convolutions(name):
     network = NETWORKS[name]
     evidence, tensors, inputs, targets = with_samples(network)
@@ -448,7 +453,7 @@ def patches_by_hand(maps, network):
     return patches.reshape(len(maps), patches.shape[1] * patches.shape[2], -1), patches.shape[1:3]
 
 
-@every_network
+@every_chain
 def test_activity_is_that_of_patches_cut_out_by_hand(network):
     evidence, tensors, inputs, _ = with_samples(network)
     activity = evidence.activity
@@ -469,7 +474,7 @@ def test_activity_is_that_of_patches_cut_out_by_hand(network):
         assert_allclose(activity.coactivity[record.name], together)
 
 
-@every_network
+@every_chain
 def test_criteria_of_inputs_take_the_figure_of_the_input_of_each_weight(network):
     evidence, tensors, inputs, _ = with_samples(network)
     model = Model(network, tensors, make_evidence=lambda: evidence)

@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from prunelab.estimators import backend
-from prunelab.estimators.data import datasets, idx
+from prunelab.estimators.data import datasets, downloads, idx
 from prunelab.estimators.data.datasets import DatasetError, describe_datasets, load_dataset
 
 from .loading import assert_sound, fails
@@ -310,7 +310,7 @@ def test_a_download_is_verified_and_kept(
 
 
 def test_a_download_tells_how_many_bytes_have_arrived(monkeypatch: pytest.MonkeyPatch, tiny: Tiny) -> None:
-    monkeypatch.setattr(idx, "SECONDS_BETWEEN_LOOKS", 0.001)
+    monkeypatch.setattr(downloads, "SECONDS_BETWEEN_LOOKS", 0.001)
     reported: list[int] = []
 
     def arrive(folder: Path) -> None:
@@ -360,7 +360,7 @@ def test_nothing_is_kept_of_a_download_that_breaks_off(
 ) -> None:
     def arrive(folder: Path) -> None:
         (folder / "train-images-idx3-ubyte").write_bytes(b"half")
-        assert socket.getdefaulttimeout() == idx.DOWNLOAD_TIMEOUT
+        assert socket.getdefaulttimeout() == downloads.DOWNLOAD_TIMEOUT
         raise error
 
     fake_torchvision(monkeypatch, arrive)

@@ -93,7 +93,7 @@ def sit_down(
 def test_looking_at_the_digits(size: tuple[int, int]) -> None:
     async def test(seat: Seat) -> None:
         await seat.see("digits, training data | one per class, 1 of 146")
-        assert len(seat.screen.query_one(DataList)._options) == 5
+        assert len(seat.screen.query_one(DataList)._options) == 6
         for line in seat.screen.query_one(Picture).render().plain.splitlines():
             assert len(line) <= size[0] - 30
         for number in range(10):

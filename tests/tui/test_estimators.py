@@ -40,6 +40,7 @@ def test_the_registry_names_classes_and_their_files(name, tmp_path):
         "mlp": {"hidden_layer_sizes": (5,)},
         "cnn": {"channels": (2,), "kernel_size": 3, "hidden_layer_sizes": (5,)},
         "rnn": {"hidden_size": 5},
+        "resnet": {"width": 2},
     }
     fitted = cls(max_iter=1, random_state=0, **small[name])
     fitted.fit(X, y).save(tmp_path / "model.safetensors")

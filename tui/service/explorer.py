@@ -311,10 +311,12 @@ class _Subject:
 
 
 def _units_of_layers(network: PrunedNetwork, units: list[list[int]]) -> list[list[int]]:
-    """For every layer of weights, how many of the units that it leads to are left, of how many."""
-    groups = zip(network.groups.values(), units, strict=True)
-    of_layer = {part.tensor: counts for group, counts in groups for part in group.of_role("producer")}
-    return [of_layer[record.name] for record in network.weights]
+    """For every layer of weights, how many of the units that it writes are left, of how many."""
+    of_layer = {record.name: [0, 0] for record in network.weights}
+    for group, counts in zip(network.groups.values(), units, strict=True):
+        for name in {part.tensor for part in group.of_role("producer")}:
+            of_layer[name] = [total + more for total, more in zip(of_layer[name], counts, strict=True)]
+    return list(of_layer.values())
 
 
 def _figures(cut: Cut, scores: Scores) -> Figures:
