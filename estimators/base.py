@@ -148,6 +148,19 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
     #: The class of the networks that `make_network` returns.
     network_class: type[Network]
 
+    #: Whether X may have missing values, which `check_missing` looks at.
+    may_have_gaps = False
+
+    def check_missing(self, rows: NDArray[np.float32], sample_shape: tuple[int, ...]) -> None:
+        """Raise ValueError for missing values (NaN) that the classifier does not take.
+
+        Parameters
+        ----------
+        rows : ndarray of shape (n_samples, n_features)
+        sample_shape : tuple of int
+            As in `make_network`; after a fit, `sample_shape_`.
+        """
+
     @abstractmethod
     def make_network(self, sample_shape: tuple[int, ...], n_classes: int) -> Network:
         """Return the network that the parameters describe.

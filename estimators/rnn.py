@@ -11,6 +11,7 @@ from .base import BasePrunedClassifier
 from .messages import PruningWarning, warn_caller
 from .networks.rnn import RNNNetwork
 from .networks.shapes import cell_sizes, has_channels_last, sequence_of
+from .sequences import sequence_lengths
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -196,10 +197,7 @@ class PrunedRNNClassifier(BasePrunedClassifier):
 
     network_class = RNNNetwork
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True  # after the end of a sequence
-        return tags
+    may_have_gaps = True
 
     def make_network(self, sample_shape: tuple[int, ...], n_classes: int) -> RNNNetwork:
         """See `BasePrunedClassifier.make_network`."""
@@ -231,24 +229,16 @@ class PrunedRNNClassifier(BasePrunedClassifier):
         return network.per_gate(self.masks_)
 
     def check_missing(self, rows: NDArray[np.float32], sample_shape: tuple[int, ...]) -> None:
-        """Refuse missing values that are not whole steps after the end of a sequence, and sequences without steps."""
+        """Refuse missing values but whole steps after the end of a sequence, and sequences without steps.
+
+        (The tag ``allow_nan`` of scikit-learn would be about missing values anywhere.)
+        """
         shape = sample_shape if len(sample_shape) > 1 else self._sequence_shape(sample_shape)[0]
         steps, features = sequence_of(shape)
         samples = rows.reshape(len(rows), *shape)
         if len(shape) == 3:
             samples = np.moveaxis(samples, 1, 2)
-        missing = np.isnan(samples.reshape(len(rows), steps, features))
-        is_empty = np.asarray(missing.all(axis=2))
-        is_padding = np.minimum.accumulate(is_empty[:, ::-1], axis=1)[:, ::-1]
-        wrong = (missing & ~is_padding[:, :, None]).any(axis=2)
-        if wrong.any():
-            sample, step = np.argwhere(wrong)[0]
-            raise ValueError(
-                f"X contains NaN in step {step + 1} of sample {sample}, which is not after the end of its sequence: "
-                "only whole steps at the end of a shorter sequence may be NaN"
-            )
-        if is_padding[:, 0].any():
-            raise ValueError(f"sample {np.flatnonzero(is_padding[:, 0])[0]} of X has no steps: all of it is NaN")
+        sequence_lengths(samples.reshape(len(rows), steps, features))
 
     def _sequence_shape(self, seen: tuple[int, ...]) -> tuple[tuple[int, ...], str]:
         """The shape of a sample whose shape in X is `seen`, and what was assumed for it; empty if nothing was."""

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
-from sklearn.utils import get_tags
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
@@ -51,7 +50,7 @@ def _validated(estimator: BaseEstimator, X: ArrayLike, reset: bool, *y: ArrayLik
     rows, shape = _as_rows(X)
     if not reset:
         _check_shape(estimator, shape)
-    has_gaps = get_tags(estimator).input_tags.allow_nan
+    has_gaps = getattr(estimator, "may_have_gaps", False)
     options = {"dtype": np.float32, "order": "C", "ensure_all_finite": "allow-nan" if has_gaps else True}
     found = cast("Any", validate_data)(estimator, rows, *y, reset=reset, **options)
     arrays = list(found) if y else [found]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .catalogue import Study
 
 #: For each estimator, the presets whose network and training a study takes, and a quick study.
-NETWORKS = {"mlp": ("original", "quick"), "cnn": ("lenet-5", "small-cnn")}
+NETWORKS = {"mlp": ("original", "quick"), "cnn": ("lenet-5", "small-cnn"), "rnn": ("lstm-128", "small-gru")}
 
 #: The preset that the experiments of these studies vary.
 _VARIED = "original"

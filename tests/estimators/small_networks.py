@@ -8,6 +8,7 @@ from prunelab.estimators.networks.base import Network
 from prunelab.estimators.networks.cnn import CNNNetwork
 from prunelab.estimators.networks.mlp import MLPNetwork
 from prunelab.estimators.networks.resnet import ResNetNetwork
+from prunelab.estimators.networks.rnn import RNNNetwork
 
 CNNS = {
     "lenet": CNNNetwork((1, 14, 11), (4, 6), 3, 2, "valid", (8,), 3),
@@ -21,12 +22,18 @@ RESNETS = {
     "resnet": ResNetNetwork((2, 6, 5), (3, 4, 5), (4, 3, 2), 3),
     "resnet, padding": ResNetNetwork((1, 5, 8), (3, 2, 4), (4, 5, 6), 3, "padding"),
 }
-NETWORKS: dict[str, Network] = {
+RNNS = {
+    "lstm": RNNNetwork((5, 4), "lstm", (4, 3, 5, 2), 3, bidirectional=True),
+    "gru": RNNNetwork((5, 4), "gru", (5, 4), 3, input_size=6),
+    "rnn": RNNNetwork((2, 5, 3), "rnn", (6, 5), 3, bidirectional=True, input_size=4),
+}
+FEED_FORWARD: dict[str, Network] = {
     "mlp": MLPNetwork((12, 9, 7, 5, 3), "relu", True),
     "mlp, logistic": MLPNetwork((12, 9, 7, 5, 3), "logistic", False),
     **CNNS,
     **RESNETS,
 }
+NETWORKS: dict[str, Network] = {**FEED_FORWARD, **RNNS}
 
 
 def random_tensors(network: Network, seed: int) -> dict[str, np.ndarray]:

@@ -28,7 +28,7 @@ from prunelab.estimators.pruning.groups import (
 from prunelab.estimators.pruning.pruner import Pruner
 
 from .lists import listed
-from .small_networks import NETWORKS, random_samples, random_tensors
+from .small_networks import FEED_FORWARD, NETWORKS, random_samples, random_tensors
 
 ACTIVATIONS = {
     "relu": lambda values: np.maximum(values, 0),
@@ -216,6 +216,7 @@ def test_a_network_without_biases_gets_some_where_constants_need_them():
 # -- every kind of network -------------------------------------------------------------------------------
 
 every_network = pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
+every_feed_forward = pytest.mark.parametrize("network", FEED_FORWARD.values(), ids=FEED_FORWARD)
 
 
 def logits_of(network, tensors, inputs) -> np.ndarray:
@@ -454,7 +455,7 @@ def test_a_figure_of_each_input_meets_the_weights_that_read_it(network):
             np.testing.assert_array_equal(np.take(found, unit, axis=record.output_axis).ravel(), own)
 
 
-@every_network
+@every_feed_forward
 def test_groups_own_the_axes_of_their_layers(network):
     """Every weight belongs to one unit as an input, and those behind the first layer to one as an output."""
     for record in network.records.values():

@@ -19,7 +19,7 @@ from prunelab.estimators.pruning.evidence.curvature import gauss_newton_diagonal
 from sklearn.datasets import make_classification
 
 from .lists import listed
-from .small_networks import CNNS, NETWORKS, RESNETS, random_samples, random_tensors, resnet_logits
+from .small_networks import CNNS, FEED_FORWARD, NETWORKS, RESNETS, random_samples, random_tensors, resnet_logits
 
 SIZES = (6, 5, 4, 3)
 LAYERS = ("hidden1", "hidden2", "output")
@@ -281,7 +281,8 @@ def test_units_are_scored_by_the_sum_of_scores_that_have_signs(name):
 # -- every kind of network -------------------------------------------------------------------------------------
 
 every_network = pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
-CHAINS = {name: network for name, network in NETWORKS.items() if name not in RESNETS}
+every_feed_forward = pytest.mark.parametrize("network", FEED_FORWARD.values(), ids=FEED_FORWARD)
+CHAINS = {name: network for name, network in FEED_FORWARD.items() if name not in RESNETS}
 every_chain = pytest.mark.parametrize("network", CHAINS.values(), ids=CHAINS)
 N_FEW = 9
 
@@ -351,7 +352,7 @@ def gated_logits(network, tensors, inputs, gates):
     return values
 
 
-@every_network
+@every_feed_forward
 def test_the_group_forms_are_derivatives_by_a_gate_on_each_unit(network):
     """Taylor's is their mean over the samples, Fisher's their mean square."""
     evidence, tensors, inputs, targets = with_samples(network)

@@ -12,7 +12,7 @@ from prunelab.estimators.pruning.allocation import Choices
 from prunelab.estimators.pruning.criteria import Model, unit_scores, weight_scores
 from prunelab.estimators.pruning.pruner import Pruner
 
-from .small_networks import NETWORKS, random_tensors
+from .small_networks import FEED_FORWARD, random_tensors
 
 QUICK = settings(max_examples=60, deadline=None)
 MLP = MLPNetwork((12, 9, 7, 5, 3), fit_intercept=True)
@@ -29,7 +29,7 @@ def lamp_by_loops(weights):
     return scores.reshape(np.shape(weights))
 
 
-@pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
+@pytest.mark.parametrize("network", FEED_FORWARD.values(), ids=FEED_FORWARD)
 def test_scores_of_weights_and_units_are_those_of_the_formula(network):
     model = Model(network, random_tensors(network, 0))
     for name, scores in weight_scores("lamp", model).items():
