@@ -30,6 +30,8 @@ TINY = {"channels": (3, 4), "kernel_size": 3, "padding": "same", "hidden_layer_s
 CNN = RunSpec(parameters=TINY, estimator="cnn", sparsities=(0.0, 0.5))
 CELLS = {"cell": "gru", "hidden_size": (3, 4), "n_layers": 2, "bidirectional": True, "input_size": 5, "max_iter": 1}
 RNN = RunSpec(parameters=CELLS, estimator="rnn", sparsities=(0.0, 0.5))
+BLOCKS = {"width": 2, "shortcut": "padding", "max_iter": 1, "recalibrate": True, "prune_residual": True}
+RESNET = RunSpec(parameters=BLOCKS, estimator="resnet", sparsities=(0.0, 0.5))
 
 
 @pytest.fixture(autouse=True)
@@ -138,7 +140,7 @@ def test_the_fields_hold_a_preset_without_loss(name):
 
 
 @pytest.mark.parametrize("like", [CNN, RNN, RunSpec()], ids=["cnn", "rnn", "mlp"])
-@pytest.mark.parametrize("spec", [CNN, RNN], ids=["cnn", "rnn"])
+@pytest.mark.parametrize("spec", [CNN, RNN, RESNET], ids=["cnn", "rnn", "resnet"])
 def test_the_fields_hold_a_network_whatever_the_experiment_before(spec, like):
     assert spec_of(values_of(spec), like).is_like(spec)
 
@@ -165,8 +167,13 @@ def test_the_network_of_a_preset_fits_its_data():
              "output"],
             [5, 3, 3, 3, 3, 4, 4, 4, 4, 10],
         ),
+        (
+            RESNET,
+            ["stem", *(f"block{i}.conv{j}" for i in (1, 2, 3) for j in (1, 2)), "output"],
+            [2, 2, 2, 4, 4, 8, 8, 10],
+        ),
     ],
-    ids=["cnn", "rnn"],
+    ids=["cnn", "rnn", "resnet"],
 )  # fmt: skip
 def test_the_explorer_prunes_and_saves_units(spec, names, units, home, tmp_path):
     run = RunStore().create(spec)
