@@ -189,7 +189,8 @@ class PrunedModel:
 
     `tensors_before` are the tensors before that retraining; `training` is the training that was pruned, or in which
     it was pruned. `updates` are those of all trainings behind the network, the dense one and every round included;
-    `search_updates` are as many of them as it took to find the masks.
+    `search_updates` are as many of them as it took to find the masks. `not_recalibrated` are the tensors before the
+    statistics of batch normalisation were measured again, if they were.
     """
 
     tensors: Arrays
@@ -199,6 +200,7 @@ class PrunedModel:
     fine_tuning: Training | None = None
     updates: int = 0
     search_updates: int = 0
+    not_recalibrated: Arrays | None = None
 
     @property
     def as_trained(self) -> Training | None:
@@ -258,11 +260,12 @@ def prune(
     task, retraining = dense.task, retraining or Retraining()
     masks = pruned.masks
     tensors = {name: np.where(masks[name], array, np.float32(0)) for name, array in dense.training.tensors.items()}
+    not_recalibrated = tensors if retraining.recalibrate else None
     if retraining.recalibrate and pruned.achieved_sparsity > 0:
         tensors = recalibrated(task.network, tensors, dense.samples.inputs, task.device)
     updates = dense.updates
     if retraining.epochs == 0:
-        return PrunedModel(tensors, pruned, tensors, dense.training, None, updates, updates)
+        return PrunedModel(tensors, pruned, tensors, dense.training, None, updates, updates, not_recalibrated)
     with flushed_denormals():
         fine_tuning = train(
             task.network,
@@ -275,7 +278,9 @@ def prune(
             on_event=on_event,
         )
     total = updates + task.updates(fine_tuning, len(dense.samples.codes))
-    return PrunedModel(fine_tuning.tensors, pruned, tensors, dense.training, fine_tuning, total, updates)
+    return PrunedModel(
+        fine_tuning.tensors, pruned, tensors, dense.training, fine_tuning, total, updates, not_recalibrated
+    )
 
 
 def _train(

@@ -221,6 +221,7 @@ class _Rows:
         others = [*WAYS, *(name for name in OF_PRUNING if name in known and name not in WAYS)]
         self._varying = [name for name in others if name not in COLUMNS and len(_texts(variants, name)) > 1]
         self._has_retraining = any(variant.fine_tune_iter for variant in variants)
+        self._recalibrates = any(getattr(variant, "recalibrate", False) for variant in variants)
         self._has_early_stop = dense.task.recipe.early_stopping == "measure"
         trains_again = any(variant.schedule != "one-shot" or variant.control == "reinit" for variant in variants)
         self._counts_epochs = self._has_early_stop and trains_again
@@ -258,6 +259,11 @@ class _Rows:
         if self._has_retraining:
             before = np.nan if test is None else test.score_tensors(network, model.tensors_before)[0]
             row["accuracy_before_fine_tuning"] = before
+        if self._recalibrates:
+            tensors = model.not_recalibrated
+            row["accuracy_not_recalibrated"] = np.nan
+            if test is not None and tensors is not None:
+                row["accuracy_not_recalibrated"] = test.score_tensors(network, tensors)[0]
         return row
 
 

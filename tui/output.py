@@ -127,6 +127,8 @@ def _results_table(rows: Sequence[Row], labels: Sequence[str]) -> tuple[list[str
     # Points of earlier versions lack this column.
     has_effective = all(math.isfinite(row.get("effective_sparsity", math.nan)) for row in rows)
     header = [*shown, "sparsity", *["effective"] * has_effective]
+    recalibrated = "accuracy_not_recalibrated" in rows[0]
+    header += ["not recalibrated %"] * recalibrated
     header += ["pruned %", "retrained %"] if retrained else ["accuracy %"]
     header += ["+- (95 %)"] * several + ["loss", "non-zero", "compression", "speed-up"]
     counted = all(row.get("updates") is not None for row in rows)  # absent from runs of earlier versions
@@ -141,6 +143,9 @@ def _results_table(rows: Sequence[Row], labels: Sequence[str]) -> tuple[list[str
         line = [str(group[0][name]) for name in shown] + [f"{key[-1]:g}"]
         if has_effective:
             line.append(f"{_mean(group, 'effective_sparsity'):.4g}")
+        if recalibrated:
+            accuracy = 100 * _mean(group, "accuracy_not_recalibrated")
+            line.append(f"{accuracy:.2f}" if math.isfinite(accuracy) else "")
         if retrained:
             line.append(f"{100 * _mean(group, 'accuracy_before_fine_tuning'):.2f}")
         line.append(f"{100 * mean:.2f}")

@@ -275,6 +275,8 @@ def test_a_path_shows_units_with_and_without_recalibration():
     )
     assert path.frame.accuracy[0] == again.frame.accuracy[0]
     assert again.frame.loss[1] < path.frame.loss[1]
+    assert again.frame.accuracy_not_recalibrated.tolist() == path.frame.accuracy.tolist()
+    assert "accuracy_not_recalibrated" not in path.frame
 
 
 @parametrize_with_checks(
