@@ -19,8 +19,10 @@ from prunelab.estimators.pruning.compact import compact
 from prunelab.estimators.pruning.connectivity import connectivity
 from prunelab.estimators.pruning.criteria import criterion_names
 from prunelab.estimators.pruning.evidence import Evidence
+from prunelab.estimators.pruning.flow import synaptic_flow
 from prunelab.estimators.pruning.pruner import Pruner
 from prunelab.estimators.recalibration import recalibrated
+from prunelab.estimators.schedules.catalogue import CONTROLS, SCHEDULE_RECORDS, SCHEDULES
 from prunelab.estimators.structures import STRUCTURES
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
@@ -177,6 +179,23 @@ def test_networks_of_few_weights_are_compact_without_another_output(network, den
         )
 
 
+@every_resnet
+@pytest.mark.parametrize("density", [0.1, 0.2, 0.4])
+def test_effective_weights_are_those_through_which_something_flows(network, density):
+    """Through a network of positive weights something flows from the input to the output exactly along the paths."""
+    n_effective, n_nonzero = 0, 0
+    for seed in range(20):
+        rng, tensors = np.random.default_rng(seed), random_tensors(network, seed)
+        for record in network.weights:
+            kernels = rng.random((*record.shape[:2], *(1 for _ in record.shape[2:])))  # whole ones reach all positions
+            tensors[record.name] *= kernels < (density if rng.random() < 0.8 else 0.5)
+        flow = synaptic_flow(network, {r.name: torch.from_numpy(tensors[r.name]) for r in network.weights})
+        found = connectivity(network, tensors)
+        assert found.effective == [int((flow[record.name] > 0).sum()) for record in network.weights]
+        n_effective, n_nonzero = n_effective + sum(found.effective), n_nonzero + sum(found.nonzero)
+    assert 0 < n_effective < n_nonzero
+
+
 def test_what_is_written_to_the_stream_reaches_only_later_readers():
     network = RESNETS["resnet"]
     tensors = {name: np.ones_like(array) for name, array in random_tensors(network, 0).items()}
@@ -240,8 +259,12 @@ def test_units_of_blocks_and_of_the_stream(shortcut, tmp_path):
     unusual = small.set_params(width=(1, 2, 3, 4, 5, 6), max_iter=1).fit(X, Y)
     assert [group.size for group in unusual.network_.hidden_groups] == [1, 2, 3, 4, 5, 6]
     assert unusual.network_.width == (1, 2, 3, 4, 5, 6)
+    unusual.save(path)
+    assert load_model(path).network_ == unusual.network_
+    assert load_model(path).fit(X, Y).network_ == unusual.network_
 
 
+@pytest.mark.slow
 def test_a_file_is_read_in_a_new_process(tmp_path):
     classifier = make(max_iter=1, granularity="unit", sparsity=0.5, prune_residual=True).fit(X[:100], Y[:100])
     classifier.save(tmp_path / "model.prunelab")
@@ -266,6 +289,29 @@ def test_everything_removed_gives_a_warning_and_one_answer():
         if residual:
             assert_array_equal(probabilities, np.broadcast_to(probabilities[0], probabilities.shape))
         assert np.isfinite(classifier.compact().predict_proba(X_TEST)).all()
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("granularity", ["weight", "unit"])
+def test_every_schedule_leaves_exact_masks_that_hold(schedule, granularity):
+    if granularity == "unit" and SCHEDULE_RECORDS[schedule].of_weights:
+        pytest.skip("about single weights")
+    settings = {"schedule": schedule, "granularity": granularity, "sparsity": 0.5, "n_rounds": 2, "rewind_step": 2}
+    settings |= {"prune_residual": True, "recalibrate": True, "fine_tune_iter": 1, "shortcut": "padding"}
+    classifier = make(**settings, augment="crop").fit(X[:200], Y[:200])
+    for name, mask in classifier.masks_.items():
+        assert not classifier.tensors_[name][~mask].any()
+    if granularity == "unit":
+        layers = ("stem", "block1.conv1", "block2.conv2", "block3.conv2")
+        assert [classifier.masks_[f"{layer}.scale"].mean() for layer in layers] == [0.5] * 4
+    assert classifier.sparsity_ == pytest.approx(0.5, abs=1e-3)
+
+
+@pytest.mark.parametrize("control", [name for name in CONTROLS if name != "none"])
+def test_controls(control):
+    settings = {"granularity": "unit", "prune_residual": True, "sparsity": 0.5, "control": control}
+    classifier = make(**settings, shortcut="padding", max_iter=1).fit(X[:200], Y[:200])
+    assert classifier.masks_["block3.conv2.scale"].sum() == 2 + 2 + 4
 
 
 def test_a_path_shows_units_with_and_without_recalibration():
