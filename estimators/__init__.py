@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .module import PrunedModuleClassifier
     from .path import ORIGINAL_SPARSITIES, iter_sparsity_path, sparsity_path
     from .persistence import ModelFileError, load_model
+    from .prune_module import PruningReport, prune_module
     from .resnet import PrunedResNetClassifier
     from .rnn import PrunedRNNClassifier
     from .selection import PrunedClassifierCV, PrunedMLPClassifierCV
@@ -36,6 +37,7 @@ _HOME = {
     "PrunedModuleClassifier": "module",
     "PrunedRNNClassifier": "rnn",
     "PrunedResNetClassifier": "resnet",
+    "PruningReport": "prune_module",
     "PruningWarning": "messages",
     "SparsityPathDisplay": "display",
     "TrainingDiverged": "training.loop",
@@ -44,6 +46,7 @@ _HOME = {
     "knee": "studies.statistics",
     "load_dataset": "data.datasets",
     "load_model": "persistence",
+    "prune_module": "prune_module",
     "mean_interval": "studies.statistics",
     "run_study": "studies.run",
     "sparsity_path": "path",
@@ -62,6 +65,7 @@ __all__ = [
     "PrunedModuleClassifier",
     "PrunedRNNClassifier",
     "PrunedResNetClassifier",
+    "PruningReport",
     "PruningWarning",
     "SparsityPathDisplay",
     "TrainingDiverged",
@@ -71,6 +75,7 @@ __all__ = [
     "load_dataset",
     "load_model",
     "mean_interval",
+    "prune_module",
     "run_study",
     "sparsity_path",
     "summarise",

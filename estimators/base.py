@@ -181,6 +181,10 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
     def structure(self, network: Network) -> dict[str, Any]:
         """Return the parameters that decide which tensors a network has, with their values in this one."""
 
+    def parameters_of(self, network: Network, tensors: Arrays) -> dict[str, Any]:  # noqa: ARG002
+        """Return the parameters that make a network of these tensors, for a classifier that is made of it."""
+        return self.structure(network)
+
     # -- fitting -------------------------------------------------------------------------------------
 
     @memory_errors()

@@ -34,7 +34,7 @@ def compacted(classifier: Classifier, round_to: int = 1) -> Classifier:
     wide = small.network.with_widths(widths)
     tensors, masks = (with_units(small.network, wide, arrays) for arrays in (small.tensors, masks))
 
-    parameters = {**classifier.structure(wide), "sparsity": 0.0}
+    parameters = {**classifier.parameters_of(wide, tensors), "sparsity": 0.0}
     if "fit_intercept" in classifier.get_params(deep=False):
         parameters["fit_intercept"] = "output.bias" in wide.records
     smaller = clone_with(classifier, **parameters)

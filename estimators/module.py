@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from .networks.base import Network
+    from .training.state import Arrays
 
 #: How the arguments of a callable begin among the parameters.
 ARGUMENT = "module__"
@@ -193,7 +194,13 @@ class PrunedModuleClassifier(BasePrunedClassifier):
         return {**super().get_params(deep), **self._arguments()}
 
     def set_params(self, **parameters: Any) -> Self:
-        """Set parameters; those of the module may be new ones."""
+        """Set parameters; those of the module may be new ones.
+
+        With another `module` the arguments of the one before are gone, but for those that are set with it.
+        """
+        if parameters.get("module", self.module) is not self.module:
+            for name in self._arguments():
+                delattr(self, name)
         own = {name: value for name, value in parameters.items() if name.startswith(ARGUMENT)}
         super().set_params(**{name: value for name, value in parameters.items() if name not in own})
         self._set_arguments(own)
@@ -223,3 +230,8 @@ class PrunedModuleClassifier(BasePrunedClassifier):
         """See `BasePrunedClassifier.structure`; the module is represented by what it computes."""
         assert isinstance(network, ModuleNetwork)
         return {"module": network.identity, "sample_shape": network.sample_shape}
+
+    def parameters_of(self, network: Network, tensors: Arrays) -> dict[str, Any]:
+        """See `BasePrunedClassifier.parameters_of`: a module that exists, which has no arguments."""
+        assert isinstance(network, ModuleNetwork)
+        return {"module": network.to_module(tensors), "output_layer": network.output_layer}

@@ -223,6 +223,12 @@ class Network(ABC):
     #: Whether `forward` draws from PyTorch's own random numbers in training, which then follow from a seed.
     is_random = False
 
+    #: Of every group, so many units stay in a smaller network, also where none is left.
+    smallest_group = 0
+
+    def check_units(self) -> None:  # noqa: B027 (most networks have nothing to check)
+        """Raise ValueError, one sentence, if units cannot be pruned."""
+
     @property
     def is_connectivity_known(self) -> bool:
         """Whether the groups are all there is between the layers, so that they show which weights lie on a path."""

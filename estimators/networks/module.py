@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +12,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from .base import Group, Network, Slice, TensorRecord, drawn_from
+from .base import Group, Network, Normalisation, Slice, TensorRecord, drawn_from
 from .describing import digest_of_module, digest_of_tensors, name_of
 from .inspecting import LAYERS, Seen, constants, look, named_tensors, records_of
+from .resizing import resized
 from .sources import ModuleError, Source, check_logits, run, with_numbers, without_numbers
+from .units import ModuleUnits, positions, units_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,6 +70,8 @@ class ModuleNetwork(Network):
     tensors : tuple of TensorRecord
     most_activations : int
         Of a layer, for one sample.
+    known_units : ModuleUnits, optional
+        The units, of a network that is a part of another one; found if absent.
     """
 
     architecture: str
@@ -80,31 +84,81 @@ class ModuleNetwork(Network):
     skeleton: nn.Module = field(repr=False, compare=False)
     tensors: tuple[TensorRecord, ...] = field(repr=False, compare=False)
     most_activations: int = field(repr=False, compare=False)
-
-    @property
-    def is_connectivity_known(self) -> bool:  # noqa: D102
-        return False
+    known_units: ModuleUnits | None = field(default=None, repr=False, compare=False)
 
     #: Dropout and the like draw random numbers in training.
     is_random = True
+
+    #: Layers of PyTorch do not compute with no channels at all.
+    smallest_group = 1
 
     def make_records(self) -> list[TensorRecord]:  # noqa: D102
         return list(self.tensors)
 
     def make_groups(self) -> list[Group]:  # noqa: D102
-        outputs = [record for record in self.tensors if record.is_output]
-        slices = [
-            Slice(record.name, record.output_axis, "producer" if record.kind == "weight" else "rider")
-            for record in outputs
-        ]
-        return [Group(self.output_layer, self.n_classes, tuple(slices), is_output=True)]
+        return self.units.groups
+
+    def make_normalisations(self) -> list[Normalisation]:  # noqa: D102
+        return list(self.units.normalisations)
+
+    @property
+    def units(self) -> ModuleUnits:
+        """The units of the module, and those that cannot be pruned."""
+        return units_of(self) if self.known_units is None else self.known_units
+
+    def with_units(self, units: ModuleUnits) -> Self:
+        """The same network with other groups of units."""
+        return replace(self, known_units=units)
+
+    def check_units(self) -> None:  # noqa: D102
+        if self.units.problem:
+            raise ModuleError(f"granularity='unit' needs the units of {name_of(self.skeleton)}: {self.units.problem}")
+
+    @property
+    def is_connectivity_known(self) -> bool:  # noqa: D102
+        return self.units.is_connectivity_known
 
     def with_widths(self, widths: Mapping[str, int]) -> Self:  # noqa: D102
-        raise NotImplementedError
+        groups = {name: replace(group, size=widths.get(name, group.size)) for name, group in self.groups.items()}
+        lost = [
+            (part, (group.size - groups[group.name].size) * part.blocks * part.inner)
+            for group in self.groups.values()
+            for part in dict.fromkeys(group.slices)
+        ]
+        places = {(part.tensor, part.axis, part.start): n for part, n in lost}  # once, though it is written and read
+        shapes = {
+            name: tuple(
+                n - sum(count for (tensor, along, _), count in places.items() if (tensor, along) == (name, axis))
+                for axis, n in enumerate(record.shape)
+            )
+            for name, record in self.records.items()
+        }
 
-    def constant_outputs(self, group: str, reader: str, tensors: Mapping[str, NDArray]) -> NDArray:
-        """See `Network.constant_outputs`; NaN, which is not known, but for units without biases."""
-        raise NotImplementedError
+        def moved(part: Slice) -> Slice:
+            before = [n for (name, axis, at), n in places.items() if (name, axis) == part[:2] and at < part.start]
+            return part._replace(start=part.start - sum(before))
+
+        smaller = [replace(group, slices=tuple(map(moved, group.slices))) for group in groups.values()]
+        skeleton = resized(self.skeleton, shapes)
+        return replace(
+            self,
+            architecture=digest_of_module(skeleton),
+            skeleton=skeleton,
+            tensors=tuple(replace(record, shape=shapes[record.name]) for record in self.tensors),
+            known_units=replace(self.units, groups=smaller),
+        )
+
+    def constant_outputs(self, group: str, reader: str, tensors: Mapping[str, NDArray]) -> NDArray:  # noqa: ARG002
+        """See `Network.constant_outputs`; NaN where it is not known, as for units with biases."""
+        found = self.groups[group]
+        is_zero = np.full(found.size, group in self.units.keep_zero)
+        variances = {normalisation.variance for normalisation in self.normalisations.values()}
+        for part in found.of_role("rider"):
+            if self.records[part.tensor].kind not in ("scale", "weight") and part.tensor not in variances:
+                units = [positions(part, found.size, np.array([unit])) for unit in range(found.size)]
+                entries = np.moveaxis(tensors[part.tensor] != 0, part.axis, 0)[np.array(units, dtype=int)]
+                is_zero &= ~entries.reshape(found.size, -1).any(axis=1)
+        return np.where(is_zero, 0.0, np.nan)
 
     def fold_target(self, reader: str) -> None:
         """See `Network.fold_target`: what reads a unit of a module need not have a bias."""

@@ -122,9 +122,10 @@ def groups_of_layer(network: Network, name: str) -> list[Group]:
 
 def weights_of_layer(network: Network, name: str) -> list[TensorRecord]:
     """The records of the weights that a layer's name stands for; ValueError if there is no such layer."""
-    groups = groups_of_layer(network, name)  # refuses what is no tensor of weights
-    own = [network.records[n] for n in (name, f"{name}.weight") if n in network.records and name not in network.groups]
-    return own or [network.records[part.tensor] for group in groups for part in group.of_role("producer")]
+    own = [record for record in network.weights if name in (record.name, record.layer)]
+    if own and name not in network.groups:
+        return own
+    return [network.records[part.tensor] for g in groups_of_layer(network, name) for part in g.of_role("producer")]
 
 
 @dataclass(frozen=True)
@@ -185,24 +186,31 @@ class Allocation:
         wanted |= dict.fromkeys(sparsity if isinstance(sparsity, Mapping) else (), "sparsity")
         for name, parameter in wanted.items():
             try:
-                groups = groups_of_layer(self.network, name)
+                is_output = self._is_output(name)
             except ValueError as error:
                 raise ValueError(f"{parameter} names a layer that the network does not have: {error}") from None
-            if parameter == "exclude_layers" and groups[0].is_output:
+            if parameter == "exclude_layers" and is_output:
                 raise ValueError("exclude_layers must not name the output layer: prune_output=False leaves it alone")
         removes = max(values_of(sparsity), default=0) > 0
+        if self.is_by_unit:
+            self.network.check_units()
         if removes and self.choices.exclude_layers and not self.shapes:
             raise ValueError("exclude_layers must leave a layer to prune, or sparsity must be 0")
         if isinstance(sparsity, Mapping):
             self._check_layers(sparsity)
+
+    def _is_output(self, layer: str) -> bool:
+        """Whether a name stands for the output layer; ValueError if it stands for nothing."""
+        if self.is_by_unit:
+            return groups_of_layer(self.network, layer)[0].is_output
+        return any(record.is_output for record in weights_of_layer(self.network, layer))
 
     def _check_layers(self, sparsity: Mapping[str, float]) -> None:
         named: dict[str, str] = {}
         for name, value in sparsity.items():
             ranked = self._ranked_of(name)
             if value > 0 and any(tensor not in self.shapes for tensor in ranked):
-                is_output = groups_of_layer(self.network, name)[0].is_output
-                remedy = "set prune_output=True" if is_output else "take it out of exclude_layers"
+                remedy = "set prune_output=True" if self._is_output(name) else "take it out of exclude_layers"
                 raise ValueError(f"sparsity prunes the layer {as_text(name)}, which is left alone: {remedy}")
             for tensor in ranked:
                 if tensor in named:

@@ -57,10 +57,14 @@ def compact(network: Network, tensors: Mapping[str, NDArray]) -> Compact:
         The network and the arrays passed in themselves where nothing could be taken out.
     """
     tensors = dict(tensors)
+    if all(tensors[record.name].all() for record in network.weights):  # also before groups are looked for
+        return Compact(network, tensors, {})
     nonzero = {record.name: tensors[record.name] != 0 for record in network.weights}
     gone = _take_out_constants(network, tensors, nonzero)
     used = connected_entries(network, nonzero, "output")
     kept = {g.name: ~gone[g.name] & has_entries(g, used, "consumer") for g in network.hidden_groups}
+    for units in kept.values():
+        units[: 0 if units.any() else network.smallest_group] = True  # it is zero, or nothing reads it
     if all(units.all() for units in kept.values()):
         return Compact(network, tensors, kept)
     if tensors.keys() != network.records.keys():  # constants have made a bias necessary
