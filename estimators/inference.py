@@ -81,7 +81,8 @@ class Evaluator:
         return blocks[0] if len(blocks) == 1 else torch.cat(blocks)
 
     def _blocks(self, network: Network, arrays: Arrays) -> Iterator[Tensor]:
-        network, arrays, _ = compact(network, arrays)
+        if not all(arrays[record.name].all() for record in network.weights):
+            network, arrays, _ = compact(network, arrays)
         dtype = self._dtype_for(network)
         tensors = {name: as_tensor(array).to(self.device, dtype) for name, array in arrays.items()}
         for block in self._inputs.split(max(1, _BLOCK_ELEMENTS // network.widest)):

@@ -57,8 +57,6 @@ def compact(network: Network, tensors: Mapping[str, NDArray]) -> Compact:
         The network and the arrays passed in themselves where nothing could be taken out.
     """
     tensors = dict(tensors)
-    if all(tensors[record.name].all() for record in network.weights):  # also before groups are looked for
-        return Compact(network, tensors, {})
     nonzero = {record.name: tensors[record.name] != 0 for record in network.weights}
     gone = _take_out_constants(network, tensors, nonzero)
     used = connected_entries(network, nonzero, "output")
