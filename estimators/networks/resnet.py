@@ -27,6 +27,7 @@ from .layers import (
     one_position,
     patches_of_maps,
 )
+from .shapes import window
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -163,7 +164,7 @@ class ResNetNetwork(Network):
         records: list[TensorRecord] = []
 
         def convolution(layer: str, n_in: int, n_out: int, kernel_size: int, stage: int) -> None:
-            shape = (n_out, n_in, kernel_size, kernel_size)
+            shape = (n_out, n_in, *window(self.sample_shape[1:], kernel_size))
             records.append(TensorRecord(f"{layer}.weight", shape, positions=math.prod(self._map(stage))))
             kinds = {"scale": "scale", "shift": "shift", "mean": "buffer", "variance": "buffer"}
             records.extend(TensorRecord(f"{layer}.{name}", (n_out,), kind) for name, kind in kinds.items())

@@ -173,6 +173,48 @@ _ALL_CRITERIA = (
     "magnitude", "random", "taylor", "obd", "fisher", "wanda", "activation", "apoz", "movement", "activity",
 )  # fmt: skip
 
+_OF_MLP = {"learning_rate_init": 0.003, "alpha": 1e-4}
+_OF_CELLS = {"learning_rate_init": 0.01, "max_grad_norm": 1.0}
+
+#: Each architecture on MNIST: what differs from the defaults of its estimator.
+_ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
+    "MLP": ("mlp", {"max_iter": 4}),
+    "CNN": ("cnn", dict(PRESETS["lenet-5"].parameters)),
+    "GRU": ("rnn", {**PRESETS["lstm-128"].parameters, "cell": "gru"}),
+    "LSTM": ("rnn", dict(PRESETS["lstm-128"].parameters)),
+    "ResNet": ("resnet", {**PRESETS["resnet-8"].parameters, "recalibrate": False}),
+}
+
+#: The same on MNIST-1D.
+_ON_SEQUENCES: dict[str, tuple[str, dict[str, Any]]] = {
+    "MLP": ("mlp", {"hidden_layer_sizes": (512, 256, 128), "fit_intercept": True, "max_iter": 60, **_OF_MLP}),
+    "CNN": (
+        "cnn",
+        {
+            "channels": (32, 32, 32),
+            "padding": "same",
+            "hidden_layer_sizes": (),
+            "max_iter": 40,
+            "learning_rate_init": 0.003,
+        },
+    ),
+    "GRU": ("rnn", {"cell": "gru", "hidden_size": 64, "max_iter": 40, **_OF_CELLS}),
+    "LSTM": ("rnn", {"cell": "lstm", "hidden_size": 64, "max_iter": 80, **_OF_CELLS}),
+    "ResNet": ("resnet", {"width": 8, "prune_residual": True, "max_iter": 30, "learning_rate_init": 0.01}),
+}
+
+
+def _architectures(networks: Mapping[str, tuple[str, dict[str, Any]]], dataset: str) -> dict[str, Preset]:
+    """Each network, with an epoch of retraining; the ResNet also measured again instead of retrained."""
+
+    def preset(estimator: str, parameters: dict[str, Any], **others: Any) -> Preset:
+        given = {"learning_rate": "cosine", **parameters, "n_iter_no_change": parameters["max_iter"], **others}
+        return Preset("", "", dataset, given, {"granularity": _BOTH}, estimator=estimator)
+
+    found = {label: preset(*network, fine_tune_iter=1) for label, network in networks.items()}
+    return {**found, "ResNet, recalibrated": preset(*networks["ResNet"], recalibrate=True)}
+
+
 STUDIES: dict[str, Study] = {
     "original": Study(
         "What did the original experiment find, and does it find it again?",
@@ -235,6 +277,17 @@ STUDIES: dict[str, Study] = {
         compares_sparsities=True,
         shows_retraining=True,
         seeds=5,
+    ),
+    "architectures": Study(
+        "Do all architectures share the curve: flat, a knee, a collapse?",
+        _architectures(_ARCHITECTURES, "mnist"),
+        baseline="weight",
+        within=("part",),
+        shows_retraining=True,
+        reports_shapes=True,
+        quick_parts=_architectures(_ON_SEQUENCES, "mnist1d"),
+        seeds=5,
+        quick_seeds=3,
     ),
     "biology": Study(
         "Is activity, by which microglia choose synapses, as good a guide as magnitude?",

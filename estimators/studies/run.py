@@ -236,4 +236,5 @@ def method_names(rows: Sequence[Mapping[str, Any]], ways: Mapping[str, Sequence]
         return [f"{row['sparsity']:g}" for row in rows]
     varying = [name for name in WAYS if len(ways.get(name, ())) > 1 and name not in study.within]
     texts = [", ".join(str(row[name]) for name in varying) for row in rows]
-    return [": ".join(filter(None, (part, text))) for text in texts]
+    label = "" if "part" in study.within else part
+    return [": ".join(filter(None, (label, text))) for text in texts]

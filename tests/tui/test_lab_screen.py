@@ -283,7 +283,7 @@ def test_many_values_are_chosen_from_a_list_that_explains_them():
         await pilot.press("space")
         await until(pilot, lambda: shows(app, "Study criteria", "The original network and pruning on the small"))
         await pilot.press("q")  # no preset begins with it, and it does not quit
-        await pilot.press("s", "s", "s")
+        await pilot.press(*"sssss")  # three small networks, light pruning, norms
         await until(pilot, lambda: shows(app, "by which norm of its weights a unit is"))
         await pilot.press("enter")
         await until(pilot, lambda: seen.spec is None or seen.spec.preset == "study norms")
