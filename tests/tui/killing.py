@@ -17,11 +17,21 @@ from prunelab.tui.runs import worker
 from prunelab.tui.runs.spec import RunSpec
 from prunelab.tui.runs.store import RunStore
 
-SPEC = RunSpec(
-    parameters={"hidden_layer_sizes": (64, 32), "max_iter": 25, "device": "cpu", "fine_tune_iter": 1},
-    sparsities=(0.0, 0.3, 0.6, 0.9),
-    seeds=(0, 1),
-)
+NETWORKS = {
+    "mlp": {"hidden_layer_sizes": (64, 32), "max_iter": 25},
+    "cnn": {"channels": (4,), "kernel_size": 3, "hidden_layer_sizes": (8,), "batch_norm": True, "max_iter": 5},
+    "rnn": {"cell": "gru", "hidden_size": 12, "n_layers": 2, "max_grad_norm": 1.0, "max_iter": 5},
+    "resnet": {"width": 2, "max_iter": 2},
+}
+SPECS = {
+    estimator: RunSpec(
+        estimator=estimator,
+        parameters={**parameters, "device": "cpu", "fine_tune_iter": 1},
+        sparsities=(0.0, 0.3, 0.6, 0.9) if estimator == "mlp" else (0.0, 0.6),
+        seeds=(0, 1) if estimator == "mlp" else (0,),
+    )
+    for estimator, parameters in NETWORKS.items()
+}
 
 
 def start(run) -> int:
@@ -39,19 +49,19 @@ def whole(run) -> tuple[str, list[bytes]]:
     return rows, [run.model_path(seed).read_bytes() for seed in run.models()]
 
 
-def main(folder: str, kills: int) -> None:
+def main(folder: str, kills: int, estimator: str) -> None:
     """Kill that often, then report the numbers of kills and points."""
     prunelab.estimators.studies.run.sweep  # noqa: B018 (imported, not used: no thread pool exists when we fork)
     chance = random.Random(0)
     store = RunStore(folder)
-    reference = store.create(SPEC)
+    reference = store.create(SPECS[estimator])
     began = time.monotonic()
     assert os.waitpid(start(reference), 0)[1] == 0
     length = time.monotonic() - began
     expected = whole(reference)
     done = runs = 0
     while done < kills:
-        run, runs = store.create(SPEC), runs + 1
+        run, runs = store.create(SPECS[estimator]), runs + 1
         while run.state != "finished":
             child = start(run)
             time.sleep(chance.uniform(0, length / 2))
@@ -70,4 +80,4 @@ def main(folder: str, kills: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3])

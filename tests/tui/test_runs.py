@@ -372,11 +372,23 @@ def test_a_terminated_worker_keeps_a_checkpoint(store):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("n_kills", [25, pytest.param(50, marks=pytest.mark.exhaustive)])
-def test_kills_lose_no_point_and_change_no_number(tmp_path, n_kills):
+@pytest.mark.parametrize(
+    ("estimator", "n_kills"),
+    [
+        ("mlp", 25),
+        *(
+            pytest.param(*case, marks=pytest.mark.exhaustive)
+            for case in (("mlp", 50), ("cnn", 4), ("rnn", 4), ("resnet", 4))
+        ),
+    ],
+)
+def test_kills_lose_no_point_and_change_no_number(tmp_path, estimator, n_kills):
     script = Path(__file__).with_name("killing.py")
     result = subprocess.run(
-        [sys.executable, str(script), str(tmp_path / "runs"), str(n_kills)], capture_output=True, text=True, timeout=550
+        [sys.executable, str(script), str(tmp_path / "runs"), str(n_kills), estimator],
+        capture_output=True,
+        text=True,
+        timeout=550,
     )
     assert result.returncode == 0, result.stderr[-3000:]
     assert int(result.stdout.split()[0]) >= n_kills
