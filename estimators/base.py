@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -184,6 +184,14 @@ class BasePrunedClassifier(ClassifierMixin, BaseEstimator):
     def parameters_of(self, network: Network, tensors: Arrays) -> dict[str, Any]:  # noqa: ARG002
         """Return the parameters that make a network of these tensors, for a classifier that is made of it."""
         return self.structure(network)
+
+    def describe_network(self, network: Network) -> dict[str, Any]:
+        """Return what a model file says of a network: its plain values."""
+        return asdict(network)
+
+    def restore_network(self, saved: Mapping[str, Any]) -> Network | None:  # noqa: ARG002
+        """Return the network of a description that is not one of all plain values; None for others."""
+        return None
 
     # -- fitting -------------------------------------------------------------------------------------
 

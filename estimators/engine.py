@@ -44,6 +44,10 @@ if TYPE_CHECKING:
     Listener = Callable[[Event], None]
 
 
+class OtherNetworkError(ValueError):
+    """A file is of another network than the one that it is loaded with."""
+
+
 @dataclass(frozen=True)
 class Prepared:
     """Validated training data, and what to train on them.

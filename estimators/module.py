@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from . import persistence
 from .base import BasePrunedClassifier
+from .engine import OtherNetworkError
+from .files import natural
 from .networks.module import ModuleNetwork, network_of
-from .networks.sources import source_of
+from .networks.sources import ModuleError, source_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
     from typing import Self
 
     from torch import nn
@@ -208,10 +212,12 @@ class PrunedModuleClassifier(BasePrunedClassifier):
 
     def make_network(self, sample_shape: tuple[int, ...], n_classes: int) -> ModuleNetwork:
         """See `BasePrunedClassifier.make_network`."""
-        shape = self._shape(sample_shape)
+        return self._network(self._shape(sample_shape), n_classes, self.output_layer)
+
+    def _network(self, shape: tuple[int, ...], n_classes: int, output_layer: str | None) -> ModuleNetwork:
         known = {"n_features": math.prod(shape), "sample_shape": shape, "n_classes": n_classes}
         arguments = {name.removeprefix(ARGUMENT): value for name, value in self._arguments().items()}
-        return network_of(source_of(self.module, arguments, known), shape, n_classes, self.output_layer)
+        return network_of(source_of(self.module, arguments, known), shape, n_classes, output_layer)
 
     def _shape(self, seen: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of a sample whose shape in X is `seen`."""
@@ -235,3 +241,62 @@ class PrunedModuleClassifier(BasePrunedClassifier):
         """See `BasePrunedClassifier.parameters_of`: a module that exists, which has no arguments."""
         assert isinstance(network, ModuleNetwork)
         return {"module": network.to_module(tensors), "output_layer": network.output_layer}
+
+    def describe_network(self, network: Network) -> dict[str, Any]:
+        """See `BasePrunedClassifier.describe_network`: what shows whether a module is the one that was saved."""
+        assert isinstance(network, ModuleNetwork)
+        widths = {} if network.known_units is None else {group.name: group.size for group in network.hidden_groups}
+        return {
+            "sample_shape": list(network.sample_shape),
+            "output_layer": network.output_layer,
+            "widths": [[name, size] for name, size in widths.items()],
+            "shapes": [[name, list(record.shape)] for name, record in network.records.items()],
+        }
+
+    def restore_network(self, saved: Mapping[str, Any]) -> Network:
+        """See `BasePrunedClassifier.restore_network`; the module is the parameter's."""
+        shape = tuple(map(natural, saved["sample_shape"]))
+        widths = {str(name): natural(size) for name, size in saved["widths"]}
+        shapes = {str(name): tuple(map(natural, sizes)) for name, sizes in saved["shapes"]}
+        try:
+            network = self._network(shape, len(self.classes_), str(saved["output_layer"]))
+        except ModuleError as error:
+            raise OtherNetworkError(str(error)) from error
+        sizes = {name: group.size for name, group in network.groups.items()} if widths else {}
+        if not all(1 <= size <= sizes.get(name, 0) for name, size in widths.items()):
+            raise OtherNetworkError("it has been made smaller, and the module has other units")
+        network = network.with_widths(widths) if widths else network
+        found = {name: record.shape for name, record in network.records.items()}
+        for name in found.keys() | shapes.keys():
+            if found.get(name) != shapes.get(name):
+                raise OtherNetworkError(
+                    f"the file has {name} of shape {shapes.get(name)}, and the module {found.get(name)}: give the "
+                    "module that was saved, with its parameters module__..."
+                )
+        return network
+
+    @classmethod
+    def load(
+        cls, path: str | Path, module: Callable[..., nn.Module] | nn.Module | None = None, **module_parameters: Any
+    ) -> Self:
+        """Read a classifier written by `save`.
+
+        A file holds numbers and no code, so that the module has to be given: nothing in the file is imported or
+        executed. A classifier that `compact` returned is loaded with the module of the larger one.
+
+        Parameters
+        ----------
+        path : str or Path
+        module, **module_parameters
+            As in the constructor.
+
+        Raises
+        ------
+        ModelFileError
+            If the file is missing, damaged, not of this class, or of another module.
+        """
+        if module is None:
+            raise persistence.ModelFileError(
+                f"{cls.__name__}.load needs the module, because a file holds no code: load(path, module=...)"
+            )
+        return persistence.load(cls, path, module=module, **module_parameters)

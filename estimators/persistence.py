@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from .data.preprocessing import Preprocessing
-from .engine import sample_shape_of
+from .engine import OtherNetworkError, sample_shape_of
 from .files import (
     DAMAGE,
     MAX_ARRAY_BYTES,
@@ -30,7 +30,7 @@ from .fitted import Fitted, PrunedAs, pruned_as_of, publish
 from .networks.mlp import name_tensors
 from .parameters import STORED, check_value, with_present_names
 from .pruning.allocation import Choices
-from .registry import entry_of_class
+from .registry import SCRIPT_ONLY, entry_of_class
 from .validation import check_parameters
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def dumps(classifier: BasePrunedClassifier) -> bytes:
     header = {
         "class": type(classifier).__name__,
         "parameters": {name: _to_json(parameters[name]) for name in _stored(parameters)},
-        "network": {name: _to_json(value) for name, value in asdict(classifier.network_).items()},
+        "network": {name: _to_json(value) for name, value in classifier.describe_network(classifier.network_).items()},
         "pruned_as": _pruned_as_to_json(classifier.pruned_as_),
         "classes": labels,
         "classes_type": label_type,
@@ -115,8 +115,10 @@ def _stored(parameters: Iterable[str]) -> list[str]:
     return [name for name in parameters if name in STORED]
 
 
-def load(cls: type[Classifier], path: str | os.PathLike[str]) -> Classifier:
+def load(cls: type[Classifier], path: str | os.PathLike[str], **given: Any) -> Classifier:
     """Read a classifier of class `cls` written by `save`; see `BasePrunedClassifier.load`.
+
+    `given` are parameters that no file holds, such as the module of a `PrunedModuleClassifier`.
 
     Nothing in the file is executed or names another file, and no more is allocated than the file is long.
 
@@ -129,7 +131,7 @@ def load(cls: type[Classifier], path: str | os.PathLike[str]) -> Classifier:
     held = file.header.get("class")
     if held != cls.__name__:
         raise ModelFileError(f"{path} holds a {held}, not a {cls.__name__}")
-    return _restored(cls, file, path)
+    return _restored(cls, file, path, given)
 
 
 def load_model(path: str | os.PathLike[str]) -> BasePrunedClassifier:
@@ -148,6 +150,8 @@ def load_model(path: str | os.PathLike[str]) -> BasePrunedClassifier:
     file = _read(path)
     held = file.header.get("class")
     entry = entry_of_class(held) if isinstance(held, str) else None
+    if held in {entry.class_name for entry in SCRIPT_ONLY.values()}:
+        raise ModelFileError(f"{path} holds a {held}, whose code no file holds: use {held}.load(path, module=...)")
     if entry is None:
         raise ModelFileError(f"{path} holds a {held}, which this version of prunelab does not have")
     return _restored(entry.load(), file, path)
@@ -166,17 +170,20 @@ def _read(path: str | os.PathLike[str]) -> ArrayFile:
         raise ModelFileError(f"{path} is not a model that can be read: {error}") from error
 
 
-def _restored(cls: type[Classifier], file: ArrayFile, path: str | os.PathLike[str]) -> Classifier:
+def _restored(
+    cls: type[Classifier], file: ArrayFile, path: str | os.PathLike[str], given: Mapping[str, Any] | None = None
+) -> Classifier:
     try:
-        classifier = _restore(cls, file.header, file.arrays)
+        classifier = _restore(cls(**given or {}), file.header, file.arrays)
+    except OtherNetworkError as error:
+        raise ModelFileError(f"{path} cannot be loaded with this network: {error}") from error
     except DAMAGE as error:
         raise ModelFileError(f"{path} is a damaged model file: {' '.join(str(error).split())}") from error
     warn_if_unverified(file, path, "; save the model again to add one")
     return classifier
 
 
-def _restore(cls: type[Classifier], header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Classifier:
-    classifier = cls()
+def _restore(classifier: Classifier, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Classifier:
     parameters = with_present_names(header["parameters"])
     if parameters.pop("memory", None) is not None:  # version 1 stored it as null
         raise ValueError("it names a folder for memory=, which a model file may not do")
@@ -259,6 +266,9 @@ def _restore_network(classifier: BasePrunedClassifier, saved: dict[str, Any] | N
     if saved is None:
         return classifier.make_network((n_features,), n_classes)
     kind = classifier.network_class
+    own = classifier.restore_network(saved)
+    if own is not None:
+        return own
     if saved.keys() != {field.name for field in fields(kind)}:
         raise ValueError("its description of the network is not complete")
     network = kind(**{name: _from_json(value) for name, value in saved.items()})

@@ -208,12 +208,18 @@ class ModuleNetwork(Network):
         *,
         training: bool = False,
         linear: bool = False,
-        recorder: Recorder | None = None,  # noqa: ARG002
+        recorder: Recorder | None = None,
     ) -> Tensor:
         if linear:
             raise ModuleError(
                 "criterion='synflow' leaves out biases, normalisations and activations, which it cannot in a module: "
                 "use another criterion, such as 'magnitude', 'taylor' or 'snip'"
+            )
+        if recorder is not None:
+            raise ModuleError(
+                "the inputs and outputs of each layer are not recorded in a module, which criterion='fisher', 'wanda', "
+                "'activation', 'apoz' and 'activity' and schedule='synaptic' need: use 'magnitude', 'lamp', 'taylor', "
+                "'snip', 'obd', 'movement', 'grasp' or 'random'"
             )
         module = self._modes[training]
         fixed = {name: tensor.to(inputs.device, copy=training) for name, tensor in constants(module).items()}

@@ -300,6 +300,7 @@ NETWORK = (
         or_none(layer_name(), "None or the name of a layer"),
         "network",
         estimators=_MODULE,
+        is_stored=False,
         is_of_run=False,
     ),
 )

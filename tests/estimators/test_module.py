@@ -8,11 +8,34 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from prunelab.estimators import PrunedMLPClassifier, PrunedModuleClassifier, iter_sparsity_path, sparsity_path
+from prunelab.estimators import (
+    ModelFileError,
+    PrunedClassifierCV,
+    PrunedMLPClassifier,
+    PrunedModuleClassifier,
+    iter_sparsity_path,
+    load_model,
+    sparsity_path,
+)
+from prunelab.estimators.checkpoints import load_checkpoint, save_checkpoint
 from prunelab.estimators.engine import prepare
+from prunelab.estimators.training import loop
+from prunelab.estimators.training.events import BatchEnded
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
 from torch import nn
+
+from .test_sklearn_conventions import EXPECTED_FAILURES
+
+OF_A_MODULE = {
+    **EXPECTED_FAILURES,
+    "check_do_not_raise_errors_in_init_or_set_params": (
+        "the arguments of the module are keyword arguments of the constructor, which the check takes for a parameter"
+    ),
+}
 
 DIGITS = load_digits()
 X, Y = (DIGITS.data / 16).astype(np.float32)[:400], DIGITS.target[:400]
@@ -96,6 +119,32 @@ def test_copies_and_pickles_predict_the_same():
         assert other.network_ == classifier.network_
 
 
+def test_files_hold_no_code_and_are_loaded_with_the_module(tmp_path):
+    classifier = make(module__width=12, sparsity=0.5, granularity="unit").fit(X, Y)
+    expected, path = classifier.predict_proba(X), tmp_path / "model.safetensors"
+    classifier.save(path)
+    assert b"Perceptron" not in path.read_bytes()
+    loaded = PrunedModuleClassifier.load(path, module=Perceptron, module__width=12)
+    np.testing.assert_array_equal(loaded.predict_proba(X), expected)
+    assert loaded.network_ == classifier.network_
+    classifier.compact().save(path)
+    smaller = PrunedModuleClassifier.load(path, Perceptron, module__width=12)
+    assert smaller.tensors_["hidden.weight"].shape == (6, 64)
+    np.testing.assert_allclose(smaller.predict_proba(X), expected, atol=1e-6)
+    for wrong, message in (
+        ({}, r"load needs the module, because a file holds no code: load\(path, module=...\)"),
+        ({"module": Perceptron, "module__width": 3}, "it has been made smaller, and the module has other units"),
+        ({"module": nn.Linear(63, 10)}, "cannot be loaded with this network: module Linear cannot compute"),
+    ):
+        with pytest.raises(ModelFileError, match=message):
+            PrunedModuleClassifier.load(path, **wrong)
+    with pytest.raises(ModelFileError, match=r"use PrunedModuleClassifier.load\(path, module=...\)"):
+        load_model(path)
+    make().fit(X, Y).save(path)
+    with pytest.raises(ModelFileError, match=r"hidden.weight of shape \(16, 64\), and the module \(3, 64\)|of shape"):
+        PrunedModuleClassifier.load(path, Perceptron, module__width=3)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -110,6 +159,9 @@ def test_copies_and_pickles_predict_the_same():
         ({"output_layer": "hiden"}, "output_layer='hiden' is no layer with weights of Perceptron: it has head, hidden"),
         ({"module": nn.Linear(64, 10), "module__bias": False}, "module__bias sets an argument of a callable"),
         ({"criterion": "synflow", "sparsity": 0.5}, "criterion='synflow'"),
+        ({"criterion": "wanda", "sparsity": 0.5}, "are not recorded in a module, which criterion=.*'wanda'"),
+        ({"criterion": "fisher", "sparsity": 0.5}, "are not recorded in a module, which criterion='fisher'"),
+        ({"schedule": "synaptic", "sparsity": 0.5}, "are not recorded in a module"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_sentence(changes, message):
@@ -149,3 +201,45 @@ def test_a_training_from_the_cache_is_the_training(tmp_path):
 def test_points_of_a_path_become_classifiers():
     (point,) = iter_sparsity_path(make(), X, Y, sparsities=[0.5])
     np.testing.assert_equal(point.to_classifier().tensors_, make(sparsity=0.5).fit(X, Y).tensors_)
+
+
+@pytest.mark.parametrize("criterion", ["magnitude", "random", "lamp", "taylor", "snip", "movement", "grasp", "obd"])
+@pytest.mark.parametrize("granularity", ["weight", "unit"])
+def test_criteria_remove_exactly_what_they_are_asked_to(criterion, granularity):
+    classifier = make(criterion=criterion, granularity=granularity, sparsity=0.5, module__width=6, max_iter=1)
+    mask = classifier.fit(X, Y).masks_["hidden.weight"]
+    assert (~mask).sum() == mask.size // 2
+
+
+@parametrize_with_checks(
+    [PrunedModuleClassifier(Perceptron, max_iter=200, learning_rate_init=0.01, device="cpu")],
+    expected_failed_checks=lambda estimator: OF_A_MODULE,
+    xfail_strict=False,  # within the check's tolerance on some machines
+)
+def test_scikit_learn_check(estimator, check):
+    check(estimator)
+
+
+def test_going_on_from_a_checkpoint_gives_the_very_same_network(tmp_path, monkeypatch):
+    """Also with dropout, whose random numbers follow from the seed and the step."""
+    monkeypatch.setattr(loop, "SECONDS_BETWEEN_EVENTS", 0.0)
+    kept = []
+
+    def keep(event):
+        if isinstance(event, BatchEnded) and (event.epoch, event.batch) == (2, 3):
+            kept.append(event.checkpoint())
+
+    estimator = make(module__dropout=0.5)
+    (whole,) = iter_sparsity_path(estimator, X, Y, sparsities=[0.5], on_event=keep)
+    save_checkpoint(kept[0], tmp_path / "checkpoint")
+    checkpoint = load_checkpoint(tmp_path / "checkpoint")
+    (resumed,) = iter_sparsity_path(estimator, X, Y, sparsities=[0.5], checkpoint=checkpoint)
+    for name, array in whole.model.tensors.items():
+        assert resumed.model.tensors[name].tobytes() == array.tobytes()
+
+
+def test_it_works_in_a_pipeline_and_in_cross_validation():
+    pipeline = make_pipeline(StandardScaler(), make(sparsity=0.5)).fit(X, Y)
+    assert pipeline.score(X, Y) > 0.6
+    search = PrunedClassifierCV(make(), sparsities=[0, 0.9], cv=2).fit(X, Y)
+    assert search.sparsity_ == 0
