@@ -64,7 +64,7 @@ _IDX_DATASETS = {
     "fashion-mnist": IdxDataset(
         name="fashion-mnist",
         folder="FashionMNIST",
-        description="photographs of clothes, 28x28",
+        description="photos of clothes, 28x28",
         download_mb=30,
         class_names=_CLOTHES,
         sha256=(
