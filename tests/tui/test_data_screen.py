@@ -379,3 +379,23 @@ print(sorted({"torch", "torchvision", "sklearn", "pandas", "scipy"} & set(sys.mo
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_page_fits_the_room_that_the_text_below_it_leaves(tmp_path):
+    table = tmp_path / "table.csv"
+    names = [f"f{i}" for i in range(60)]
+    rows = [",".join([*(str(i * j % 7) for j in range(60)), "ab"[i % 2]]) for i in range(20)]
+    table.write_text("\n".join([",".join([*names, "label"]), *rows]))
+
+    async def test(seat: Seat) -> None:
+        await seat.press("o")
+        await seat.see(lambda: seat.pilot.app.screen is not seat.screen)
+        seat.pilot.app.screen.query_one(Input).value = str(table)
+        await seat.press("enter")
+        await seat.see("features 1 to 18 of 60")
+        seat.screen.query_one("#about", Static).styles.height = 4
+        seat.screen.query_one("#about", Static).styles.max_height = 4
+        await seat.see("features 1 to 15 of 60")
+        assert "f14" in seat.picture
+
+    sit_down(test)

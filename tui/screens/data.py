@@ -76,6 +76,8 @@ class DataScreen(LabScreenBase):
         self._choice: int | None = None
         self._start = 0
         self._total = 0
+        #: How many images or columns the page shown was made for.
+        self._length_shown = 0
         #: Downloads use a separate service process, so that other requests do not wait.
         self._downloads = Service()
         self._download: Download | None = None
@@ -212,6 +214,11 @@ class DataScreen(LabScreenBase):
             show = self._show_features if self._entry.is_table else self._show_images
             self.run_worker(partial(show, self._entry), group="page", exclusive=True)
 
+    def on_picture_resized(self) -> None:
+        """Fit the page to the size that is left for it, which the text below it changes."""
+        if self._entry is not None and self._entry.about and self._page_length != self._length_shown:
+            self._show_page()
+
     @property
     def _page_length(self) -> int:
         """The number of images or columns on a page."""
@@ -233,6 +240,7 @@ class DataScreen(LabScreenBase):
     async def _show_images(self, entry: Entry) -> None:
         names = entry.about["class_names"]
         image_width, count = self._layout[0], self._page_length
+        self._length_shown = count
         choice, start = self._choice, self._start
         try:
             page = await self._ask("images", entry, part=self._part, choice=choice, start=start, count=count)
@@ -254,6 +262,7 @@ class DataScreen(LabScreenBase):
 
     async def _show_features(self, entry: Entry) -> None:
         count, start = self._page_length, self._start
+        self._length_shown = count
         try:
             page = await self._ask("features", entry, part=self._part, start=start, count=count, rows=20)
         except Overtaken:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from textual import events
+from textual.message import Message
+
 from ..text import centred, clean, wrapped
 from .plot import Plot
 
@@ -17,6 +20,13 @@ class Picture(Plot):
     DEFAULT_CSS = """
     Picture { height: 1fr; width: 1fr; }
     """
+
+    class Resized(Message):
+        """The picture has another size than before."""
+
+    def on_resize(self, event: events.Resize) -> None:  # noqa: ARG002
+        """Report the size to the screen, which may have more or fewer things to show; the plot draws itself again."""
+        self.post_message(self.Resized())
 
     def show(self, draw: Draw) -> None:
         """Set the function that draws the content."""
