@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from .module import PrunedModuleClassifier
     from .path import ORIGINAL_SPARSITIES, iter_sparsity_path, sparsity_path
     from .persistence import ModelFileError, load_model
-    from .prune_module import PruningReport, prune_module
     from .resnet import PrunedResNetClassifier
     from .rnn import PrunedRNNClassifier
     from .selection import PrunedClassifierCV, PrunedMLPClassifierCV
+    from .standalone import PruningReport, prune_module
     from .studies.run import run_study, sweep
     from .studies.statistics import knee, mean_interval, summarise
     from .training.loop import TrainingDiverged
@@ -37,7 +37,7 @@ _HOME = {
     "PrunedModuleClassifier": "module",
     "PrunedRNNClassifier": "rnn",
     "PrunedResNetClassifier": "resnet",
-    "PruningReport": "prune_module",
+    "PruningReport": "standalone",
     "PruningWarning": "messages",
     "SparsityPathDisplay": "display",
     "TrainingDiverged": "training.loop",
@@ -46,7 +46,7 @@ _HOME = {
     "knee": "studies.statistics",
     "load_dataset": "data.datasets",
     "load_model": "persistence",
-    "prune_module": "prune_module",
+    "prune_module": "standalone",
     "mean_interval": "studies.statistics",
     "run_study": "studies.run",
     "sparsity_path": "path",
