@@ -113,7 +113,7 @@ def test_resnet_8_on_fashion_mnist(data_root):
 
 
 def test_an_lstm_that_reads_rows(mnist):
-    """1.9 % dense and 1.6 % with a twentieth of the weights by SNIP: N. Lee et al. 2019, table 3 (LSTM-128)."""
+    """1.9 % dense and 1.6 % with a twentieth of the weights by SNIP: N. Lee et al. 2019 (LSTM-128)."""
     recipe = {"max_iter": 10, "learning_rate": "cosine", "max_grad_norm": 1.0, "random_state": 0}
     pruning = {"schedule": "before-training", "criterion": "snip", "scope": "global", "sparsity": 0.95}
     errors = []

@@ -45,6 +45,7 @@ VALUES = {
     "learning_rate": st.sampled_from(LEARNING_RATES),
     "learning_rate_init": st.floats(1e-6, 10),
     "momentum": st.floats(0, 0.99),
+    "max_grad_norm": st.none() | st.floats(0.01, 100),
     "max_iter": st.integers(1, 50),
     "tol": st.floats(-1, 1),
     "n_iter_no_change": st.integers(1, 50),

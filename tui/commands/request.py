@@ -111,11 +111,13 @@ def check_here(spec: RunSpec, options: argparse.Namespace) -> Bunch:
 
 def check_network(spec: RunSpec, data: Bunch) -> None:
     """Refuse a network that cannot be built for these data."""
+    from ...estimators.engine import check_layers
     from ...estimators.studies.run import with_sample_shape
 
     try:
         estimator = with_sample_shape(spec.make_estimator(), data)
-        estimator.make_network(data.X_train.shape[1:], len(data.class_names))
+        network = estimator.make_network(data.X_train.shape[1:], len(data.class_names))
+        check_layers(estimator, network, 0.0)
     except ValueError as error:
         presets = (name for name, preset in PRESETS.items() if (preset.estimator, preset.dataset) == _network_of(spec))
         hint = "".join(f"; --preset {name} fits {spec.dataset}" for name in itertools.islice(presets, 1))
