@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
-NAMES = sorted(path.stem for path in BENCHMARKS.glob("*.py") if path.stem != "common")
+NAMES = sorted(path.stem for path in BENCHMARKS.glob("*.py") if path.stem not in ("common", "epochs"))
 
 #: Those that take MNIST even in a smoke test, or packages that only developers have.
 NEEDS = {"original_experiment": "skorch"}

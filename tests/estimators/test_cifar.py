@@ -154,10 +154,10 @@ def test_a_download_is_verified_before_it_is_put_into_its_place(root, arrives, m
     fake = SimpleNamespace(datasets=SimpleNamespace(CIFAR10=known, utils=SimpleNamespace(download_url=download_url)))
     monkeypatch.setattr(backend, "import_torchvision", lambda: fake)
     put(root, b"damaged")
-    said = []
+    messages = []
     if arrives is GENUINE:
-        assert load_dataset("cifar-10", root, download=True, progress=said.append).source.endswith("just now")
-        assert "about 170 MB" in said[0]
+        assert load_dataset("cifar-10", root, download=True, progress=messages.append).source.endswith("just now")
+        assert "about 170 MB" in messages[0]
         load_dataset("cifar-10", root)
     else:
         with pytest.raises(DatasetError, match="were thrown away"):

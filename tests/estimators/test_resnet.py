@@ -284,8 +284,8 @@ def test_everything_removed_gives_a_warning_and_one_answer():
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             probabilities = classifier.fit(X, Y).predict_proba(X_TEST)
-        said = [str(w.message) for w in caught if issubclass(w.category, PruningWarning)]
-        assert any("same answer to every input" in text for text in said) == residual
+        messages = [str(w.message) for w in caught if issubclass(w.category, PruningWarning)]
+        assert any("same answer to every input" in text for text in messages) == residual
         if residual:
             assert_array_equal(probabilities, np.broadcast_to(probabilities[0], probabilities.shape))
         assert np.isfinite(classifier.compact().predict_proba(X_TEST)).all()

@@ -444,7 +444,7 @@ def test_rows_that_are_no_square_are_steps_of_one_number_unless_described():
 
 @pytest.mark.parametrize("settings", [{}, DEEP, {"criterion": "activity", "sparsity": 0.5}], ids=str)
 def test_sequences_of_different_lengths_are_filled_up_with_nan(settings):
-    """The classifier learns what only the last step of each tells."""
+    """The classifier learns classes that only the last step of each sequence distinguishes."""
     rng = np.random.default_rng(0)
     lengths, codes = rng.integers(1, 7, 300), rng.integers(0, 2, 300)
     sequences = rng.normal(size=(300, 6, 2)).astype(np.float32)
